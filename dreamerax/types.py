@@ -1,0 +1,71 @@
+"""The arrays that cross package borders: specs, transitions, batches.
+
+Axis letters, used in every shape comment:
+T time, B batch, N candidates, H horizon, A action, E environments, K updates, F features.
+
+One alignment holds everywhere: `action[t]` is the action that led to `observation[t]`, `reward[t]` arrives together with
+`observation[t]`, and where `is_first[t]` holds both are zero.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = Any  # numpy.ndarray on the host, jax.Array on devices and while tracing.
+ArrayDict = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+  """Shape and dtype of one array without its leading axes ([E], or [B, T])."""
+
+  shape: tuple[int, ...]
+  dtype: str = "float32"
+
+  @property
+  def is_image(self) -> bool:
+    """Whether this is a picture: uint8 of rank 3, [height, width, channels]."""
+    return self.dtype == "uint8" and len(self.shape) == 3
+
+  @property
+  def nbytes(self) -> int:
+    return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+  """What a policy emits: a vector in [-1, 1]^size, or (discrete) a one-hot vector over `size` choices. Always float32."""
+
+  size: int
+  discrete: bool = False
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+  """What an environment shows and takes. Observation keys are arbitrary names; images are uint8 of rank 3."""
+
+  observation: Mapping[str, ArraySpec]
+  action: ActionSpec
+
+
+class Transition(NamedTuple):
+  """One step of many streams, or sequences of steps: every array has the same leading axes ([E], or [B, T]).
+
+  An episode that ends by time limit has `is_last` without `is_terminal`; `is_terminal` implies `is_last`.
+  """
+
+  observation: ArrayDict
+  action: Array  # [..., A] float32; led to `observation`; zero where is_first
+  reward: Array  # [...] float32; arrived with `observation`; zero where is_first
+  is_first: Array  # [...] bool
+  is_last: Array  # [...] bool
+  is_terminal: Array  # [...] bool
+
+
+class Batch(NamedTuple):
+  """What one update trains on."""
+
+  steps: Transition  # [B, T, ...]
+  context: ArrayDict  # [B, ...] latents stored at the step before steps[:, 0]; empty where sequences start from zero
