@@ -1,0 +1,174 @@
+"""Convolutions of the pixel encoder and decoder, in exact forms that a CPU runs several times faster than the plain ones.
+
+Images are [B, H, W, C], kernels [K, K, I, O] with odd K, padding is SAME. Two identities do most of the work:
+
+- A convolution followed by a 2x2 max-pool needs its four output phases side by side. Moving each 2x2 block of pixels into
+  channels makes them one convolution, 4·I -> 4·O channels, at half the resolution; the pool is then a maximum over four channels.
+- Nearest-neighbour upsampling repeats pixels, so the taps that see the same one can be added first: the convolution at the
+  high resolution is four small ones at the low resolution, one for each phase, K=5 becoming 3x3.
+
+Both rewrite the kernel by a fixed linear map and are equal to the plain form to rounding, borders included. Their products with
+few channels leave XLA's CPU kernel gradient as the slowest part; there it is written as matrix products instead.
+"""
+
+import math
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
+_CHUNK_BYTES = 2**21  # patches of one chunk in the kernel gradient: about one core's L2 cache
+
+
+def conv_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Convolution of stride 1 with zero padding: x [B, H, W, I], kernel [K, K, I, O] -> [B, H, W, O]."""
+  _check(x, kernel)
+  return _convolve(x, kernel) if _matmul_gradient() else _plain(x, kernel)
+
+
+def conv_same_pooled(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array:
+  """`conv_same`, plus bias [O], then a 2x2 max-pool: x [B, H, W, I] with even H, W -> [B, H/2, W/2, O].
+
+  Where several pixels of a 2x2 block are equally large (any flat background), they share the gradient evenly, as with `jnp.max`
+  over the block; `lax.reduce_window` would give it all to one.
+  """
+  _check(x, kernel)
+  if x.shape[1] % 2 or x.shape[2] % 2:
+    raise ValueError(
+      f"pooling needs an even height and width, got images of {x.shape[1]}x{x.shape[2]}: pad or resize them."
+    )
+  if _matmul_gradient():
+    phases = _split_phases(_convolve(_space_to_depth(x), _pooled_kernel(kernel)))
+  else:
+    phases = _split_phases(_space_to_depth(_plain(x, kernel)))
+  pooled = _max_of_phases(phases)
+  return pooled if bias is None else pooled + bias
+
+
+def upsample_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Nearest-neighbour upsampling by 2, then `conv_same`: x [B, H, W, I], kernel [K, K, I, O] -> [B, 2H, 2W, O]."""
+  _check(x, kernel)
+  return _depth_to_space(conv_same(x, _upsample_kernel(kernel)))
+
+
+def _matmul_gradient() -> bool:
+  """The one choice made by backend: accelerators have good kernels for plain convolutions, the CPU does not."""
+  return jax.default_backend() == "cpu"
+
+
+def _check(x: jax.Array, kernel: jax.Array) -> None:
+  chex.assert_rank([x, kernel], 4)
+  size = kernel.shape[0]
+  if size % 2 == 0 or kernel.shape[1] != size or kernel.shape[2] != x.shape[3]:
+    raise ValueError(f"kernel {kernel.shape} must be [K, K, {x.shape[3]}, O] with odd K for images {x.shape}.")
+
+
+def _plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=_LAYOUT)
+
+
+@jax.custom_vjp
+def _convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  return _plain(x, kernel)
+
+
+def _convolve_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+  return _plain(x, kernel), (x, kernel)
+
+
+def _convolve_backward(saved: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple[jax.Array, jax.Array]:
+  x, kernel = saved
+  flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+  return _plain(dy, flipped), _kernel_gradient(x, dy, kernel.shape[0]).astype(kernel.dtype)
+
+
+_convolve.defvjp(_convolve_forward, _convolve_backward)
+
+
+def _kernel_gradient(x: jax.Array, dy: jax.Array, size: int) -> jax.Array:
+  """Gradient [K, K, I, O] in float32 of sum(dy * conv_same(x, kernel)), as matrix products over chunks of images.
+
+  The images are split into as many groups as there are devices, on the outermost axis; every step takes some of each group.
+  A batch that is sharded over devices so keeps its shards, each sums its own part, and the parts are added once at the end.
+  """
+  (batch, height, width, channels), outputs = x.shape, dy.shape[-1]
+  groups = math.gcd(batch, jax.device_count())
+  images = batch // groups
+  chunk = max(1, min(images, _CHUNK_BYTES // (height * width * channels * size * x.dtype.itemsize)))
+  x = x.reshape(groups, images, height, width, channels)
+  dy = dy.reshape(groups, images, height, width, outputs)
+
+  def add(total: jax.Array, start: jax.Array | int, count: int) -> jax.Array:
+    part = partial(lax.dynamic_slice_in_dim, start_index=start, slice_size=count, axis=1)
+    return total + _chunk_gradient(part(x), part(dy), size)
+
+  total = jnp.zeros((groups, size, size * channels, outputs), jnp.float32)
+  steps, rest = divmod(images, chunk)
+  total = lax.fori_loop(0, steps, lambda step, total: add(total, step * chunk, chunk), total)
+  if rest:
+    total = add(total, steps * chunk, rest)
+  return total.sum(0).reshape(size, size, channels, outputs)
+
+
+def _chunk_gradient(x: jax.Array, dy: jax.Array, size: int) -> jax.Array:
+  """x [G, N, H, W, I], dy [G, N, H, W, O] -> [G, K, K·I, O]: one matrix product for each row of the kernel."""
+  groups, height, width, outputs = x.shape[0], x.shape[2], x.shape[3], dy.shape[-1]
+  pad = size // 2
+  padded = jnp.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad), (0, 0)))
+  # The neighbours along W go into features once; without the barrier XLA would recompute them for every row.
+  strips = lax.optimization_barrier(jnp.concatenate([padded[:, :, :, i : i + width] for i in range(size)], -1))
+  dy = dy.reshape(groups, -1, outputs)
+  product = partial(lax.dot_general, dimension_numbers=(((1,), (1,)), ((0,), (0,))), preferred_element_type=jnp.float32)
+  rows = [strips[:, :, i : i + height].reshape(groups, -1, strips.shape[-1]) for i in range(size)]
+  return jnp.stack([product(row, dy) for row in rows], 1)
+
+
+def _max_of_phases(phases: jax.Array) -> jax.Array:
+  return phases.max(-2)  # [B, H, W, 4, O] -> [B, H, W, O]
+
+
+def _split_phases(x: jax.Array) -> jax.Array:
+  return x.reshape(*x.shape[:3], 4, x.shape[3] // 4)
+
+
+def _space_to_depth(x: jax.Array) -> jax.Array:
+  """[B, H, W, C] -> [B, H/2, W/2, 4·C], channels ordered (row phase, column phase, C)."""
+  batch, height, width, channels = x.shape
+  x = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
+  return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // 2, width // 2, 4 * channels)
+
+
+def _depth_to_space(x: jax.Array) -> jax.Array:
+  """The inverse of `_space_to_depth`."""
+  batch, height, width, channels = x.shape
+  x = x.reshape(batch, height, width, 2, 2, channels // 4)
+  return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, channels // 4)
+
+
+def _taps(size: int) -> np.ndarray:
+  """[2, K, 2R+1, 2] ones where output phase p sees, through tap t, the input block o - R at phase q; R = ceil((K // 2) / 2)."""
+  radius, reach = size // 2, (size // 2 + 1) // 2
+  taps = np.zeros((2, size, 2 * reach + 1, 2), np.float32)
+  for phase in range(2):
+    for tap in range(size):
+      offset, inner = divmod(phase + tap - radius, 2)
+      taps[phase, tap, offset + reach, inner] = 1
+  return taps
+
+
+def _pooled_kernel(kernel: jax.Array) -> jax.Array:
+  """[K, K, I, O] -> [2R+1, 2R+1, 4·I, 4·O], for images and results in the order of `_space_to_depth`."""
+  taps = jnp.asarray(_taps(kernel.shape[0]), kernel.dtype)
+  folded = jnp.einsum("hsaq,wtbr,stio->abqrihwo", taps, taps, kernel, precision=lax.Precision.HIGHEST)
+  return folded.reshape(*folded.shape[:2], 4 * kernel.shape[2], 4 * kernel.shape[3])
+
+
+def _upsample_kernel(kernel: jax.Array) -> jax.Array:
+  """[K, K, I, O] -> [2R+1, 2R+1, I, 4·O]: taps that see the same pixel of the small image are added."""
+  taps = jnp.asarray(_taps(kernel.shape[0]).sum(-1), kernel.dtype)
+  folded = jnp.einsum("hsa,wtb,stio->abihwo", taps, taps, kernel, precision=lax.Precision.HIGHEST)
+  return folded.reshape(*folded.shape[:2], kernel.shape[2], 4 * kernel.shape[3])
