@@ -1,0 +1,35 @@
+"""What every test runs under: JAX on the CPU, compiled programs kept in .cache/ from one run to the next."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Before anything imports jax; the processes that tests start inherit it.
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
+
+@pytest.fixture(scope="session")
+def on_eight_devices() -> Callable[[str], str]:
+  """Runs a Python program in a process of its own, where jax sees 8 virtual CPU devices; gives what it prints.
+
+  Its own process, because the number of devices is fixed when jax starts, and more of them slow every other test.
+  The program fails the test by raising: `on_eight_devices("from tests.runtime import sharded; sharded.check()")`.
+  """
+
+  def run(program: str) -> str:
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    done = subprocess.run(
+      [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"the program on 8 devices failed:\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+  return run
