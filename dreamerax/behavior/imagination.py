@@ -1,0 +1,49 @@
+"""Rollouts inside a learned world; knows no network, only callables."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+Latent = dict[str, jax.Array]
+
+
+class World(NamedTuple):
+  """A learned world as a behaviour sees it."""
+
+  step: Callable[[Latent, jax.Array, jax.Array], Latent]  # latent [N, F], action [N, A], key -> next latent
+  features: Callable[[Latent], jax.Array]  # latent -> [..., F]
+  reward: Callable[[jax.Array], jax.Array]  # features [..., F] -> expected reward on arriving there [...]
+  continues: Callable[[jax.Array], jax.Array]  # features -> probability of going on [...], the discount included
+
+
+class Rollout(NamedTuple):
+  """Imagined states, the start included, and the action taken in each."""
+
+  features: jax.Array  # [N, H + 1, F]
+  actions: jax.Array  # [N, H + 1, A]
+
+
+def imagine(
+  world: World,
+  policy: Callable[[jax.Array, jax.Array], jax.Array],
+  start: Latent,
+  horizon: int,
+  key: jax.Array,
+) -> Rollout:
+  """Lets `policy` (features [N, F], key -> actions [N, A]) act for `horizon` agent steps from latents start [N, F]."""
+
+  def step(latent: Latent, key: jax.Array) -> tuple[Latent, tuple[jax.Array, jax.Array]]:
+    action_key, step_key = jax.random.split(key)
+    features = world.features(latent)
+    action = policy(features, action_key)
+    return world.step(latent, action, step_key), (features, action)
+
+  keys = jax.random.split(key, horizon + 1)
+  last, (features, actions) = jax.lax.scan(step, start, keys[:-1])  # [H, N, ...]
+  last_features = world.features(last)
+  last_action = policy(last_features, keys[-1])
+  features = jnp.concatenate([features, last_features[None]])
+  actions = jnp.concatenate([actions, last_action[None]])
+  return Rollout(features.swapaxes(0, 1), actions.swapaxes(0, 1))

@@ -1,0 +1,52 @@
+"""Estimators of the policy gradient in imagination."""
+
+import abc
+from dataclasses import dataclass
+
+import jax
+
+from dreamerax.ops.distributions import Distribution
+
+
+@dataclass(frozen=True)
+class PolicyGradient(abc.ABC):
+  """How imagined actions are drawn, and what the actor minimises."""
+
+  @abc.abstractmethod
+  def act(self, policy: Distribution, key: jax.Array) -> jax.Array:
+    """Actions [N, A] for imagination, with or without a gradient into the policy."""
+
+  @abc.abstractmethod
+  def loss(self, policy: Distribution, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
+    """[N, H] loss to minimise.
+
+    Args:
+      policy: distribution at the imagined states. actions: [N, H, A] taken there.
+      returns: [N, H] normalised λ-returns; they carry the gradient that `act` let through.
+      values: [N, H] normalised values of the same states, a baseline without gradient.
+    """
+
+
+@dataclass(frozen=True)
+class Reinforce(PolicyGradient):
+  """Likelihood-ratio gradient with the value as baseline (Williams 1992); DreamerV3 uses it for every kind of action."""
+
+  def act(self, policy: Distribution, key: jax.Array) -> jax.Array:
+    return jax.lax.stop_gradient(policy.sample(seed=key))
+
+  def loss(self, policy: Distribution, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
+    return -policy.log_prob(actions) * jax.lax.stop_gradient(returns - values)
+
+
+@dataclass(frozen=True)
+class Pathwise(PolicyGradient):
+  """Gradient of the return through the learned dynamics; Dreamer v1 and v2 use it for continuous actions.
+
+  Reparameterised samples for Gaussians (Hafner et al. 2020, Eq. 7), straight-through ones for categoricals.
+  """
+
+  def act(self, policy: Distribution, key: jax.Array) -> jax.Array:
+    return policy.sample(seed=key)
+
+  def loss(self, policy: Distribution, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
+    return -returns

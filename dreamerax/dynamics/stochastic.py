@@ -1,0 +1,122 @@
+"""The stochastic half of a latent state: what its parameters mean, how it is sampled, compared and stored."""
+
+import abc
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from dreamerax.ops import distributions
+from dreamerax.ops.distributions import Distribution
+from dreamerax.types import ArraySpec
+
+
+@dataclass(frozen=True)
+class Stochastic(abc.ABC):
+  """A family of distributions over a flat vector of `size` numbers, given by `stats_size` numbers from a network."""
+
+  @property
+  @abc.abstractmethod
+  def size(self) -> int:
+    """Length of a sample as the networks see it."""
+
+  @property
+  @abc.abstractmethod
+  def stats_size(self) -> int:
+    """Length of the network output that parameterises the distribution."""
+
+  @abc.abstractmethod
+  def distribution(self, stats: jax.Array) -> Distribution:
+    """stats [..., stats_size] -> distribution over one event per leading index."""
+
+  def sample(self, stats: jax.Array, key: jax.Array) -> jax.Array:
+    """stats [..., stats_size] -> [..., size]; the sample carries a gradient into stats."""
+    return self.distribution(stats).sample(seed=key).reshape(*stats.shape[:-1], self.size)
+
+  def kl(self, stats: jax.Array, other: jax.Array) -> jax.Array:
+    """KL(stats ‖ other) in nats, summed over the event: [...]."""
+    return self.distribution(stats).kl_divergence(self.distribution(other))
+
+  def entropy(self, stats: jax.Array) -> jax.Array:
+    """Entropy in nats, summed over the event: [...]."""
+    return self.distribution(stats).entropy()
+
+  @property
+  @abc.abstractmethod
+  def stored_spec(self) -> ArraySpec:
+    """How a sample is stored in replay."""
+
+  @abc.abstractmethod
+  def pack(self, sample: jax.Array) -> jax.Array:
+    """[..., size] -> what is stored, without loss."""
+
+  @abc.abstractmethod
+  def unpack(self, stored: jax.Array) -> jax.Array:
+    """What was stored -> [..., size] float32."""
+
+
+@dataclass(frozen=True)
+class Categorical(Stochastic):
+  """`groups` one-hot variables of `classes` classes with straight-through gradients (Hafner et al. 2021)."""
+
+  groups: int = 32
+  classes: int = 32
+  unimix: float = 0.01  # share of the uniform distribution mixed in
+
+  def __post_init__(self):
+    if self.classes > 256:
+      raise ValueError(f"classes={self.classes} exceeds 256, the most that one stored byte tells apart")
+
+  @property
+  def size(self) -> int:
+    return self.groups * self.classes
+
+  @property
+  def stats_size(self) -> int:
+    return self.groups * self.classes
+
+  def distribution(self, stats: jax.Array) -> Distribution:
+    return distributions.one_hot(self._split(stats), self.unimix, event_dims=1)
+
+  @property
+  def stored_spec(self) -> ArraySpec:
+    return ArraySpec((self.groups,), "uint8")
+
+  def pack(self, sample: jax.Array) -> jax.Array:
+    return jnp.argmax(self._split(sample), -1).astype(jnp.uint8)
+
+  def unpack(self, stored: jax.Array) -> jax.Array:
+    return jax.nn.one_hot(stored, self.classes).reshape(*stored.shape[:-1], self.size)
+
+  def _split(self, x: jax.Array) -> jax.Array:
+    return x.reshape(*x.shape[:-1], self.groups, self.classes)
+
+
+@dataclass(frozen=True)
+class Gaussian(Stochastic):
+  """A diagonal Gaussian with standard deviation softplus(raw) + min_std (Hafner et al. 2019)."""
+
+  dims: int = 30
+  min_std: float = 0.1
+
+  @property
+  def size(self) -> int:
+    return self.dims
+
+  @property
+  def stats_size(self) -> int:
+    return 2 * self.dims
+
+  def distribution(self, stats: jax.Array) -> Distribution:
+    mean, raw = jnp.split(stats.astype(jnp.float32), 2, -1)
+    return distributions.normal(mean, jax.nn.softplus(raw) + self.min_std)
+
+  @property
+  def stored_spec(self) -> ArraySpec:
+    return ArraySpec((self.dims,), "float32")
+
+  def pack(self, sample: jax.Array) -> jax.Array:
+    return sample.astype(jnp.float32)
+
+  def unpack(self, stored: jax.Array) -> jax.Array:
+    return stored.astype(jnp.float32)

@@ -1,0 +1,82 @@
+"""Dense building blocks: initialiser, linear, block-linear, normalised activation, MLP."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+# Truncated at two standard deviations and rescaled, so the standard deviation of what is drawn is sqrt(scale / fan-in).
+trunc_normal_in = partial(jax.nn.initializers.variance_scaling, mode="fan_in", distribution="truncated_normal")
+
+
+class Linear(nnx.Module):
+  """x @ kernel + bias over the last axis."""
+
+  def __init__(self, inputs: int, units: int, *, dtype: Any, rngs: nnx.Rngs, scale: float = 1.0):
+    """scale: factor on the initial kernel; 0 starts the layer's output at zero."""
+    self.dtype = dtype
+    self.kernel = nnx.Param(_scaled(trunc_normal_in(1.0), scale)(rngs.params(), (inputs, units), jnp.float32))
+    self.bias = nnx.Param(jnp.zeros(units))
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """[..., inputs] -> [..., units] in the compute dtype."""
+    return x.astype(self.dtype) @ self.kernel[...].astype(self.dtype) + self.bias[...].astype(self.dtype)
+
+
+class BlockLinear(nnx.Module):
+  """A linear layer whose matrix is block-diagonal: block g of the output sees only block g of the input."""
+
+  def __init__(self, inputs: int, units: int, blocks: int, *, dtype: Any, rngs: nnx.Rngs):
+    """Raises ValueError where blocks does not divide inputs and units."""
+    if inputs % blocks or units % blocks:
+      raise ValueError(f"blocks={blocks} must divide the layer's {inputs} inputs and {units} units")
+    self.dtype, self.blocks = dtype, blocks
+    shape = (blocks, inputs // blocks, units // blocks)
+    # Fan-in counts the inputs of all blocks, as the published initialisation does: jax takes a leading axis for space.
+    self.kernel = nnx.Param(trunc_normal_in(1.0)(rngs.params(), shape, jnp.float32))
+    self.bias = nnx.Param(jnp.zeros(units))
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """[..., inputs] -> [..., units], both block-major."""
+    x = x.astype(self.dtype).reshape(*x.shape[:-1], self.blocks, -1)
+    x = jnp.einsum("...gi,gio->...go", x, self.kernel[...].astype(self.dtype))
+    return x.reshape(*x.shape[:-2], -1) + self.bias[...].astype(self.dtype)
+
+
+class NormSilu(nnx.Module):
+  """RMSNorm over the last axis with a learned scale, statistics in float32, then SiLU."""
+
+  def __init__(self, units: int, *, dtype: Any, epsilon: float = 1e-4):
+    self.dtype, self.epsilon = dtype, epsilon
+    self.scale = nnx.Param(jnp.ones(units))
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """[..., units] -> [..., units] in the compute dtype."""
+    x = x.astype(jnp.float32)
+    x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + self.epsilon) * self.scale[...]
+    return jax.nn.silu(x).astype(self.dtype)
+
+
+class MLP(nnx.Module):
+  """`layers` times linear, RMSNorm, SiLU."""
+
+  def __init__(self, inputs: int, units: int, layers: int, *, dtype: Any, rngs: nnx.Rngs):
+    sizes: Sequence[int] = [inputs] + [units] * layers
+    self.linears = nnx.Dict(
+      {f"linear{i}": Linear(sizes[i], sizes[i + 1], dtype=dtype, rngs=rngs) for i in range(layers)}
+    )
+    self.norms = nnx.Dict({f"norm{i}": NormSilu(units, dtype=dtype) for i in range(layers)})
+    self.output_size = sizes[-1]
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """[..., inputs] -> [..., units]."""
+    for linear, norm in zip(self.linears.values(), self.norms.values(), strict=True):
+      x = norm(linear(x))
+    return x
+
+
+def _scaled(init, scale: float):
+  return lambda key, shape, dtype: scale * init(key, shape, dtype)

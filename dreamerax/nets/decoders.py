@@ -1,0 +1,105 @@
+"""Latents back to observations: upsampling convolutions for images, an MLP for vectors."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from dreamerax.nets.blocks import MLP, BlockLinear, Linear, NormSilu, trunc_normal_in
+from dreamerax.nets.observations import image_keys, stacked_image_shape, vector_shapes
+from dreamerax.ops.convolution import upsample_conv
+from dreamerax.types import ArraySpec
+
+
+@dataclass(frozen=True)
+class ConvDecoder:
+  """DreamerV3's decoder: a small picture from deter (block-linear) and stoch (MLP), then nearest upsampling and convolutions.
+
+  Images come out of a sigmoid, in [0, 1]; vectors come out in symlog space.
+  """
+
+  depth: int = 64
+  mults: tuple[int, ...] = (2, 3, 4, 4)  # channels from the largest to the smallest resolution, times depth
+  kernel: int = 5
+  blocks: int = 8
+  layers: int = 3  # of the MLP for vectors
+  units: int = 1024
+
+  def build(
+    self, spec: Mapping[str, ArraySpec], deter: int, stoch: int, *, dtype: Any, rngs: nnx.Rngs
+  ) -> "ConvDecoderModule":
+    """Raises ValueError naming the observations that cannot be decoded."""
+    return ConvDecoderModule(self, spec, deter, stoch, dtype=dtype, rngs=rngs)
+
+
+class ConvDecoderModule(nnx.Module):
+  """Built from `ConvDecoder`."""
+
+  def __init__(
+    self, config: ConvDecoder, spec: Mapping[str, ArraySpec], deter: int, stoch: int, *, dtype: Any, rngs: nnx.Rngs
+  ):
+    self.dtype, self.blocks = dtype, config.blocks
+    self.images, self.vectors = image_keys(spec), vector_shapes(spec)
+    if self.images:
+      height, width, channels = stacked_image_shape(spec, len(config.mults))
+      self.image_channels = tuple(spec[key].shape[-1] for key in self.images)
+      depths = [config.depth * mult for mult in config.mults]
+      factor = 2 ** len(config.mults)
+      self.small_shape = (height // factor, width // factor, depths[-1])
+      small_size = math.prod(self.small_shape)
+      self.from_deter = BlockLinear(deter, small_size, config.blocks, dtype=dtype, rngs=rngs)
+      self.stoch_in = Linear(stoch, 2 * config.units, dtype=dtype, rngs=rngs)
+      self.stoch_norm = NormSilu(2 * config.units, dtype=dtype)
+      self.from_stoch = Linear(2 * config.units, small_size, dtype=dtype, rngs=rngs)
+      self.small_norm = NormSilu(depths[-1], dtype=dtype)
+      sizes = list(reversed([channels, *depths]))
+      self.convs = nnx.Dict(
+        {f"conv{i}": _UpConv(sizes[i], sizes[i + 1], config.kernel, dtype, rngs) for i in range(len(depths))}
+      )
+      self.norms = nnx.Dict({f"norm{i}": NormSilu(size, dtype=dtype) for i, size in enumerate(sizes[1:-1])})
+    if self.vectors:
+      self.mlp = MLP(deter + stoch, config.units, config.layers, dtype=dtype, rngs=rngs)
+      self.heads = nnx.Dict(
+        {key: Linear(config.units, math.prod(shape), dtype=dtype, rngs=rngs) for key, shape in self.vectors}
+      )
+
+  def __call__(self, deter: jax.Array, stoch: jax.Array) -> dict[str, jax.Array]:
+    """deter [..., D], stoch [..., S] -> {name: [..., *shape]} float32: images in [0, 1], vectors in symlog space."""
+    outputs = self._decode_images(deter, stoch) if self.images else {}
+    if self.vectors:
+      x = self.mlp(jnp.concatenate([deter, stoch], -1))
+      for key, shape in self.vectors:
+        outputs[key] = self.heads[key](x).reshape(*x.shape[:-1], *shape).astype(jnp.float32)
+    return outputs
+
+  def _decode_images(self, deter: jax.Array, stoch: jax.Array) -> dict[str, jax.Array]:
+    leading = deter.shape[:-1]
+    height, width, channels = self.small_shape
+    # Each block of deter paints its own channels of the small picture: [N, G (h w c)] -> [N, h, w, (G c)].
+    from_deter = self.from_deter(deter).reshape(-1, self.blocks, height, width, channels // self.blocks)
+    from_deter = from_deter.transpose(0, 2, 3, 1, 4).reshape(-1, height, width, channels)
+    from_stoch = self.from_stoch(self.stoch_norm(self.stoch_in(stoch)))
+    x = self.small_norm(from_deter + from_stoch.reshape(-1, height, width, channels))
+    *inner, last = self.convs.values()
+    for conv, norm in zip(inner, self.norms.values(), strict=True):
+      x = norm(conv(x))
+    image = jax.nn.sigmoid(last(x).astype(jnp.float32))
+    image = image.reshape(*leading, *image.shape[1:])
+    splits = [sum(self.image_channels[: i + 1]) for i in range(len(self.image_channels) - 1)]
+    return dict(zip(self.images, jnp.split(image, splits, -1), strict=True))
+
+
+class _UpConv(nnx.Module):
+  """[N, H, W, I] -> [N, 2 H, 2 W, O]: nearest upsampling, then a convolution."""
+
+  def __init__(self, inputs: int, units: int, kernel: int, dtype: Any, rngs: nnx.Rngs):
+    self.dtype = dtype
+    self.kernel = nnx.Param(trunc_normal_in(1.0)(rngs.params(), (kernel, kernel, inputs, units), jnp.float32))
+    self.bias = nnx.Param(jnp.zeros(units))
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return upsample_conv(x, self.kernel[...].astype(self.dtype)) + self.bias[...].astype(self.dtype)

@@ -1,0 +1,97 @@
+"""MLPs that end in a distribution: scalars, yes or no, actions."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from dreamerax.nets.blocks import MLP, Linear
+from dreamerax.ops import distributions
+from dreamerax.ops.distributions import Distribution, SymexpTwoHot
+from dreamerax.types import ActionSpec
+
+
+@dataclass(frozen=True)
+class TwoHotHead:
+  """A scalar (reward, value) over symexp-spaced bins; its output layer starts at zero, so it first predicts zero."""
+
+  layers: int = 3
+  units: int = 1024
+  bins: int = 255
+
+  def build(self, inputs: int, *, dtype: Any, rngs: nnx.Rngs) -> "TwoHotHeadModule":
+    """inputs: length of the features."""
+    return TwoHotHeadModule(self, inputs, dtype=dtype, rngs=rngs)
+
+
+class TwoHotHeadModule(nnx.Module):
+  """Built from `TwoHotHead`."""
+
+  def __init__(self, config: TwoHotHead, inputs: int, *, dtype: Any, rngs: nnx.Rngs):
+    self.mlp = MLP(inputs, config.units, config.layers, dtype=dtype, rngs=rngs)
+    self.out = Linear(self.mlp.output_size, config.bins, dtype=dtype, rngs=rngs, scale=0.0)
+
+  def __call__(self, features: jax.Array) -> SymexpTwoHot:
+    """[..., F] -> distribution over [...]."""
+    return SymexpTwoHot(self.out(self.mlp(features)))
+
+
+@dataclass(frozen=True)
+class BinaryHead:
+  """A probability (whether the episode goes on)."""
+
+  layers: int = 1
+  units: int = 1024
+
+  def build(self, inputs: int, *, dtype: Any, rngs: nnx.Rngs) -> "BinaryHeadModule":
+    """inputs: length of the features."""
+    return BinaryHeadModule(self, inputs, dtype=dtype, rngs=rngs)
+
+
+class BinaryHeadModule(nnx.Module):
+  """Built from `BinaryHead`."""
+
+  def __init__(self, config: BinaryHead, inputs: int, *, dtype: Any, rngs: nnx.Rngs):
+    self.mlp = MLP(inputs, config.units, config.layers, dtype=dtype, rngs=rngs)
+    self.out = Linear(self.mlp.output_size, 1, dtype=dtype, rngs=rngs)
+
+  def __call__(self, features: jax.Array) -> Distribution:
+    """[..., F] -> Bernoulli over [...]."""
+    return distributions.bernoulli(self.out(self.mlp(features))[..., 0])
+
+
+@dataclass(frozen=True)
+class ActorHead:
+  """DreamerV3's policy: Normal(tanh mean, bounded std) for continuous actions, one-hot with unimix for discrete ones."""
+
+  layers: int = 3
+  units: int = 1024
+  min_std: float = 0.1
+  max_std: float = 1.0
+  unimix: float = 0.01
+  output_scale: float = 0.01  # of the initial output layer
+
+  def build(self, inputs: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ActorHeadModule":
+    """inputs: length of the features."""
+    return ActorHeadModule(self, inputs, action, dtype=dtype, rngs=rngs)
+
+
+class ActorHeadModule(nnx.Module):
+  """Built from `ActorHead`."""
+
+  def __init__(self, config: ActorHead, inputs: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs):
+    self.config, self.action = config, action
+    outputs = action.size if action.discrete else 2 * action.size
+    self.mlp = MLP(inputs, config.units, config.layers, dtype=dtype, rngs=rngs)
+    self.out = Linear(self.mlp.output_size, outputs, dtype=dtype, rngs=rngs, scale=config.output_scale)
+
+  def __call__(self, features: jax.Array) -> Distribution:
+    """[..., F] -> distribution over actions [..., A], float32; samples carry gradients."""
+    out = self.out(self.mlp(features)).astype(jnp.float32)
+    if self.action.discrete:
+      return distributions.one_hot(out, self.config.unimix)
+    mean, std = jnp.split(out, 2, -1)
+    low, high = self.config.min_std, self.config.max_std
+    return distributions.normal(jnp.tanh(mean), low + (high - low) * jax.nn.sigmoid(std + 2.0))

@@ -1,0 +1,34 @@
+"""λ-returns along the last axis."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def lambda_return(reward: jax.Array, discount: jax.Array, value: jax.Array, trace: jax.Array | float) -> jax.Array:
+  """R_t = r_{t+1} + d_{t+1} [(1 - λ_{t+1}) v_{t+1} + λ_{t+1} R_{t+1}], with R at the end replaced by the last value.
+
+  The recursion of Schulman et al. 2016 as Dreamer writes it (Hafner et al. 2023, Eq. 6). λ = 0 is one-step TD, λ = 1 is the
+  discounted Monte Carlo return with a bootstrap.
+
+  Args:
+    reward: [..., T] rewards, reward[t] arriving with state t (so reward[0] is not used).
+    discount: [..., T] probability of going on at state t, the discount factor included (discount[0] is not used).
+    value: [..., T] value of state t (value[0] is not used).
+    trace: λ, a number or [..., T]; where it is 0 the return is cut and bootstraps from the value.
+
+  Returns:
+    [..., T - 1] returns of the states 0 … T - 2.
+  """
+  chex.assert_equal_shape((reward, discount, value))
+  trace = jnp.broadcast_to(jnp.asarray(trace, value.dtype), value.shape)
+  interim = reward + discount * (1 - trace) * value  # [..., T]
+  decay = discount * trace  # [..., T]
+
+  def backwards(ret: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    ret = inputs[0] + inputs[1] * ret
+    return ret, ret
+
+  time_major = (jnp.moveaxis(interim[..., 1:], -1, 0), jnp.moveaxis(decay[..., 1:], -1, 0))
+  _, returns = jax.lax.scan(backwards, value[..., -1], time_major, reverse=True)  # [T - 1, ...]
+  return jnp.moveaxis(returns, 0, -1)
