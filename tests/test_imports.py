@@ -82,7 +82,7 @@ def test_envs_and_replay_are_numpy_only():
 
 def test_an_environment_process_starts_without_jax():
   program = "import sys, dreamerax.envs, dreamerax.replay; sys.exit('jax' in sys.modules)"
-  assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+  assert subprocess.run([sys.executable, "-c", program], cwd=PACKAGE.parent, check=False).returncode == 0
 
 
 def test_one_file_knows_each_replaceable_library():
