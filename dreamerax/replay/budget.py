@@ -1,0 +1,112 @@
+"""How many bytes a replay may use, and how many steps fit in them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dreamerax.types import ArraySpec
+
+
+def machine_memory(root: Path = Path("/")) -> int:
+  """Bytes of memory this process may use: the machine's, or its control group's limit (v1 or v2) where that is less."""
+  lines = (root / "proc/meminfo").read_text().splitlines()
+  total = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal:"))
+  return min([total, *_group_limits(root)])
+
+
+def _group_limits(root: Path) -> list[int]:
+  """The limits of the process's control group and of every group above it; each of them binds."""
+  limits = []
+  memberships = root / "proc/self/cgroup"
+  for line in memberships.read_text().splitlines() if memberships.exists() else []:
+    _, controllers, path = line.split(":", 2)
+    if controllers == "":
+      mount, name = root / "sys/fs/cgroup", "memory.max"
+    elif "memory" in controllers.split(","):
+      mount, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+    else:
+      continue
+    group = mount / path.lstrip("/")
+    for folder in [group, *group.parents]:
+      if (folder / name).is_file():
+        text = (folder / name).read_text().strip()
+        limits += [int(text)] if text != "max" else []
+      if folder == mount:
+        break
+  return limits
+
+
+@dataclass(frozen=True)
+class Budget:
+  """The outcome of `fit`: what was asked for and what is kept."""
+
+  asked_steps: int
+  max_bytes: int
+  step_bytes: int  # payload of one row, over all columns
+  streams: int
+  rows: int  # per stream
+
+  @property
+  def steps(self) -> int:
+    return self.streams * self.rows
+
+  @property
+  def nbytes(self) -> int:
+    return self.steps * self.step_bytes
+
+  def describe(self) -> str:
+    """One line for people: the steps asked, the steps kept, and the bytes that both cost."""
+    return (
+      f"replay: {self.asked_steps:,} steps asked, {self.steps:,} fit in {_size(self.nbytes)} "
+      f"({self.step_bytes:,} bytes a step, {self.streams} x {self.rows:,}; budget {_size(self.max_bytes)})"
+    )
+
+
+def fit(
+  columns: Mapping[str, ArraySpec],
+  *,
+  asked_steps: int,
+  max_bytes: int | None,
+  streams: int,
+  sequence: int,
+  memory: int,
+) -> Budget:
+  """Gives every stream the same number of rows, as many as both the steps asked and the byte budget allow.
+
+  Args:
+    columns: what one row holds.
+    asked_steps: steps wanted over all streams.
+    max_bytes: byte budget; None is a quarter of `memory`.
+    streams: how many streams share the budget.
+    sequence: rows of one sampled sequence, its context included; a stream must hold at least these.
+    memory: bytes of memory of this machine.
+
+  Raises:
+    ValueError: steps or bytes do not hold one sequence per stream, or the budget exceeds the machine's memory.
+  """
+  step_bytes = sum(spec.nbytes for spec in columns.values())
+  if asked_steps // streams < sequence:
+    raise ValueError(
+      f"replay.capacity={asked_steps} holds less than one sequence of {sequence} steps for each of {streams} streams: "
+      f"raise it to at least {sequence * streams}, or lower replay.batch_length"
+    )
+  budget = memory // 4 if max_bytes is None else max_bytes
+  rows = min(asked_steps // streams, budget // (step_bytes * streams))
+  if rows < sequence:
+    need = sequence * streams * step_bytes
+    field = "a quarter of the memory" if max_bytes is None else "replay.max_bytes"
+    raise ValueError(
+      f"{field}={budget} holds less than one sequence of {sequence} steps of {step_bytes} bytes for each of {streams} "
+      f"streams: set replay.max_bytes to at least {need}, or lower replay.batch_length or the number of environments"
+    )
+  result = Budget(asked_steps, budget, step_bytes, streams, rows)
+  if result.nbytes > memory:
+    raise ValueError(
+      f"replay.max_bytes={budget} lets the replay grow to {_size(result.nbytes)} on a machine of {_size(memory)}: "
+      f"lower replay.max_bytes or replay.capacity={asked_steps}"
+    )
+  return result
+
+
+def _size(nbytes: int) -> str:
+  return f"{nbytes / 2**30:.1f} GiB" if nbytes >= 2**30 else f"{nbytes / 2**20:.1f} MiB"

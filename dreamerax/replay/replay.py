@@ -1,0 +1,189 @@
+"""Host-side replay of many streams: rows go in as they are collected, sequences come out to train on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from dreamerax.replay.budget import fit, machine_memory
+from dreamerax.replay.ring import Ring
+from dreamerax.replay.sampling import Sampler
+from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition
+
+_OBSERVATION = "observation/"
+_LATENT = "latent/"
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+  """How much is kept, and what a batch looks like."""
+
+  capacity: int = 1_000_000  # agent steps over all streams
+  max_bytes: int | None = None  # None: a quarter of the machine's memory; the smaller of steps and bytes wins
+  batch_size: int = 16  # B, sequences
+  batch_length: int = 64  # T, agent steps that are trained on
+  context: int = 1  # 1: batches carry the latents stored one step before; 0: no latents are kept
+  online: bool = True  # hand out the newest sequences once before drawing uniformly
+
+  def __post_init__(self):
+    for name in ("capacity", "batch_size", "batch_length"):
+      if getattr(self, name) < 1:
+        raise ValueError(f"replay.{name}={getattr(self, name)} must be at least 1")
+    if self.context not in (0, 1):
+      raise ValueError(f"replay.context={self.context} must be 0 (start from zero latents) or 1 (from stored ones)")
+    if self.max_bytes is not None and self.max_bytes < 1:
+      raise ValueError(f"replay.max_bytes={self.max_bytes} must be positive, or None for a quarter of the memory")
+
+
+class Slots(NamedTuple):
+  """Where a batch came from, so that refreshed latents can return there."""
+
+  streams: np.ndarray  # [B] int64
+  positions: np.ndarray  # [B] int64, of steps[:, 0] in its stream; a position is never used twice
+
+
+class Replay:
+  """Keeps the newest steps of `streams` streams, which may grow at different speeds, and samples sequences of them.
+
+  A sequence is `context + batch_length` consecutive steps of one stream. It may run over the end of an episode;
+  `is_first` marks where. The same additions and samples in the same order give the same batches for the same seed.
+  Only one thread may use it; `Prefetch` draws in its caller's thread for that reason.
+  """
+
+  def __init__(
+    self, spec: EnvSpec, latent_spec: Mapping[str, ArraySpec], *, config: ReplayConfig, streams: int, seed: int
+  ):
+    """Reserves memory without touching it.
+
+    Raises:
+      ValueError: capacity or byte budget hold less than one sequence per stream, or the machine has less memory.
+    """
+    if streams < 1:
+      raise ValueError(f"streams={streams} must be at least 1: one for each environment")
+    self.config = config
+    self._observations = list(spec.observation)
+    self._latents = list(latent_spec) if config.context else []
+    columns = {
+      **{_OBSERVATION + key: array for key, array in spec.observation.items()},
+      "action": ArraySpec((spec.action.size,)),
+      "reward": ArraySpec(()),
+      **{name: ArraySpec((), "bool") for name in ("is_first", "is_last", "is_terminal")},
+      **{_LATENT + key: latent_spec[key] for key in self._latents},
+    }
+    sequence = config.context + config.batch_length
+    self._budget = fit(
+      columns,
+      asked_steps=config.capacity,
+      max_bytes=config.max_bytes,
+      streams=streams,
+      sequence=sequence,
+      memory=machine_memory(),
+    )
+    self._ring = Ring(columns, streams, self._budget.rows)
+    self._sampler = Sampler(self._ring, sequence, online=config.online, seed=seed)
+    self._all_streams = np.arange(streams)
+
+  @property
+  def steps(self) -> int:
+    """Steps now held, over all streams."""
+    return int(self._ring.stored.sum())
+
+  @property
+  def sequences(self) -> int:
+    """How many different sequences can be sampled now."""
+    return self._sampler.sequences
+
+  @property
+  def capacity(self) -> int:
+    """Steps that fit, over all streams."""
+    return self._budget.steps
+
+  @property
+  def bytes(self) -> int:
+    """Bytes that the replay occupies once full."""
+    return self._ring.nbytes
+
+  def describe(self) -> str:
+    """One line for people: the steps asked for, the steps that fit, and the bytes they take."""
+    return self._budget.describe()
+
+  def add(self, transition: Transition, latents: ArrayDict, streams: Sequence[int] | None = None) -> None:
+    """Adds one step to each stream, or to each of the given ones.
+
+    Args:
+      transition: arrays [E, ...].
+      latents: arrays [E, ...], the latents after seeing the step; not read where context is 0.
+      streams: E distinct stream ids; None is all streams in order.
+
+    Raises:
+      ValueError: a key is missing or unknown, or a shape, dtype or stream id does not fit.
+    """
+    ids = self._all_streams if streams is None else self._checked_streams(streams)
+    values = {_OBSERVATION + key: value for key, value in transition.observation.items()}
+    values |= {name: getattr(transition, name) for name in Transition._fields if name != "observation"}
+    if self._latents:
+      values |= {_LATENT + key: value for key, value in latents.items()}
+    if values.keys() != self._ring.columns.keys():
+      wrong = sorted(values.keys() ^ self._ring.columns.keys())
+      raise ValueError(f"a step's arrays differ from the replay's specs in {wrong}: pass exactly what the specs name")
+    self._ring.append(ids, {name: self._checked(name, value, (len(ids),)) for name, value in values.items()})
+    self._sampler.appended(ids)
+
+  def sample(self) -> tuple[Batch, Slots]:
+    """A batch [B, T, ...] in freshly allocated arrays, and where it came from.
+
+    `batch.context` holds the latents [B, ...] stored at the step before `steps[:, 0]`.
+
+    Raises:
+      ValueError: no stream holds a whole sequence yet.
+    """
+    streams, starts = self._sampler.draw(self.config.batch_size)
+    slots = Slots(streams, starts + self.config.context)
+    names = [name for name in self._ring.columns if not name.startswith(_LATENT)]
+    steps = self._ring.read(names, *slots, self.config.batch_length)
+    before = self._ring.read([_LATENT + key for key in self._latents], streams, starts, 1)
+    transition = Transition(
+      observation={key: steps[_OBSERVATION + key] for key in self._observations},
+      action=steps["action"],
+      reward=steps["reward"],
+      is_first=steps["is_first"],
+      is_last=steps["is_last"],
+      is_terminal=steps["is_terminal"],
+    )
+    return Batch(transition, {key: before[_LATENT + key][:, 0] for key in self._latents}), slots
+
+  def update_latents(self, slots: Slots, latents: ArrayDict) -> int:
+    """Replaces the latents [B, T, ...] of a sampled batch; steps overwritten since then are left alone.
+
+    Returns the number of steps written, 0 where context is 0.
+
+    Raises:
+      ValueError: keys, shapes or dtypes differ from the latent spec.
+    """
+    if not self._latents:
+      return 0
+    if latents.keys() != set(self._latents):
+      raise ValueError(
+        f"refreshed latents {sorted(latents)} must be exactly those of the spec, {sorted(self._latents)}"
+      )
+    leading = (len(slots.streams), self.config.batch_length)
+    values = {_LATENT + key: self._checked(_LATENT + key, value, leading) for key, value in latents.items()}
+    return self._ring.write(slots.streams, slots.positions, values)
+
+  def _checked(self, name: str, value: object, leading: tuple[int, ...]) -> np.ndarray:
+    array = np.asarray(value)
+    column = self._ring.columns[name]
+    expected = leading + column.shape[2:]
+    if array.shape != expected:
+      raise ValueError(f"{name} has shape {array.shape}, and the replay stores {expected}: fix the spec or the array")
+    if array.dtype != column.dtype and not np.can_cast(array.dtype, column.dtype, "same_kind"):
+      raise ValueError(f"{name} is {array.dtype}, and the replay stores {column.dtype}: fix the spec or cast the array")
+    return array
+
+  def _checked_streams(self, streams: Sequence[int]) -> np.ndarray:
+    ids = np.asarray(streams, np.int64)
+    count = self._ring.streams
+    if ids.ndim != 1 or len(set(ids.tolist())) != len(ids) or ((ids < 0) | (ids >= count)).any():
+      raise ValueError(f"streams={streams} must be distinct ids from 0 to {count - 1}")
+    return ids

@@ -1,0 +1,87 @@
+"""Ring storage: for each stream, the newest rows of every column."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from dreamerax.types import ArraySpec
+
+
+class Ring:
+  """Columns of shape [streams, rows, ...] that overwrite their oldest rows.
+
+  A row is known by its stream and its position: how many rows its stream received before it. Positions only grow, so
+  they double as generation tags: position p lives in slot p % rows until position p + rows replaces it. Env-major, so
+  that a sequence is one contiguous copy (two where it runs over the end of the ring).
+  """
+
+  def __init__(self, columns: Mapping[str, ArraySpec], streams: int, rows: int):
+    """Reserves the columns. The operating system hands out memory pages only when rows are first written.
+
+    Raises:
+      ValueError: the operating system refuses to reserve that much.
+    """
+    self.streams = streams
+    self.rows = rows
+    self.written = np.zeros(streams, np.int64)  # rows ever received, for each stream
+    try:
+      self.columns = {name: np.empty((streams, rows, *spec.shape), spec.dtype) for name, spec in columns.items()}
+    except MemoryError as error:
+      raise ValueError(
+        f"the replay could not reserve its memory ({error}): lower replay.capacity or replay.max_bytes"
+      ) from error
+
+  @property
+  def nbytes(self) -> int:
+    return sum(column.nbytes for column in self.columns.values())
+
+  @property
+  def stored(self) -> np.ndarray:
+    """Rows now held by each stream, [streams]."""
+    return np.minimum(self.written, self.rows)
+
+  def holds(self, stream: int, position: int) -> bool:
+    """Whether the row has not been overwritten."""
+    return position >= self.written[stream] - self.rows
+
+  def append(self, streams: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
+    """Adds one row to each of `streams` (distinct); values are [len(streams), ...] for every column."""
+    slots = self.written[streams] % self.rows
+    for name, column in self.columns.items():
+      column[streams, slots] = values[name]
+    self.written[streams] += 1
+
+  def read(
+    self, names: Iterable[str], streams: np.ndarray, positions: np.ndarray, length: int
+  ) -> dict[str, np.ndarray]:
+    """Copies `length` rows from each position: {name: [len(streams), length, ...]}, in freshly allocated arrays."""
+    pairs = []
+    for name in names:
+      column = self.columns[name]
+      pairs.append((name, column, np.empty((len(streams), length, *column.shape[2:]), column.dtype)))
+    for index, (stream, slot) in enumerate(zip(streams.tolist(), (positions % self.rows).tolist(), strict=True)):
+      head = min(length, self.rows - slot)
+      for _, column, out in pairs:
+        out[index, :head] = column[stream, slot : slot + head]
+        if head < length:
+          out[index, head:] = column[stream, : length - head]
+    return {name: out for name, _, out in pairs}
+
+  def write(self, streams: np.ndarray, positions: np.ndarray, values: Mapping[str, np.ndarray]) -> int:
+    """Replaces rows from each position on by values [len(streams), length, ...], except those overwritten meanwhile.
+
+    Where sequences overlap, the later one wins. Returns the number of rows replaced.
+    """
+    length = next(iter(values.values())).shape[1]
+    count = 0
+    for index, (stream, position) in enumerate(zip(streams.tolist(), positions.tolist(), strict=True)):
+      gone = min(max(int(self.written[stream]) - self.rows - position, 0), length)
+      slot = (position + gone) % self.rows
+      head = gone + min(length - gone, self.rows - slot)
+      for name, value in values.items():
+        column = self.columns[name]
+        column[stream, slot : slot + head - gone] = value[index, gone:head]
+        if head < length:
+          column[stream, : length - head] = value[index, head:]
+      count += length - gone
+    return count

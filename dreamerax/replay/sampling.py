@@ -1,0 +1,73 @@
+"""Which sequences to train on next: the newest once, then all uniformly."""
+
+from collections import deque
+
+import numpy as np
+
+from dreamerax.replay.ring import Ring
+
+
+class Sampler:
+  """Picks where sequences start in a ring.
+
+  Online queue: the rows of each stream, cut into consecutive sequences, are handed out once each as soon as they are
+  complete, oldest first; what was overwritten before its turn is skipped. When the queue is empty, starts are drawn
+  uniformly over every place in every stream where a whole sequence is stored, so long streams are drawn in proportion.
+  """
+
+  def __init__(self, ring: Ring, sequence: int, *, online: bool, seed: int):
+    self._ring = ring
+    self._sequence = sequence
+    self._online = online
+    self._queue: deque[tuple[int, int]] = deque()
+    self._rng = np.random.default_rng(seed)
+
+  @property
+  def sequences(self) -> int:
+    """How many different sequences are stored."""
+    return int(self._starts().sum())
+
+  def appended(self, streams: np.ndarray) -> None:
+    """Queues the sequences that the newest row of each of `streams` completed."""
+    if not self._online:
+      return
+    written = self._ring.written[streams]
+    for index in np.flatnonzero(written % self._sequence == 0).tolist():
+      self._queue.append((int(streams[index]), int(written[index]) - self._sequence))
+    # A replay that is filled and not sampled must not grow a queue of overwritten sequences.
+    while self._queue and not self._ring.holds(*self._queue[0]):
+      self._queue.popleft()
+
+  def draw(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Streams [count] and positions [count] at which `count` sequences start.
+
+    Raises:
+      ValueError: no stream holds a whole sequence.
+    """
+    starts = self._starts()
+    total = int(starts.sum())
+    if total == 0:
+      raise ValueError(
+        f"the longest stream in replay has {int(self._ring.stored.max())} steps and a sequence needs {self._sequence}: "
+        "collect more before the first update (raise the prefill), or lower replay.batch_length"
+      )
+    newest = self._take_newest(count)
+    ends = np.cumsum(starts)
+    draws = self._rng.integers(total, size=count - len(newest))
+    streams = np.searchsorted(ends, draws, side="right")
+    oldest = self._ring.written - self._ring.stored
+    positions = oldest[streams] + draws - (ends - starts)[streams]
+    queued = np.array(newest, np.int64).reshape(-1, 2)
+    return np.concatenate([queued[:, 0], streams]), np.concatenate([queued[:, 1], positions])
+
+  def _starts(self) -> np.ndarray:
+    """In how many places of each stream a sequence can start, [streams]."""
+    return np.maximum(self._ring.stored - self._sequence + 1, 0)
+
+  def _take_newest(self, count: int) -> list[tuple[int, int]]:
+    taken = []
+    while self._queue and len(taken) < count:
+      candidate = self._queue.popleft()
+      if self._ring.holds(*candidate):
+        taken.append(candidate)
+    return taken
