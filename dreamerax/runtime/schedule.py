@@ -1,0 +1,80 @@
+"""When to update: how many updates are due after the steps collected so far."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from math import floor
+from typing import NamedTuple, Protocol
+
+_NOT_BEGUN = -1
+
+
+class Counters(NamedTuple):
+  """How far a run is."""
+
+  env_steps: int = 0  # simulator control steps, action repeat included
+  agent_steps: int = 0  # decisions, over all environments
+  updates: int = 0
+
+
+class Schedule(Protocol):
+  """Decides after each collected step how many updates follow it."""
+
+  def due(self, counters: Counters) -> int:
+    """Updates to make now. Called only once the prefill is collected; what it returns counts as made."""
+    ...
+
+  def state(self) -> dict[str, int]:
+    """What `restore` needs to continue, as plain integers."""
+    ...
+
+  def restore(self, state: Mapping[str, int]) -> None:
+    """Continues where the schedule that gave `state` stood."""
+    ...
+
+
+class TrainRatio:
+  """Keeps replayed agent steps proportional to collected ones.
+
+  The first call is due one update, whatever was collected before it: the prefill is not owed. From then on,
+  floor(ratio * collected since then / steps_per_update) further updates are made in total. What remains of an update is
+  carried as an exact fraction, so that a run of any length never drifts from this.
+  """
+
+  def __init__(self, ratio: float, steps_per_update: int):
+    """Starts before the first call.
+
+    Args:
+      ratio: agent steps replayed (context excluded) for each agent step collected.
+      steps_per_update: agent steps that one update trains on, B * T.
+
+    Raises:
+      ValueError: ratio is negative or not finite, or steps_per_update is less than one.
+    """
+    if not 0 <= ratio < float("inf"):
+      raise ValueError(f"train_ratio={ratio} must be a number of at least 0: 32 replays each collected step 32 times")
+    if steps_per_update < 1:
+      raise ValueError(f"steps_per_update={steps_per_update} must be at least 1: batch_size * batch_length")
+    # By way of its decimal digits: 0.1 is meant as one tenth, not as the binary number nearest to it.
+    self._updates_per_step = Fraction(str(ratio)) / steps_per_update
+    self._last = _NOT_BEGUN  # agent steps at the newest call
+    self._owed = Fraction(0)  # less than one update
+
+  def due(self, counters: Counters) -> int:
+    """Updates to make now, so that the ratio holds up to `counters.agent_steps`."""
+    if self._last == _NOT_BEGUN:
+      self._last = counters.agent_steps
+      return 1
+    self._owed += (counters.agent_steps - self._last) * self._updates_per_step
+    self._last = counters.agent_steps
+    count = floor(self._owed)
+    self._owed -= count
+    return count
+
+  def state(self) -> dict[str, int]:
+    """What a checkpoint keeps, as integers; the same keys before and after the first call."""
+    return {"last": self._last, "owed_numerator": self._owed.numerator, "owed_denominator": self._owed.denominator}
+
+  def restore(self, state: Mapping[str, int]) -> None:
+    """Continues from `state()`. A ratio that has changed meanwhile counts from here on."""
+    self._last = int(state["last"])
+    self._owed = Fraction(int(state["owed_numerator"]), int(state["owed_denominator"]))

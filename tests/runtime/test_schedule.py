@@ -1,0 +1,86 @@
+"""The train ratio is met exactly over a run, however the steps come in."""
+
+from fractions import Fraction
+from math import floor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dreamerax.runtime.schedule import Counters, TrainRatio
+
+
+def test_one_update_at_the_first_call_and_the_prefill_is_not_owed():
+  schedule = TrainRatio(32, 1024)
+  assert schedule.due(Counters(agent_steps=5000)) == 1
+  assert schedule.due(Counters(agent_steps=5000)) == 0
+  assert schedule.due(Counters(agent_steps=5031)) == 0
+  assert schedule.due(Counters(agent_steps=5032)) == 1
+
+
+def test_several_updates_are_due_where_many_steps_came_at_once():
+  schedule = TrainRatio(512, 1024)
+  schedule.due(Counters(agent_steps=0))
+  assert [schedule.due(Counters(agent_steps=16 * n)) for n in range(1, 4)] == [8, 8, 8]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+  ratio=st.sampled_from([0.1, 0.3, 1.7, 32, 512, 1e-3]),
+  per_update=st.sampled_from([1, 7, 256, 1024]),
+  prefill=st.integers(0, 5000),
+  moves=st.lists(st.integers(0, 5000), min_size=1, max_size=50),
+)
+def test_the_ratio_is_met_exactly_after_every_call(ratio, per_update, prefill, moves):
+  schedule = TrainRatio(ratio, per_update)
+  made = schedule.due(Counters(agent_steps=prefill))
+  collected = 0
+  for move in moves:
+    collected += move
+    made += schedule.due(Counters(agent_steps=prefill + collected))
+    assert made == 1 + floor(Fraction(str(ratio)) * collected / per_update)
+
+
+def test_a_tenth_is_a_tenth_over_a_long_run():
+  schedule = TrainRatio(0.1, 1)
+  made = sum(schedule.due(Counters(agent_steps=n)) for n in range(0, 100_001))
+  assert made == 10_001
+
+
+def test_only_agent_steps_count():
+  schedule = TrainRatio(1, 1)
+  schedule.due(Counters(env_steps=0, agent_steps=0))
+  assert schedule.due(Counters(env_steps=40, agent_steps=10, updates=3)) == 10
+
+
+@pytest.mark.parametrize("stop", [0, 1, 3, 10])
+def test_a_restored_schedule_continues_as_if_never_stopped(stop):
+  steps = [Counters(agent_steps=700 + 16 * n) for n in range(20)]
+  whole = TrainRatio(3.3, 100)
+  expected = [whole.due(each) for each in steps]
+  before = TrainRatio(3.3, 100)
+  made = [before.due(each) for each in steps[:stop]]
+  after = TrainRatio(3.3, 100)
+  after.restore(before.state())
+  assert made + [after.due(each) for each in steps[stop:]] == expected
+
+
+def test_a_ratio_changed_at_a_restart_counts_from_there_on():
+  before = TrainRatio(1, 10)
+  before.due(Counters(agent_steps=0))
+  before.due(Counters(agent_steps=1005))
+  after = TrainRatio(10, 10)
+  after.restore(before.state())
+  assert after.due(Counters(agent_steps=1015)) == 10  # and half an update from before is still owed
+  assert after.state()["owed_numerator"] * 2 == after.state()["owed_denominator"]
+
+
+@pytest.mark.parametrize("ratio", [-1, float("nan"), float("inf")])
+def test_a_ratio_without_meaning_is_refused(ratio):
+  with pytest.raises(ValueError, match="train_ratio="):
+    TrainRatio(ratio, 1024)
+
+
+def test_an_empty_batch_is_refused():
+  with pytest.raises(ValueError, match="steps_per_update=0"):
+    TrainRatio(32, 0)
