@@ -83,7 +83,7 @@ install_packages() {
   local version constraints
   version=$(python_version .venv/bin/python)
   constraints="constraints-$version.txt"
-  say "installing dreamerax [$extras] and $(grep -c == "$constraints") Python packages into .venv, at the versions in" \
+  say "installing dreamerax [$extras] and what it is built on (JAX, MuJoCo, ...) into .venv, at the versions in" \
     "$constraints (about 1.6 GB on disk; this takes minutes)"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint "$constraints" --editable ".[$extras]"
 }
@@ -112,13 +112,14 @@ make_renderer() {
       return
     fi
     can_apt || break
-    say "installing $packages with apt, because MuJoCo found no OpenGL to draw pixels with (tried: ${MUJOCO_GL:-egl, osmesa})"
+    say "installing $packages with apt, because MuJoCo found no OpenGL to draw pixels with" \
+      "(tried: ${MUJOCO_GL:-egl, osmesa})"
     # shellcheck disable=SC2086 # a list of packages
     apt_install $packages || say "apt could not install $packages"
   done
   backend=$(backend_that_renders) && say "MuJoCo renders with $backend" && return
   fail "MuJoCo found no OpenGL to draw pixels with (tried: ${MUJOCO_GL:-egl, osmesa}): install Mesa's EGL as an" \
-    "administrator (Debian, Ubuntu: apt install libegl1 libgl1; Fedora: dnf install mesa-libEGL mesa-dri-drivers)" \
+    "administrator (Debian, Ubuntu: apt install libegl1 libgl1, or libosmesa6; Fedora: dnf install mesa-libEGL mesa-dri-drivers)" \
     "and run make setup again."
 }
 
