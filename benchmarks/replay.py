@@ -54,7 +54,6 @@ def measure(batch: int, length: int, envs: int, steps: int, repeats: int) -> dic
   source = np.ones(sum(array.nbytes for array in arrays), np.uint8)
   target = np.ones_like(source)
   copy = timed(lambda: np.copyto(target, source), repeats)
-  fresh = timed(source.copy, repeats)
   payload = sum(
     array.nbytes // envs for array in [*transition.observation.values(), *transition[1:], *latents.values()]
   )
@@ -66,7 +65,6 @@ def measure(batch: int, length: int, envs: int, steps: int, repeats: int) -> dic
     "sample_gb_per_s": source.nbytes / sample["median"] / 1e9,
     "memcpy_gb_per_s": source.nbytes / copy["median"] / 1e9,
     "share_of_memcpy": copy["median"] / sample["median"],
-    "fresh_copy_gb_per_s": source.nbytes
     / fresh["median"]
     / 1e9,  # memcpy into memory allocated for it, as sampling does
     "sample_ms": sample["median"] * 1e3,
