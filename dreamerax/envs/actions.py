@@ -1,0 +1,47 @@
+"""From the policy's actions, in [-1, 1] or one-hot, to those a simulator takes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dreamerax.envs.base import checked_action
+from dreamerax.types import ActionSpec
+
+# MuJoCo writes "no limit" as ±1e10, gymnasium as ±inf. No bounded actuator comes near.
+_UNBOUNDED = 1e9
+
+
+@dataclass(frozen=True)
+class BoxActions:
+  """A box of any shape. An axis with finite bounds is stretched to them; an unbounded one is passed on as it is."""
+
+  minimum: np.ndarray
+  maximum: np.ndarray
+
+  @property
+  def spec(self) -> ActionSpec:
+    return ActionSpec(size=self.minimum.size)
+
+  def __call__(self, action: np.ndarray, name: str) -> np.ndarray:
+    """`action` [A] clipped to [-1, 1] and in the simulator's units; `name` is the environment's, for its errors."""
+    action = checked_action(action, self.spec, name).reshape(self.minimum.shape)
+    bounded = (self.minimum > -_UNBOUNDED) & (self.maximum < _UNBOUNDED)
+    low, high = np.where(bounded, self.minimum, -1), np.where(bounded, self.maximum, 1)
+    # Rounding must not carry it past a bound, which gymnasium's environments may refuse.
+    return np.clip(low + (action + 1) / 2 * (high - low), low, high)
+
+
+@dataclass(frozen=True)
+class DiscreteActions:
+  """One of `size` choices, numbered from `start`."""
+
+  size: int
+  start: int = 0
+
+  @property
+  def spec(self) -> ActionSpec:
+    return ActionSpec(size=self.size, discrete=True)
+
+  def __call__(self, action: np.ndarray, name: str) -> int:
+    """The number of the choice that the one-hot `action` [A] marks; `name` is the environment's, for its errors."""
+    return self.start + int(checked_action(action, self.spec, name).argmax())

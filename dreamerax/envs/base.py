@@ -1,0 +1,93 @@
+"""What an environment is to the rest of the package: one of them, and many of them behind one batched interface."""
+
+import abc
+from typing import NamedTuple
+
+import numpy as np
+
+from dreamerax.types import ActionSpec, EnvSpec, Transition
+
+
+class Step(NamedTuple):
+  """What one environment answers to `reset` or `step`."""
+
+  observation: dict[str, np.ndarray]
+  reward: float  # since the previous step; zero where is_first
+  is_first: bool
+  is_last: bool
+  is_terminal: bool  # implies is_last; a time limit is last without being terminal
+
+
+class Environment(abc.ABC):
+  """One environment. Actions lie in [-1, 1] (or are one-hot) whatever the simulator behind it takes.
+
+  `step` is not called again after a step that is last: `reset` begins the next episode.
+  """
+
+  @property
+  @abc.abstractmethod
+  def spec(self) -> EnvSpec:
+    """Names, shapes and dtypes of what `reset` and `step` return and of the action they take."""
+
+  @abc.abstractmethod
+  def reset(self) -> Step:
+    """Begins an episode."""
+
+  @abc.abstractmethod
+  def step(self, action: np.ndarray) -> Step:
+    """Takes `action` [A] and answers with what it led to."""
+
+  def close(self) -> None:  # noqa: B027 - most environments hold nothing that needs closing
+    """Releases what the environment holds. It is not used afterwards."""
+
+
+class EnvBatch(abc.ABC):
+  """E environments stepped together, each beginning its next episode by itself.
+
+  A step has two halves, so that the caller can work while the simulators do: `send` begins it, `receive` ends it.
+  """
+
+  @property
+  @abc.abstractmethod
+  def num_envs(self) -> int:
+    """E."""
+
+  @property
+  @abc.abstractmethod
+  def spec(self) -> EnvSpec:
+    """The spec that all environments share."""
+
+  @abc.abstractmethod
+  def reset(self) -> Transition:
+    """Begins an episode everywhere: [E, ...], all `is_first`. An unreceived step is dropped."""
+
+  @abc.abstractmethod
+  def send(self, actions: np.ndarray) -> None:
+    """Begins a step with `actions` [E, A]. A stream whose last row was `is_last` is reset instead."""
+
+  @abc.abstractmethod
+  def receive(self) -> Transition:
+    """Ends the step: [E, ...], in arrays that the caller owns. `action` is what was sent, zero at `is_first`."""
+
+  def step(self, actions: np.ndarray) -> Transition:
+    """`send` and `receive` at once."""
+    self.send(actions)
+    return self.receive()
+
+  @abc.abstractmethod
+  def close(self) -> None:
+    """Closes every environment."""
+
+
+def checked_action(action: np.ndarray, spec: ActionSpec, name: str) -> np.ndarray:
+  """`action` as float64 [A], clipped to [-1, 1].
+
+  Raises:
+    ValueError: its shape is wrong or a value is not finite. `name` is the environment's.
+  """
+  action = np.asarray(action, np.float64)
+  if action.shape != (spec.size,):
+    raise ValueError(f"{name}: an action has shape ({spec.size},), this one {action.shape}.")
+  if not np.isfinite(action).all():
+    raise ValueError(f"{name}: the action {action} is not finite. The policy that chose it has probably diverged.")
+  return action.clip(-1, 1)

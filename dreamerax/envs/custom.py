@@ -1,0 +1,65 @@
+"""A user's own environment: `package.module:factory`.
+
+This is the only way in which a user's code runs: naming a task with a colon imports the module in front of it and calls
+the factory behind it.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import dm_env
+import gymnasium
+
+from dreamerax.envs.base import Environment
+from dreamerax.envs.dm_env import DmEnv
+from dreamerax.envs.gymnasium import GymEnv
+
+
+def load(task: str, seed: int) -> Environment:
+  """Calls `factory(seed)`, or `factory()` where it asks for nothing, and adapts what it returns.
+
+  The factory returns an `Environment`, a `dm_env.Environment` or a `gymnasium.Env` (seeded at its first reset). It is
+  given the seed if a parameter is called `seed`, or if exactly one parameter has no default.
+
+  Raises:
+    ValueError: there is no such module or factory, or it takes or returns something else.
+  """
+  module_name, _, factory_name = task.partition(":")
+  try:
+    module = importlib.import_module(module_name)
+  except ModuleNotFoundError as error:
+    raise ValueError(
+      f"task={task!r}: cannot import {module_name!r} ({error}). Install its package, or set PYTHONPATH to its folder."
+    ) from error
+  factory = getattr(module, factory_name, None)
+  if not callable(factory):
+    raise ValueError(f"task={task!r}: the module {module_name!r} has no function {factory_name!r}.")
+  return adapt(_call(factory, seed, task), seed, task)
+
+
+def adapt(env: Any, seed: int, name: str) -> Environment:
+  """`env` as an Environment, whichever of the three kinds it is; ValueError for any other."""
+  if isinstance(env, Environment):
+    return env
+  if isinstance(env, dm_env.Environment):
+    return DmEnv(env, name=name)
+  if isinstance(env, gymnasium.Env):
+    return GymEnv(env, name=name, seed=seed)
+  raise ValueError(
+    f"{name}: the factory returned {type(env).__name__}; return a dreamerax.envs.Environment, a dm_env.Environment "
+    "or a gymnasium.Env."
+  )
+
+
+def _call(factory: Callable[..., Any], seed: int, task: str) -> Any:
+  parameters = inspect.signature(factory).parameters
+  if "seed" in parameters:
+    return factory(seed=seed)
+  variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+  required = [p for p in parameters.values() if p.default is p.empty and p.kind not in variadic]
+  if len(required) > 1:
+    names = ", ".join(parameter.name for parameter in required)
+    raise ValueError(f"task={task!r}: the factory needs {names}; it may need one argument at most, the seed.")
+  return factory(seed) if required else factory()

@@ -1,0 +1,90 @@
+"""The DeepMind Control Suite, from pixels: `dmc/<domain>_<task>`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from dreamerax.envs import rendering
+from dreamerax.envs.base import Environment
+from dreamerax.envs.dm_env import DmEnv
+from dreamerax.types import ArraySpec
+
+PREFIX = "dmc/"
+# Resolution of the shadow map, the dearest part of a frame in software; the suite's own is 2048.
+SHADOW_MAP = {"published": None, "balanced": 512}
+# Names from the papers that are not the suite's own.
+ALIASES = {"cup_catch": "ball_in_cup_catch"}
+_CAMERAS = {"quadruped": 2}
+
+
+def task_names() -> tuple[str, ...]:
+  """Every task of the suite, as `dmc/<domain>_<task>`."""
+  return tuple(PREFIX + name for name in _tasks())
+
+
+def load(
+  task: str,
+  seed: int,
+  *,
+  action_repeat: int = 1,
+  image_size: int = 64,
+  rendering_quality: str = "published",
+  observations: tuple[str, ...] = ("image",),
+) -> Environment:
+  """One task, its control time step and time limit untouched.
+
+  Args:
+    task: a name from `task_names`, or "dmc/cup_catch".
+    seed: below 2**32; the same seed gives the same episodes, to the bit.
+    action_repeat: control steps per action; only the last of them is rendered.
+    image_size: side of the square picture "image", uint8 [size, size, 3]: from camera 0, quadruped's from 2.
+    rendering_quality: a key of SHADOW_MAP. "published" leaves every pixel as dm_control draws it.
+    observations: "image", and names of the task's own vectors (float32).
+
+  Raises:
+    KeyError: no such task.
+    ValueError: the task has no observation by that name.
+    RuntimeError: no rendering backend works here.
+  """
+  name = task.removeprefix(PREFIX)
+  domain, behaviour = _tasks()[ALIASES.get(name, name)]
+  env = _suite().load(domain, behaviour, task_kwargs={"random": seed})
+  camera = _camera(env.physics, _CAMERAS.get(domain, 0), image_size, SHADOW_MAP[rendering_quality])
+  image = (ArraySpec((image_size, image_size, 3), "uint8"), camera)
+  return DmEnv(env, name=task, observations=observations, cameras={"image": image}, action_repeat=action_repeat)
+
+
+def _camera(physics: Any, camera_id: int, size: int, shadow_map: int | None) -> Callable[[], np.ndarray]:
+  """Takes pictures of `physics` as it is: a function without arguments, to a new uint8 [size, size, 3]."""
+  from dm_control.mujoco import engine
+
+  # Both are read once, when the first picture makes the rendering context. A larger buffer changes no pixel.
+  visual = physics.model.vis
+  visual.global_.offwidth = max(visual.global_.offwidth, size)
+  visual.global_.offheight = max(visual.global_.offheight, size)
+  if shadow_map is not None:
+    visual.quality.shadowsize = shadow_map
+  camera = None
+
+  def take() -> np.ndarray:
+    nonlocal camera
+    # Made late, because it makes the context; and once, where `physics.render` would build a scene for every frame.
+    camera = camera or engine.Camera(physics, height=size, width=size, camera_id=camera_id)
+    # dm_control answers with an upside-down view of a buffer that it uses again.
+    return np.array(camera.render(), order="C")
+
+  return take
+
+
+def _suite() -> Any:
+  # Importing dm_control binds it to a rendering backend for good, so the choice comes first.
+  rendering.choose()
+  from dm_control import suite
+
+  return suite
+
+
+def _tasks() -> Mapping[str, tuple[str, str]]:
+  # Looked up whole, because domains have underscores too: humanoid_CMU_run.
+  return {f"{domain}_{task}": (domain, task) for domain, task in _suite().ALL_TASKS}

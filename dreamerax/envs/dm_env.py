@@ -1,0 +1,120 @@
+"""Any `dm_env.Environment` as an Environment."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dm_env
+import numpy as np
+from dm_env import specs as dm_specs
+
+from dreamerax.envs.actions import BoxActions, DiscreteActions
+from dreamerax.envs.base import Environment, Step
+from dreamerax.types import ArraySpec, EnvSpec
+
+Camera = Callable[[], np.ndarray]
+
+
+class DmEnv(Environment):
+  """Adapts a dm_env.Environment: discount 0 at the last step is terminal, any other discount a time limit.
+
+  Arrays of rank 3 and dtype uint8 stay images; everything else becomes a float32 vector.
+  """
+
+  def __init__(
+    self,
+    env: dm_env.Environment,
+    *,
+    name: str,
+    observations: tuple[str, ...] | None = None,
+    cameras: Mapping[str, tuple[ArraySpec, Camera]] | None = None,
+    action_repeat: int = 1,
+  ):
+    """
+    Args:
+      env: what is adapted.
+      name: how errors call it.
+      observations: which observations to show, of the environment's own and of `cameras`; None: the environment's own.
+      cameras: further observations by name, each asked only at steps that are returned: a frame is dear.
+      action_repeat: how often `env` takes each action, rewards summed; the episode's end cuts the last one short.
+
+    Raises:
+      ValueError: an observation by that name does not exist, or an action or observation has no spec here.
+    """
+    self._env = env
+    self._name = name
+    self._repeat = action_repeat
+    self._actions = _actions(env.action_spec(), name)
+    own = env.observation_spec()
+    if not isinstance(own, Mapping):
+      own = {"image" if _is_image(own) else "vector": own}
+      self._as_dict = lambda observation: {next(iter(own)): observation}
+    else:
+      self._as_dict = lambda observation: observation
+    cameras = cameras or {}
+    specs = {key: _array_spec(spec) for key, spec in own.items()}
+    specs |= {key: spec for key, (spec, _) in cameras.items()}
+    names = tuple(own) if observations is None else observations
+    for key in names:
+      if key not in specs:
+        raise ValueError(f"{name} has no observation {key!r}: it has {', '.join(specs)}.")
+    self._spec = EnvSpec(observation={key: specs[key] for key in names}, action=self._actions.spec)
+    self._cameras = {key: camera for key, (_, camera) in cameras.items() if key in names}
+    self._ended = True
+
+  @property
+  def spec(self) -> EnvSpec:
+    return self._spec
+
+  def reset(self) -> Step:
+    timestep = self._env.reset()
+    self._ended = False
+    return Step(self._observe(timestep), 0.0, is_first=True, is_last=False, is_terminal=False)
+
+  def step(self, action: np.ndarray) -> Step:
+    if self._ended:
+      raise RuntimeError(f"{self._name}: the episode is over (or never began); call reset first.")
+    native = self._actions(action, self._name)
+    reward = 0.0
+    timestep = self._env.step(native)
+    reward += timestep.reward or 0.0
+    for _ in range(self._repeat - 1):
+      if timestep.last():
+        break
+      timestep = self._env.step(native)
+      reward += timestep.reward or 0.0
+    self._ended = timestep.last()
+    is_terminal = self._ended and timestep.discount == 0
+    return Step(self._observe(timestep), float(reward), False, self._ended, bool(is_terminal))
+
+  def close(self) -> None:
+    self._env.close()
+
+  def _observe(self, timestep: dm_env.TimeStep) -> dict[str, np.ndarray]:
+    own = self._as_dict(timestep.observation)
+    observation = {}
+    for key, spec in self._spec.observation.items():
+      if key in self._cameras:
+        observation[key] = self._cameras[key]()
+      else:
+        # A copy: environments may hand out buffers that they overwrite.
+        observation[key] = np.array(own[key], spec.dtype).reshape(spec.shape)
+    return observation
+
+
+def _is_image(spec: Any) -> bool:
+  return spec.dtype == np.uint8 and len(spec.shape) == 3
+
+
+def _array_spec(spec: Any) -> ArraySpec:
+  if _is_image(spec):
+    return ArraySpec(tuple(spec.shape), "uint8")
+  return ArraySpec((int(np.prod(spec.shape, dtype=np.int64)),), "float32")
+
+
+def _actions(spec: Any, name: str) -> BoxActions | DiscreteActions:
+  if isinstance(spec, dm_specs.DiscreteArray):
+    return DiscreteActions(spec.num_values)
+  if isinstance(spec, dm_specs.BoundedArray):
+    minimum, maximum = (np.broadcast_to(bound, spec.shape).astype(np.float64) for bound in (spec.minimum, spec.maximum))
+    return BoxActions(minimum, maximum)
+  raise ValueError(f"{name}: the action spec {spec} is neither a BoundedArray nor a DiscreteArray.")

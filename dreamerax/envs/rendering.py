@@ -1,0 +1,92 @@
+"""Which OpenGL backend draws MuJoCo's frames: found by trying, in another process, before anything imports dm_control.
+
+dm_control binds itself to a backend when it is imported, and where that backend is broken the import fails in ways that
+explain nothing and cannot be taken back. A subprocess can fail without harm.
+"""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+VARIABLE = "MUJOCO_GL"
+BACKENDS = ("egl", "osmesa")
+_PROBE_SECONDS = 120
+_PROBE = """
+import json, sys, time
+from dm_control import suite
+physics = suite.load("cartpole", "balance", task_kwargs={"random": 0}).physics
+frame = physics.render(64, 64, camera_id=0)
+if not frame.any():
+  sys.exit("the frame it drew is black")
+frames = int(sys.argv[1])
+start = time.perf_counter()
+for _ in range(frames):
+  physics.render(64, 64, camera_id=0)
+seconds = time.perf_counter() - start
+print(json.dumps(frames / seconds if frames else None))
+"""
+
+
+@dataclass(frozen=True)
+class Probe:
+  """What a backend did when asked for a frame."""
+
+  backend: str
+  error: str | None  # None: it works
+  frames_per_second: float | None = None  # of cartpole at 64×64, where measured
+
+
+def probe(backend: str, frames: int = 0) -> Probe:
+  """Draws a frame in a new process, and then `frames` more against the clock."""
+  environment = {name: value for name, value in os.environ.items() if name != "PYOPENGL_PLATFORM"}
+  environment[VARIABLE] = backend
+  try:
+    answer = subprocess.run(
+      [sys.executable, "-c", _PROBE, str(frames)],
+      env=environment,
+      capture_output=True,
+      text=True,
+      timeout=_PROBE_SECONDS,
+    )
+  except subprocess.TimeoutExpired:
+    return Probe(backend, f"no frame within {_PROBE_SECONDS} seconds")
+  if answer.returncode != 0:
+    last = answer.stderr.strip().splitlines()[-1:] or [f"exit status {answer.returncode}"]
+    return Probe(backend, last[0].strip())
+  return Probe(backend, None, json.loads(answer.stdout.splitlines()[-1]))
+
+
+@functools.cache
+def choose() -> str:
+  """The backend that this process draws with, tried once and left in the variable MUJOCO_GL for dm_control to read.
+
+  A MUJOCO_GL that is already set is the only one tried; otherwise EGL (a graphics card, or software), then OSMesa.
+
+  Raises:
+    RuntimeError: none works. It says what each answered and what to install.
+  """
+  bound = getattr(sys.modules.get("dm_control._render"), "BACKEND", None)
+  if bound is not None:
+    return bound  # Somebody imported dm_control before us; its choice cannot be changed any more.
+  explicit = os.environ.get(VARIABLE)
+  probes = []
+  for backend in (explicit,) if explicit else BACKENDS:
+    probes.append(probe(backend))
+    if probes[-1].error is None:
+      os.environ[VARIABLE] = backend
+      # It is dm_control that sets this one, and it refuses a value left by somebody who wanted another backend.
+      os.environ.pop("PYOPENGL_PLATFORM", None)
+      return backend
+  raise RuntimeError(_advice(probes, explicit))
+
+
+def _advice(probes: list[Probe], explicit: str | None) -> str:
+  answers = "; ".join(f"{probe.backend}: {probe.error}" for probe in probes)
+  unset = f" Or unset {VARIABLE}, which leaves nothing but {explicit} to try." if explicit else ""
+  return (
+    f"No OpenGL backend draws MuJoCo's frames here ({answers}). On Debian or Ubuntu, install software rendering with "
+    f"`apt-get install libegl1 libgl1` (EGL needs both) or `apt-get install libosmesa6`.{unset}"
+  )
