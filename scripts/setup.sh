@@ -85,7 +85,8 @@ install_packages() {
   constraints="constraints-$version.txt"
   say "installing dreamerax [$extras] and what it is built on (JAX, MuJoCo, ...) into .venv, at the versions in" \
     "$constraints (about 1.6 GB on disk; this takes minutes)"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint "$constraints" --editable ".[$extras]"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    --constraint "$constraints" --editable ".[$extras]"
 }
 
 # --- rendering -------------------------------------------------------------------------------------------------------
@@ -119,8 +120,8 @@ make_renderer() {
   done
   backend=$(backend_that_renders) && say "MuJoCo renders with $backend" && return
   fail "MuJoCo found no OpenGL to draw pixels with (tried: ${MUJOCO_GL:-egl, osmesa}): install Mesa's EGL as an" \
-    "administrator (Debian, Ubuntu: apt install libegl1 libgl1, or libosmesa6; Fedora: dnf install mesa-libEGL mesa-dri-drivers)" \
-    "and run make setup again."
+    "administrator (Debian, Ubuntu: apt install libegl1 libgl1, or libosmesa6; Fedora: dnf install mesa-libEGL" \
+    "mesa-dri-drivers) and run make setup again."
 }
 
 # ---------------------------------------------------------------------------------------------------------------------
