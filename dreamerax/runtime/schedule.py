@@ -1,26 +1,40 @@
 """When to update: how many updates are due after the steps collected so far."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 _NOT_BEGUN = -1
 
 
-class Counters(NamedTuple):
-  """How far a run is."""
+class Progress(Protocol):
+  """How far a run is; the run's counters fit."""
 
-  env_steps: int = 0  # simulator control steps, action repeat included
-  agent_steps: int = 0  # decisions, over all environments
-  updates: int = 0
+  @property
+  def env_steps(self) -> int:
+    """Simulator control steps, action repeat included."""
+    ...
+
+  @property
+  def agent_steps(self) -> int:
+    """Decisions, over all environments."""
+    ...
+
+  @property
+  def updates(self) -> int: ...
 
 
 class Schedule(Protocol):
   """Decides after each collected step how many updates follow it."""
 
-  def due(self, counters: Counters) -> int:
+  def due(self, counters: Progress) -> int:
     """Updates to make now. Called only once the prefill is collected; what it returns counts as made."""
+    ...
+
+  def waive(self, counters: Progress) -> None:
+    """No update is owed for what was collected up to now: a restarted run has refilled its replay."""
     ...
 
   def state(self) -> dict[str, int]:
@@ -59,7 +73,7 @@ class TrainRatio:
     self._last = _NOT_BEGUN  # agent steps at the newest call
     self._owed = Fraction(0)  # less than one update
 
-  def due(self, counters: Counters) -> int:
+  def due(self, counters: Progress) -> int:
     """Updates to make now, so that the ratio holds up to `counters.agent_steps`."""
     if self._last == _NOT_BEGUN:
       self._last = counters.agent_steps
@@ -70,6 +84,11 @@ class TrainRatio:
     self._owed -= count
     return count
 
+  def waive(self, counters: Progress) -> None:
+    """Lets the ratio count from `counters.agent_steps` on; what was still owed of an update stays owed."""
+    if self._last != _NOT_BEGUN:
+      self._last = counters.agent_steps
+
   def state(self) -> dict[str, int]:
     """What a checkpoint keeps, as integers; the same keys before and after the first call."""
     return {"last": self._last, "owed_numerator": self._owed.numerator, "owed_denominator": self._owed.denominator}
@@ -78,3 +97,17 @@ class TrainRatio:
     """Continues from `state()`. A ratio that has changed meanwhile counts from here on."""
     self._last = int(state["last"])
     self._owed = Fraction(int(state["owed_numerator"]), int(state["owed_denominator"]))
+
+
+@dataclass(frozen=True)
+class TrainRatioConfig:
+  """DreamerV3's schedule; the default is what it uses for DeepMind Control with action repeat 1."""
+
+  ratio: float = 256.0  # agent steps replayed for each agent step collected
+
+  def __post_init__(self):
+    self.build(1)  # refuses a ratio without meaning as soon as it is written down
+
+  def build(self, steps_per_update: int) -> TrainRatio:
+    """A schedule at its beginning. steps_per_update: agent steps that one update trains on, B * T."""
+    return TrainRatio(self.ratio, steps_per_update)

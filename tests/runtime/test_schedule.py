@@ -2,12 +2,19 @@
 
 from fractions import Fraction
 from math import floor
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamerax.runtime.schedule import Counters, TrainRatio
+from dreamerax.runtime.schedule import TrainRatio, TrainRatioConfig
+
+
+class Counters(NamedTuple):
+  env_steps: int = 0
+  agent_steps: int = 0
+  updates: int = 0
 
 
 def test_one_update_at_the_first_call_and_the_prefill_is_not_owed():
@@ -73,6 +80,31 @@ def test_a_ratio_changed_at_a_restart_counts_from_there_on():
   after.restore(before.state())
   assert after.due(Counters(agent_steps=1015)) == 10  # and half an update from before is still owed
   assert after.state()["owed_numerator"] * 2 == after.state()["owed_denominator"]
+
+
+def test_a_refill_after_a_restart_is_not_owed():
+  before = TrainRatio(1, 10)
+  before.due(Counters(agent_steps=100))
+  before.due(Counters(agent_steps=105))
+  after = TrainRatio(1, 10)
+  after.restore(before.state())
+  after.waive(Counters(agent_steps=1105))
+  assert after.due(Counters(agent_steps=1109)) == 0
+  assert after.due(Counters(agent_steps=1110)) == 1  # five steps before the restart, five after the refill
+
+
+def test_waiving_before_the_first_call_keeps_the_first_update():
+  schedule = TrainRatio(1, 10)
+  schedule.waive(Counters(agent_steps=1000))
+  assert schedule.due(Counters(agent_steps=1000)) == 1
+
+
+def test_the_config_builds_the_schedule_and_refuses_at_once():
+  schedule = TrainRatioConfig(ratio=2.0).build(8)
+  schedule.due(Counters())
+  assert schedule.due(Counters(agent_steps=40)) == 10
+  with pytest.raises(ValueError, match="train_ratio=-1"):
+    TrainRatioConfig(ratio=-1)
 
 
 @pytest.mark.parametrize("ratio", [-1, float("nan"), float("inf")])
