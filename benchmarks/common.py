@@ -61,10 +61,16 @@ def report(rows: Sequence[Mapping[str, Any]]) -> None:
   if not rows:
     return
   columns = [name for name in dict.fromkeys(name for row in rows for name in row) if name != "machine"]
-  table = Table(*columns)
+  # What all rows share stands above the table once, which keeps it narrow enough to read.
+  shared = [name for name in columns if len({_cell(row.get(name)) for row in rows}) == 1] if len(rows) > 1 else []
+  columns = [name for name in columns if name not in shared]
+  table = Table(*columns, title=", ".join(f"{name} {_cell(rows[0].get(name))}" for name in shared) or None)
   for row in rows:
     table.add_row(*(_cell(row.get(name)) for name in columns))
-  Console(stderr=True).print(table)
+  console = Console(stderr=True)
+  if not console.is_terminal:
+    console.width = 160
+  console.print(table)
 
 
 def _cell(value: Any) -> str:

@@ -1,0 +1,11 @@
+import json
+
+from benchmarks import env
+
+
+def test_the_benchmark_prints_one_line_per_row(capsys):
+  env.main(["--task", "dmc/cartpole_balance", "--envs", "2", "--steps", "2", "--rendering", "balanced"])
+  (line,) = capsys.readouterr().out.splitlines()
+  row = json.loads(line)
+  assert row["benchmark"] == "env" and row["envs"] == 2 and row["machine"]["cores"] >= 1
+  assert 0 < row["min"] <= row["frames_per_second"] <= row["max"]

@@ -1,0 +1,51 @@
+import os
+
+import pytest
+
+from dreamerax.envs import rendering
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+  """A process that has not chosen yet, and whose backends answer as told."""
+  answers = {}
+  monkeypatch.delenv("MUJOCO_GL", raising=False)
+  monkeypatch.delitem(__import__("sys").modules, "dm_control._render", raising=False)
+  monkeypatch.setattr(rendering, "probe", lambda backend: rendering.Probe(backend, answers.get(backend)))
+  rendering.choose.cache_clear()
+  yield answers
+  rendering.choose.cache_clear()
+
+
+def test_egl_is_taken_first_and_left_for_dm_control_to_read(fresh):
+  assert rendering.choose() == os.environ["MUJOCO_GL"] == "egl"
+
+
+def test_osmesa_follows_where_egl_is_broken(fresh):
+  fresh["egl"] = "no display"
+  assert rendering.choose() == os.environ["MUJOCO_GL"] == "osmesa"
+
+
+def test_without_any_the_answers_and_the_packages_are_named(fresh):
+  fresh.update(egl="no display", osmesa="'NoneType' object has no attribute 'glGetError'")
+  with pytest.raises(RuntimeError, match=r"egl: no display; osmesa: 'NoneType'.*libegl1 libgl1.*libosmesa6"):
+    rendering.choose()
+  assert "MUJOCO_GL" not in os.environ
+
+
+def test_an_explicit_backend_is_the_only_one_tried(fresh, monkeypatch):
+  monkeypatch.setenv("MUJOCO_GL", "osmesa")
+  assert rendering.choose() == "osmesa"
+  rendering.choose.cache_clear()
+  fresh["osmesa"] = "missing"
+  with pytest.raises(RuntimeError, match="unset MUJOCO_GL"):
+    rendering.choose()
+
+
+def test_a_broken_backend_is_an_answer_and_not_a_crash():
+  assert "glow" in (rendering.probe("glow").error or "")
+
+
+def test_a_working_backend_is_timed():
+  probe = rendering.probe(rendering.choose(), frames=2)
+  assert probe.error is None and (probe.frames_per_second or 0) > 0

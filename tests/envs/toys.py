@@ -1,0 +1,125 @@
+"""Small environments that cost nothing, for the tests; also what a user's module with factories looks like."""
+
+import dm_env
+import gymnasium
+import numpy as np
+from dm_env import specs
+
+from dreamerax.envs.base import Environment, Step, checked_action
+from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
+
+
+class Counter(Environment):
+  """Shows its clock and its seed, and is over after `length` steps. The reward is the first action."""
+
+  def __init__(self, seed: int = 0, length: int = 4, terminal: bool = False):
+    self.seed, self.length, self.terminal = seed, length, terminal
+    self.clock, self.ended, self.actions = 0, True, []
+
+  @property
+  def spec(self) -> EnvSpec:
+    return EnvSpec({"clock": ArraySpec((2,))}, ActionSpec(2))
+
+  def reset(self) -> Step:
+    self.clock, self.ended = 0, False
+    return self._step(0.0)
+
+  def step(self, action: np.ndarray) -> Step:
+    if self.ended:
+      raise RuntimeError("call reset")
+    action = checked_action(action, self.spec.action, "counter")
+    self.actions.append(action)
+    self.clock += 1
+    self.ended = self.clock == self.length
+    return self._step(float(action[0]))
+
+  def _step(self, reward: float) -> Step:
+    clock = np.array([self.clock, self.seed], np.float32)
+    return Step({"clock": clock}, reward, self.clock == 0, self.ended, self.ended and self.terminal)
+
+
+class Corridor(dm_env.Environment):
+  """A dm_env whose episode lasts three steps and ends with the given discount. Actions lie in [0, 10] × [-2, 2]."""
+
+  def __init__(self, discount: float = 1.0, seed: int = 0):
+    self.discount, self.seed, self.actions, self.clock = discount, seed, [], 0
+    self.buffer = np.zeros((2, 2))
+
+  def observation_spec(self):
+    return {"grid": specs.Array((2, 2), np.float64), "count": specs.Array((), np.int64)}
+
+  def action_spec(self):
+    return specs.BoundedArray((2,), np.float64, [0, -2], [10, 2])
+
+  def reset(self):
+    self.clock = 0
+    return dm_env.restart(self._observation())
+
+  def step(self, action):
+    self.actions.append(action)
+    self.clock += 1
+    if self.clock < 3:
+      return dm_env.transition(1.0, self._observation())
+    return dm_env.TimeStep(dm_env.StepType.LAST, 1.0, self.discount, self._observation())
+
+  def _observation(self):
+    self.buffer[:] = self.clock + self.seed / 10  # one buffer for all steps, as simulators do
+    return {"grid": self.buffer, "count": self.clock}
+
+
+class Gallery(gymnasium.Env):
+  """A gymnasium environment with nested observations and choices numbered from 3."""
+
+  observation_space = gymnasium.spaces.Dict(
+    {
+      "grey": gymnasium.spaces.Box(0, 255, (4, 5), np.uint8),
+      "camera": gymnasium.spaces.Box(0, 255, (6, 4, 3), np.uint8),
+      "body": gymnasium.spaces.Dict(
+        {"angles": gymnasium.spaces.Box(-1, 1, (2, 2)), "gear": gymnasium.spaces.Discrete(3)}
+      ),
+    }
+  )
+  action_space = gymnasium.spaces.Discrete(4, start=3)
+
+  def __init__(self, ends_by: str = "terminated"):
+    self.ends_by, self.actions, self.clock = ends_by, [], 0
+    self.observation_space.seed(0)
+
+  def reset(self, *, seed=None, options=None):
+    super().reset(seed=seed)
+    if seed is not None:
+      self.observation_space.seed(seed)
+    self.clock = 0
+    return self.observation_space.sample(), {}
+
+  def step(self, action):
+    self.actions.append(action)
+    self.clock += 1
+    over = self.clock == 3
+    observation = self.observation_space.sample()
+    return observation, 0.5, over and self.ends_by == "terminated", over and self.ends_by == "truncated", {}
+
+
+def counter(seed: int) -> Environment:
+  return Counter(seed)
+
+
+def corridor(seed) -> dm_env.Environment:
+  return Corridor(seed=seed)
+
+
+def gallery(ends_by="truncated") -> gymnasium.Env:
+  return Gallery(ends_by)
+
+
+def two_arguments(width, height) -> Environment:
+  return Counter(width + height)
+
+
+def liar(seed: int) -> Environment:
+  class Liar(Counter):
+    @property
+    def spec(self) -> EnvSpec:
+      return EnvSpec({"clock": ArraySpec((3,))}, ActionSpec(2))
+
+  return Liar(seed)
