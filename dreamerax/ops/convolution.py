@@ -1,14 +1,15 @@
-"""Convolutions of the pixel encoder and decoder, in exact forms that a CPU runs several times faster than the plain ones.
+"""Convolutions of the pixel encoder and decoder, in exact forms that a CPU runs several times faster than plain ones.
 
 Images are [B, H, W, C], kernels [K, K, I, O] with odd K, padding is SAME. Two identities do most of the work:
 
-- A convolution followed by a 2x2 max-pool needs its four output phases side by side. Moving each 2x2 block of pixels into
-  channels makes them one convolution, 4·I -> 4·O channels, at half the resolution; the pool is then a maximum over four channels.
-- Nearest-neighbour upsampling repeats pixels, so the taps that see the same one can be added first: the convolution at the
-  high resolution is four small ones at the low resolution, one for each phase, K=5 becoming 3x3.
+- A convolution followed by a 2x2 max-pool needs its four output phases side by side. Moving each 2x2 block of pixels
+  into channels makes them one convolution, 4·I -> 4·O channels, at half the resolution, and the pool a maximum over
+  four channels.
+- Nearest-neighbour upsampling repeats pixels, so the taps that see the same one can be added first: the convolution at
+  the high resolution is four small ones at the low resolution, one for each phase, K=5 becoming 3x3.
 
-Both rewrite the kernel by a fixed linear map and are equal to the plain form to rounding, borders included. Their products with
-few channels leave XLA's CPU kernel gradient as the slowest part; there it is written as matrix products instead.
+Both rewrite the kernel by a fixed linear map and equal the plain form to rounding, borders included. What stays slow on
+a CPU is XLA's gradient for the kernel; there it is written as matrix products instead. Reverse-mode gradients only.
 """
 
 import math
@@ -21,31 +22,30 @@ import numpy as np
 from jax import lax
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-_CHUNK_BYTES = 2**21  # patches of one chunk in the kernel gradient: about one core's L2 cache
+_CHUNK_BYTES = 2**20  # strips of one chunk in the kernel gradient: they and what is made of them stay in the L2 cache
+_FEW_CHANNELS = 16  # with fewer outputs, XLA's CPU backend leaves its fast convolution for a slow one
 
 
 def conv_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Convolution of stride 1 with zero padding: x [B, H, W, I], kernel [K, K, I, O] -> [B, H, W, O]."""
   _check(x, kernel)
-  return _convolve(x, kernel) if _matmul_gradient() else _plain(x, kernel)
+  return _convolve(x, kernel) if _on_cpu() else _plain(x, kernel)
 
 
 def conv_same_pooled(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array:
   """`conv_same`, plus bias [O], then a 2x2 max-pool: x [B, H, W, I] with even H, W -> [B, H/2, W/2, O].
 
-  Where several pixels of a 2x2 block are equally large (any flat background), they share the gradient evenly, as with `jnp.max`
-  over the block; `lax.reduce_window` would give it all to one.
+  Where several pixels of a 2x2 block are equally large (any flat background), they share the gradient evenly, as with
+  `jnp.max` over the block; `lax.reduce_window` would give it all to one.
   """
   _check(x, kernel)
-  if x.shape[1] % 2 or x.shape[2] % 2:
-    raise ValueError(
-      f"pooling needs an even height and width, got images of {x.shape[1]}x{x.shape[2]}: pad or resize them."
-    )
-  if _matmul_gradient():
-    phases = _split_phases(_convolve(_space_to_depth(x), _pooled_kernel(kernel)))
+  batch, height, width, _ = x.shape
+  if height % 2 or width % 2:
+    raise ValueError(f"pooling needs an even height and width, got images of {height}x{width}: pad or resize them.")
+  if _on_cpu():
+    pooled = _max_of_phases(_convolve(_space_to_depth(x), _pooled_kernel(kernel)))
   else:
-    phases = _split_phases(_space_to_depth(_plain(x, kernel)))
-  pooled = _max_of_phases(phases)
+    pooled = _plain(x, kernel).reshape(batch, height // 2, 2, width // 2, 2, -1).max((2, 4))
   return pooled if bias is None else pooled + bias
 
 
@@ -55,8 +55,8 @@ def upsample_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
   return _depth_to_space(conv_same(x, _upsample_kernel(kernel)))
 
 
-def _matmul_gradient() -> bool:
-  """The one choice made by backend: accelerators have good kernels for plain convolutions, the CPU does not."""
+def _on_cpu() -> bool:
+  """The one choice made by backend: accelerators are good at plain convolutions, XLA's CPU backend is not."""
   return jax.default_backend() == "cpu"
 
 
@@ -71,19 +71,32 @@ def _plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
   return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=_LAYOUT)
 
 
+def _wide(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """The plain convolution; with few outputs, two columns at a time: neighbouring pixels already lie side by side."""
+  batch, height, width, channels = x.shape
+  size, outputs = kernel.shape[0], kernel.shape[3]
+  if outputs >= _FEW_CHANNELS or width % 2:
+    return _plain(x, kernel)
+  taps = jnp.asarray(_taps(size), kernel.dtype)
+  paired = jnp.einsum("wtbr,stio->sbriwo", taps, kernel, precision=lax.Precision.HIGHEST)
+  paired = paired.reshape(size, taps.shape[2], 2 * channels, 2 * outputs)
+  return _plain(x.reshape(batch, height, width // 2, 2 * channels), paired).reshape(batch, height, width, outputs)
+
+
 @jax.custom_vjp
 def _convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  return _plain(x, kernel)
+  return _wide(x, kernel)
 
 
 def _convolve_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-  return _plain(x, kernel), (x, kernel)
+  x = lax.optimization_barrier(x)  # or XLA rearranges the image a second time for the kernel gradient
+  return _wide(x, kernel), (x, kernel)
 
 
 def _convolve_backward(saved: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple[jax.Array, jax.Array]:
   x, kernel = saved
   flipped = kernel[::-1, ::-1].swapaxes(2, 3)
-  return _plain(dy, flipped), _kernel_gradient(x, dy, kernel.shape[0]).astype(kernel.dtype)
+  return _wide(dy, flipped), _kernel_gradient(x, dy, kernel.shape[0]).astype(kernel.dtype)
 
 
 _convolve.defvjp(_convolve_forward, _convolve_backward)
@@ -92,8 +105,8 @@ _convolve.defvjp(_convolve_forward, _convolve_backward)
 def _kernel_gradient(x: jax.Array, dy: jax.Array, size: int) -> jax.Array:
   """Gradient [K, K, I, O] in float32 of sum(dy * conv_same(x, kernel)), as matrix products over chunks of images.
 
-  The images are split into as many groups as there are devices, on the outermost axis; every step takes some of each group.
-  A batch that is sharded over devices so keeps its shards, each sums its own part, and the parts are added once at the end.
+  The images are split into as many groups as there are devices, on the outermost axis; every step takes some of each
+  group. A batch that is sharded over devices so keeps its shards, and the devices' parts are added once at the end.
   """
   (batch, height, width, channels), outputs = x.shape, dy.shape[-1]
   groups = math.gcd(batch, jax.device_count())
@@ -127,12 +140,26 @@ def _chunk_gradient(x: jax.Array, dy: jax.Array, size: int) -> jax.Array:
   return jnp.stack([product(row, dy) for row in rows], 1)
 
 
-def _max_of_phases(phases: jax.Array) -> jax.Array:
-  return phases.max(-2)  # [B, H, W, 4, O] -> [B, H, W, O]
+@jax.custom_vjp
+def _max_of_phases(x: jax.Array) -> jax.Array:
+  """[B, H, W, 4·O] -> [B, H, W, O], with the gradient of `jnp.max` in one pass over x."""
+  first, second, third, fourth = jnp.split(x, 4, -1)
+  return jnp.maximum(jnp.maximum(first, second), jnp.maximum(third, fourth))
 
 
-def _split_phases(x: jax.Array) -> jax.Array:
-  return x.reshape(*x.shape[:3], 4, x.shape[3] // 4)
+def _max_forward(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+  largest = _max_of_phases(x)
+  return largest, (x, largest)
+
+
+def _max_backward(saved: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple[jax.Array]:
+  x, largest = saved
+  chosen = x == jnp.tile(largest, 4)
+  count = sum(jnp.split(chosen.astype(dy.dtype), 4, -1))
+  return (jnp.where(chosen, jnp.tile(dy / count, 4), 0),)
+
+
+_max_of_phases.defvjp(_max_forward, _max_backward)
 
 
 def _space_to_depth(x: jax.Array) -> jax.Array:
@@ -150,7 +177,7 @@ def _depth_to_space(x: jax.Array) -> jax.Array:
 
 
 def _taps(size: int) -> np.ndarray:
-  """[2, K, 2R+1, 2] ones where output phase p sees, through tap t, the input block o - R at phase q; R = ceil((K // 2) / 2)."""
+  """[2, K, 2R+1, 2], one where output phase p sees through tap t the input block o - R at its phase q."""
   radius, reach = size // 2, (size // 2 + 1) // 2
   taps = np.zeros((2, size, 2 * reach + 1, 2), np.float32)
   for phase in range(2):

@@ -71,6 +71,15 @@ def test_values_and_gradients_equal_the_plain_form(form, shape):
 
 
 @pytest.mark.parametrize("form", PAIRS)
+def test_the_accelerators_form_is_equal_too(form, monkeypatch):
+  monkeypatch.setattr(convolution, "_on_cpu", lambda: False)
+  ours, reference = PAIRS[form]
+  x, kernel = arrays((2, 8, 8, 5, 3, 4))
+  for actual, expected in zip(with_gradients(ours, x, kernel), with_gradients(reference, x, kernel), strict=True):
+    assert_close(actual, expected, 3e-5)
+
+
+@pytest.mark.parametrize("form", PAIRS)
 def test_bfloat16_stays_near_float32(form):
   ours, reference = PAIRS[form]
   x, kernel = arrays((2, 8, 8, 5, 3, 4), jnp.bfloat16)
@@ -117,10 +126,12 @@ def test_bias_is_added_before_the_maximum():
   assert_close(convolution.conv_same_pooled(x, kernel, bias), plain_pooled(x, kernel) + bias, 1e-5)
 
 
-def test_equal_maxima_share_the_gradient():
-  x, kernel = jnp.ones((1, 2, 2, 1)), jnp.ones((1, 1, 1, 1))
-  gradient = jax.grad(lambda x: convolution.conv_same_pooled(x, kernel).sum())(x)
-  np.testing.assert_array_equal(gradient, jnp.full_like(x, 0.25))
+@pytest.mark.parametrize("on_cpu", [True, False])
+def test_equal_maxima_share_the_gradient(on_cpu, monkeypatch):
+  monkeypatch.setattr(convolution, "_on_cpu", lambda: on_cpu)
+  x = jnp.array([[2.0, 1.0, 5.0, 5.0], [2.0, 2.0, 5.0, 5.0]])[None, :, :, None]
+  gradient = jax.grad(lambda x: convolution.conv_same_pooled(x, jnp.ones((1, 1, 1, 1))).sum())(x)
+  np.testing.assert_allclose(gradient[0, :, :, 0], [[1 / 3, 0, 0.25, 0.25], [1 / 3, 1 / 3, 0.25, 0.25]], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
