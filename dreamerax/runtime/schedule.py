@@ -4,9 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 _NOT_BEGUN = -1
+
+
+class Counters(NamedTuple):
+  """How far a run is."""
+
+  env_steps: int = 0  # simulator control steps, action repeat included
+  agent_steps: int = 0  # decisions, over all environments
+  updates: int = 0
 
 
 class Progress(Protocol):

@@ -1,0 +1,11 @@
+"""How far a run is."""
+
+from typing import NamedTuple
+
+
+class Counters(NamedTuple):
+  """Over all environments, and over restarts."""
+
+  env_steps: int = 0  # simulator steps, action repeat included
+  agent_steps: int = 0  # decisions; the rows that begin an episode are none
+  updates: int = 0

@@ -1,0 +1,9 @@
+"""Why a run ends early."""
+
+
+class Diverged(RuntimeError):
+  """Training has produced numbers that are not finite; the message is one line for people."""
+
+
+class Interrupted(Exception):
+  """Somebody asked the run to save and leave."""

@@ -1,0 +1,179 @@
+"""Runs the agent's updates on batches from replay, ahead of the host."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from dreamerax.replay import Prefetch, Replay, ReplayConfig, Slots
+from dreamerax.runtime.errors import Diverged
+from dreamerax.runtime.protocol import Agent, Params, State
+from dreamerax.runtime.sharding import batch_sharded, check_batch_size, replicated
+from dreamerax.types import ArraySpec, Batch, EnvSpec, Transition
+
+_IN_FLIGHT = 4  # updates dispatched and not waited for; bounds the memory of their batches and latents
+
+
+class Learner:
+  """Holds the state, which every update replaces.
+
+  Dispatch returns before the device is done, so that the caller steps environments meanwhile. What goes into an update
+  depends on the order of calls alone: batches are drawn when the previous update is dispatched, and refreshed latents
+  return to replay before the next call of `run`, or at once behind `_IN_FLIGHT` updates.
+  """
+
+  def __init__(
+    self, agent: Agent, spec: EnvSpec, replay: Replay, mesh: Mesh, *, state: State, updates: int, key: jax.Array
+  ):
+    """
+    Args:
+      spec: of the environments whose steps are in the replay.
+      state: replicated over the mesh; belongs to the learner from now on.
+      updates: how many updates have made this state.
+      key: update number n draws from this key folded with n, so that a restart continues the stream.
+
+    Raises:
+      ValueError: the batch cannot be split over the devices.
+    """
+    check_batch_size(replay.config.batch_size, mesh)
+    self.state = state
+    self.updates = updates
+    self._agent, self._replay = agent, replay
+    self._data, self._all = batch_sharded(mesh), replicated(mesh)
+    self._key = jax.device_put(key, self._all)
+    batch = _batch_shapes(spec, agent.latent_spec, replay.config, self._data)
+    _, _, metrics = jax.eval_shape(agent.update, state, batch, key)
+    self._zeros = {name: np.zeros((), np.float32) for name in metrics}
+    self._totals = jax.device_put(self._zeros, self._all)
+    self._summed = 0
+    self._pending: deque[tuple[Slots, Mapping[str, jax.Array]]] = deque()
+    self._newest: Batch | None = None
+    self._prefetch = Prefetch(replay.sample, lambda batch: jax.device_put(batch, self._data), depth=1)
+    self._threads = ThreadPoolExecutor(1, "compile")
+    self._shapes = (_shapes(state), _shapes(self._totals), batch, _shapes(self._key))
+    self._update: Future = self._threads.submit(self._compile_update)
+    self._report: Future | None = None
+
+  @property
+  def policy_params(self) -> Params:
+    """Parameters after the newest dispatched update; whoever uses them waits for it. Valid until the next `run`."""
+    return self._agent.policy_params(self.state)
+
+  def wait_compiled(self, check: Callable[[], None]) -> None:
+    """Waits until the update, which began to compile at construction, is ready; calls `check` while waiting."""
+    while not self._update.done():
+      check()
+      time.sleep(0.05)
+    self._update.result()
+
+  def run(self, count: int) -> None:
+    """Dispatches `count` updates."""
+    if count == 0:
+      return
+    self.flush()
+    if not self._prefetch.pending:
+      self._prefetch.request()
+    for _ in range(count):
+      self._newest, slots = self._prefetch.next()
+      self.state, self._totals, latents = self._update.result()(
+        self.state, self._totals, self._newest, self._key, np.uint32(self.updates)
+      )
+      self.updates += 1
+      self._summed += 1
+      self._pending.append((slots, latents))
+      self._write_back(_IN_FLIGHT)
+      self._prefetch.request()
+
+  def flush(self) -> None:
+    """Waits for every dispatched update and returns its latents to replay."""
+    self._write_back(0)
+
+  def take_metrics(self) -> dict[str, float]:
+    """Means over the updates since the last call, {} if there were none. Waits for the newest update.
+
+    Raises:
+      Diverged: a loss was not finite in any of them.
+    """
+    if not self._summed:
+      return {}
+    means = {name: float(total) / self._summed for name, total in jax.device_get(self._totals).items()}
+    wrong = sorted(name for name, mean in means.items() if name.startswith("loss/") and not np.isfinite(mean))
+    if wrong:
+      raise Diverged(
+        f"{', '.join(wrong)} became {means[wrong[0]]} before update {self.updates}: lower the learning rate"
+      )
+    self._totals, self._summed = jax.device_put(self._zeros, self._all), 0
+    return means
+
+  def prepare_report(self) -> None:
+    """Begins to compile `report`, after the update."""
+    if self._report is None:
+      self._report = self._threads.submit(self._compile_report)
+
+  def report(self) -> dict[str, np.ndarray]:
+    """The agent's report on the newest batch; {} before the first update of this process."""
+    if self._newest is None:
+      return {}
+    self.prepare_report()
+    assert self._report is not None
+    report = self._report.result()(self.state, self._newest, self._key)
+    return {name: np.asarray(value) for name, value in report.items()}
+
+  def close(self) -> None:
+    """Ends the threads, after the compilation in progress."""
+    self._threads.shutdown(wait=True, cancel_futures=True)
+    self._prefetch.close()
+
+  def _write_back(self, keep: int) -> None:
+    while len(self._pending) > keep:
+      slots, latents = self._pending.popleft()
+      self._replay.update_latents(slots, jax.device_get(latents))
+
+  def _compile_update(self) -> Any:
+    def update(state, totals, batch, key, index):
+      state, latents, metrics = self._agent.update(state, batch, jax.random.fold_in(key, index))
+      # Summed on the device: the host then neither waits for metrics nor keeps scalars of every update.
+      totals = {name: total + jnp.asarray(metrics[name], jnp.float32) for name, total in totals.items()}
+      return state, totals, latents
+
+    jitted = jax.jit(
+      update,
+      donate_argnums=(0, 1),
+      in_shardings=(self._all, self._all, self._data, self._all, self._all),
+      out_shardings=(self._all, self._all, self._data),
+    )
+    return jitted.lower(*self._shapes, jax.ShapeDtypeStruct((), jnp.uint32)).compile()
+
+  def _compile_report(self) -> Any:
+    jitted = jax.jit(self._agent.report, in_shardings=(self._all, self._data, self._all), out_shardings=self._all)
+    state, _, batch, key = self._shapes
+    return jitted.lower(state, batch, key).compile()
+
+
+def _shapes(tree: Any) -> Any:
+  return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)
+
+
+def _batch_shapes(spec: EnvSpec, latents: Mapping[str, ArraySpec], config: ReplayConfig, sharding: Any) -> Batch:
+  """What `Replay.sample` gives, as shapes."""
+  size, length = config.batch_size, config.batch_length
+
+  def shape(array: ArraySpec, *leading: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((*leading, *array.shape), jnp.dtype(array.dtype), sharding=sharding)
+
+  flag = shape(ArraySpec((), "bool"), size, length)
+  steps = Transition(
+    observation={name: shape(array, size, length) for name, array in spec.observation.items()},
+    action=shape(ArraySpec((spec.action.size,)), size, length),
+    reward=shape(ArraySpec(()), size, length),
+    is_first=flag,
+    is_last=flag,
+    is_terminal=flag,
+  )
+  return Batch(steps, {name: shape(array, size) for name, array in latents.items()} if config.context else {})

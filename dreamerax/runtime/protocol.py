@@ -1,0 +1,55 @@
+"""What the runtime asks of an agent. It calls these functions and knows nothing of what is inside."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import jax
+
+from dreamerax.envs.base import EnvBatch
+from dreamerax.types import Array, ArrayDict, ArraySpec, Batch
+
+State = Any  # pytree of everything that training changes
+Params = Any  # pytree: the part of the state that acting needs
+Carry = Any  # pytree [E, ...]: what the policy remembers from step to step
+MakeEnvs = Callable[[int, int], EnvBatch]  # (number of environments, seed)
+
+
+class Agent(Protocol):
+  """Pure functions over pytrees; all but the counts and specs are traced under jit."""
+
+  @property
+  def latent_spec(self) -> Mapping[str, ArraySpec]:
+    """Latents per step that replay stores."""
+    ...
+
+  def parameter_count(self) -> int:
+    """Number of optimised parameters."""
+    ...
+
+  def init(self, key: jax.Array) -> State:
+    """State before the first update."""
+    ...
+
+  def policy_params(self, state: State) -> Params:
+    """The part of the state that acting needs; a selection, called outside jit."""
+    ...
+
+  def initial_carry(self, num_envs: int) -> Carry:
+    """What the policy remembers before the first observation."""
+    ...
+
+  def act(
+    self, params: Params, carry: Carry, observation: ArrayDict, is_first: Array, key: jax.Array, *, explore: bool
+  ) -> tuple[jax.Array, Carry, Mapping[str, jax.Array]]:
+    """Actions [E, A], the next carry and the latents [E, ...]; `explore` is static, False takes the mode."""
+    ...
+
+  def update(
+    self, state: State, batch: Batch, key: jax.Array
+  ) -> tuple[State, Mapping[str, jax.Array], Mapping[str, jax.Array]]:
+    """The next state, refreshed latents [B, T, ...], metrics {name: scalar}; losses are called "loss/<name>"."""
+    ...
+
+  def report(self, state: State, batch: Batch, key: jax.Array) -> Mapping[str, jax.Array]:
+    """Scalars, and uint8 videos [T, H, W, 3], for people."""
+    ...

@@ -1,0 +1,47 @@
+"""When something is due again, and where the time goes."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Interval:
+  """Due whenever a count passes a multiple of `every`; never if that is 0."""
+
+  def __init__(self, every: float, now: float):
+    """Next due at the first multiple after `now`."""
+    self._every = every
+    self._next = self._after(now)
+
+  def due(self, now: float) -> bool:
+    """Whether a multiple was passed since the last time that this was true."""
+    if not self._every or now < self._next:
+      return False
+    self._next = self._after(now)
+    return True
+
+  def _after(self, now: float) -> float:
+    return (now // self._every + 1) * self._every if self._every else float("inf")
+
+
+class Timer:
+  """Sums the seconds spent in named sections."""
+
+  def __init__(self):
+    self._began = time.monotonic()
+    self._sums: dict[str, float] = {}
+
+  @contextmanager
+  def __call__(self, name: str) -> Iterator[None]:
+    began = time.monotonic()
+    try:
+      yield
+    finally:
+      self._sums[name] = self._sums.get(name, 0.0) + time.monotonic() - began
+
+  def take(self) -> tuple[float, dict[str, float]]:
+    """Seconds since the last call, and those in each section."""
+    now = time.monotonic()
+    elapsed, sums = now - self._began, self._sums
+    self._began, self._sums = now, {}
+    return elapsed, sums
