@@ -89,7 +89,6 @@ def _convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _convolve_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-  x = lax.optimization_barrier(x)  # or XLA rearranges the image a second time for the kernel gradient
   return _wide(x, kernel), (x, kernel)
 
 

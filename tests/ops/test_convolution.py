@@ -36,8 +36,7 @@ SHAPES = [  # batch, height, width, kernel size, input channels, output channels
   (1, 2, 2, 5, 1, 1),
   (3, 4, 6, 3, 2, 5),
   (5, 8, 8, 7, 3, 4),
-  (2, 64, 64, 5, 3, 8),
-  (1, 96, 96, 5, 3, 4),
+  (1, 96, 64, 5, 3, 8),
   (17, 16, 16, 5, 12, 16),
   (1, 128, 128, 5, 3, 32),
 ]
@@ -81,11 +80,14 @@ def test_the_accelerators_form_is_equal_too(form, monkeypatch):
 
 @pytest.mark.parametrize("form", PAIRS)
 def test_bfloat16_stays_near_float32(form):
-  ours, reference = PAIRS[form]
+  ours, reference = (jax.jit(lambda x, k, f=f: with_gradients(f, x, k)) for f in PAIRS[form])
   x, kernel = arrays((2, 8, 8, 5, 3, 4), jnp.bfloat16)
-  actual = ours(x, kernel)
-  assert actual.dtype == jnp.bfloat16
-  assert_close(actual, reference(x.astype(jnp.float32), kernel.astype(jnp.float32)), 2e-2)
+  wide = reference(x.astype(jnp.float32), kernel.astype(jnp.float32))
+  for actual, expected in zip(ours(x, kernel), wide, strict=True):
+    assert actual.dtype == jnp.bfloat16
+    if form == "pooled" and expected is not wide[0]:
+      continue  # rounding moves which pixel of a block is the largest
+    assert_close(actual, expected, 2e-2)
 
 
 @pytest.mark.parametrize("form", PAIRS)
@@ -152,6 +154,8 @@ import re
 import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from dreamerax.ops import convolution as c
+
+c._CHUNK_BYTES = 4096  # several steps even for images as small as these
 
 def loss(kernels, x):
   y = c.upsample_conv(c.conv_same_pooled(x, kernels[0]), kernels[1])
