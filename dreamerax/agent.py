@@ -111,7 +111,7 @@ class Agent:
     return state, latents, metrics
 
   def report(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
-    """"open_loop/<image>" videos, uint8 [T, 3 H, rows W, C]: truth, prediction, error; the first half is observed.
+    """Videos "open_loop/<image>" videos, uint8 [T, 3 H, rows W, C]: truth, prediction, error; the first half is observed.
 
     A green bar marks frames with observations, a red one those that are imagined.
     """
@@ -140,7 +140,7 @@ class Agent:
       return "float32" if jax.default_backend() == "cpu" else "bfloat16"
     return self.config.compute_dtype
 
-  def _modules(self, params: Params) -> tuple[WorldModelModule, BehaviorModule]:
+  def _modules(self, params: Mapping[str, Any]) -> tuple[WorldModelModule, BehaviorModule]:
     return with_params(self._world, params["world_model"]), with_params(self._behavior, params["behavior"])
 
   def _loss(self, params: Params, slow: Params, batch: Batch, key: jax.Array):

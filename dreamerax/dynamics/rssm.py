@@ -56,7 +56,10 @@ class RSSMModule(DynamicsModule):
     return {"deter": latent["deter"].astype(self.dtype), "stoch": self.stochastic.pack(latent["stoch"])}
 
   def unpack(self, stored: Mapping[str, jax.Array]) -> Latent:
-    return {"deter": stored["deter"].astype(self.dtype), "stoch": self.stochastic.unpack(stored["stoch"]).astype(self.dtype)}
+    return {
+      "deter": stored["deter"].astype(self.dtype),
+      "stoch": self.stochastic.unpack(stored["stoch"]).astype(self.dtype),
+    }
 
   def initial(self, batch: int) -> Latent:
     return jax.tree.map(lambda x: x.astype(self.dtype), super().initial(batch))

@@ -19,9 +19,7 @@ class BlockGRU(nnx.Module):
   the same numbers, without the copies, and what actions contribute can be computed for a whole sequence before a scan.
   """
 
-  def __init__(
-    self, deter: int, hidden: int, stoch: int, action: int, blocks: int, *, dtype: Any, rngs: nnx.Rngs
-  ):
+  def __init__(self, deter: int, hidden: int, stoch: int, action: int, blocks: int, *, dtype: Any, rngs: nnx.Rngs):
     self.blocks, self.block_size, self.hidden_size = blocks, deter // blocks, hidden
     self.deter_in = Linear(deter, hidden, dtype=dtype, rngs=rngs)
     self.deter_norm = NormSilu(hidden, dtype=dtype)

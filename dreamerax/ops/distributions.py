@@ -1,5 +1,7 @@
 """Distributions over what heads and dynamics predict; the one file that imports distrax."""
 
+from typing import Any, Protocol, cast
+
 import distrax
 import jax
 import jax.numpy as jnp
@@ -7,8 +9,18 @@ import numpy as np
 
 from dreamerax.ops.transforms import symexp
 
-Distribution = distrax.Distribution
-_StraightThroughOneHot = distrax.straight_through_wrapper(distrax.OneHotCategorical)
+_StraightThroughOneHot: Any = distrax.straight_through_wrapper(distrax.OneHotCategorical)
+
+
+class Distribution(Protocol):
+  """What the rest of the package uses of a distrax distribution."""
+
+  def sample(self, *, seed: jax.Array) -> jax.Array: ...
+  def mean(self) -> jax.Array: ...
+  def mode(self) -> jax.Array: ...
+  def log_prob(self, value: jax.Array) -> jax.Array: ...
+  def entropy(self) -> jax.Array: ...
+  def kl_divergence(self, other: Any) -> jax.Array: ...
 
 
 def mix_uniform(logits: jax.Array, unimix: float) -> jax.Array:
@@ -34,17 +46,18 @@ def one_hot(logits: jax.Array, unimix: float = 0.0, event_dims: int = 0) -> Dist
     event_dims: leading axes of an event beside the classes.
   """
   dist = _StraightThroughOneHot(logits=mix_uniform(logits, unimix), dtype=jnp.float32)
-  return distrax.Independent(dist, event_dims) if event_dims else dist
+  return cast(Distribution, distrax.Independent(dist, event_dims)) if event_dims else dist
 
 
 def normal(mean: jax.Array, std: jax.Array) -> Distribution:
   """Diagonal Gaussian over the last axis, in float32. Samples carry gradients (reparameterised)."""
-  return distrax.Independent(distrax.Normal(mean.astype(jnp.float32), std.astype(jnp.float32)), 1)
+  dist = distrax.Normal(mean.astype(jnp.float32), std.astype(jnp.float32))
+  return cast(Distribution, distrax.Independent(dist, 1))
 
 
 def bernoulli(logits: jax.Array) -> Distribution:
   """Bernoulli whose log_prob takes soft targets in [0, 1] too, where it is the cross-entropy."""
-  return distrax.Bernoulli(logits=logits.astype(jnp.float32))
+  return cast(Distribution, distrax.Bernoulli(logits=logits.astype(jnp.float32)))
 
 
 class SymexpTwoHot:

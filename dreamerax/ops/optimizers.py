@@ -43,7 +43,7 @@ def clip_per_tensor(clip: float, minimum_norm: float = 1e-3) -> optax.GradientTr
 
   def update(updates, state, params=None):
     if params is None:
-      raise ValueError(optax.NO_PARAMS_MSG)
+      raise ValueError("clipping by parameter norm needs the parameters: pass them to update()")
 
     def clip_one(gradient: jax.Array, param: jax.Array) -> jax.Array:
       limit = clip * jnp.maximum(minimum_norm, jnp.linalg.norm(param.ravel()))

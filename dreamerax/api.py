@@ -1,0 +1,143 @@
+"""What a program imports: train, evaluate."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from dreamerax import envs
+from dreamerax.agent import Agent
+from dreamerax.config import from_dict, to_dict
+from dreamerax.presets import RunConfig
+from dreamerax.replay.replay import Replay
+from dreamerax.runtime import checkpoint, loop
+from dreamerax.runtime import evaluate as evaluation
+from dreamerax.runtime.evaluate import EvalResult
+from dreamerax.runtime.loop import TrainResult
+from dreamerax.runtime.policy import Policy
+from dreamerax.types import EnvSpec
+
+CONFIG = "config.json"
+_MAY_CHANGE = ("env_steps", "loop")  # of a run that goes on: how long it is, and how it is watched
+
+
+def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> TrainResult:
+  """Trains in the run directory `logdir`, or goes on from the checkpoint that is there.
+
+  Args:
+    preset: name recorded in config.json, for people.
+
+  Raises:
+    ValueError: a value does not fit, or the directory holds a run with another configuration; nothing is overwritten.
+  """
+  logdir = Path(logdir).absolute()
+  _check_same_run(config, logdir)
+  make_envs = _env_factory(config)
+  agent = Agent(config.agent, _spec(config))
+  replay = Replay(agent.spec, agent.latent_spec, config=config.replay, streams=config.num_envs, seed=config.seed)
+  _write_config(config, logdir, preset)
+  return loop.train(
+    agent,
+    make_envs,
+    replay,
+    config.schedule.build(config.replay.batch_size * config.replay.batch_length),
+    config.loop,
+    logdir=logdir,
+    env_steps=config.env_steps,
+    num_envs=config.num_envs,
+    action_repeat=config.env.action_repeat,
+    seed=config.seed,
+    task=config.env.task,
+  )
+
+
+def evaluate(run_dir: str | Path, episodes: int = 10, seed: int = 0, video: bool = False) -> EvalResult:
+  """Scores the newest checkpoint of a run: mode actions, environments of its own with seeds of their own.
+
+  Args:
+    video: also return the frames of the first episode.
+
+  Raises:
+    FileNotFoundError: no run or no checkpoint is there. ValueError: it does not fit this version.
+  """
+  config = load_config(run_dir)
+  agent = Agent(config.agent, _spec(config))
+  state, _ = checkpoint.load_state(Path(run_dir).absolute(), agent)
+  policy = Policy(agent, explore=False, key=jax.random.key(seed))
+  return evaluation.evaluate(
+    policy,
+    agent.policy_params(state),
+    _env_factory(config),
+    episodes=episodes,
+    num_envs=min(episodes, config.num_envs),
+    seed=seed,
+    video=video,
+  )
+
+
+def load_config(run_dir: str | Path) -> RunConfig:
+  """The configuration that a run was started with.
+
+  Raises:
+    FileNotFoundError: there is no run. ValueError: names the field that this version cannot read.
+  """
+  return from_dict(RunConfig, _read_config(Path(run_dir))["config"])
+
+
+def load_preset(run_dir: str | Path) -> str | None:
+  """The name of the preset that a run was started with, where it is known."""
+  return _read_config(Path(run_dir))["preset"]
+
+
+def _read_config(run_dir: Path) -> dict[str, Any]:
+  path = run_dir / CONFIG
+  if not path.is_file():
+    raise FileNotFoundError(f"{run_dir} is not a run directory: it has no {CONFIG}")
+  return json.loads(path.read_text())
+
+
+def _write_config(config: RunConfig, logdir: Path, preset: str | None) -> None:
+  try:
+    logdir.mkdir(parents=True, exist_ok=True)
+    path = logdir / CONFIG
+    path.write_text(json.dumps({"preset": preset, "config": to_dict(config)}, indent=2) + "\n")
+  except OSError as error:
+    raise ValueError(f"logdir={logdir} cannot be written ({error}): choose another --logdir") from error
+
+
+def _check_same_run(config: RunConfig, logdir: Path) -> None:
+  if not (logdir / CONFIG).exists():
+    return
+  stored = load_config(logdir)
+  for name in (field.name for field in dataclasses.fields(config) if field.name not in _MAY_CHANGE):
+    difference = _first_difference(getattr(stored, name), getattr(config, name), name)
+    if difference:
+      path, old, new = difference
+      raise ValueError(
+        f"{path}={new!r} differs from {old!r}, with which the run in {logdir} was started: give {old!r}, or choose "
+        f"another --logdir"
+      )
+
+
+def _first_difference(old: Any, new: Any, path: str) -> tuple[str, Any, Any] | None:
+  if type(old) is type(new) and dataclasses.is_dataclass(old):
+    names = [field.name for field in dataclasses.fields(old)]
+    differences = (_first_difference(getattr(old, name), getattr(new, name), f"{path}.{name}") for name in names)
+    return next(filter(None, differences), None)
+  return None if old == new else (path, old, new)
+
+
+def _env_factory(config: RunConfig) -> Callable[[int, int], envs.EnvBatch]:
+  return partial(envs.make_batch, config.env)
+
+
+def _spec(config: RunConfig) -> EnvSpec:
+  env = envs.make(config.env, seed=0)
+  try:
+    return env.spec
+  finally:
+    env.close()

@@ -1,0 +1,82 @@
+"""The command line: reads arguments with tyro and hands over to one file per command."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+import tyro
+
+from dreamerax.config import nearest
+
+_HELP = """usage: dreamerax COMMAND [OPTIONS]
+
+Train latent world models from pixels, and act with them.
+
+commands:
+  train [PRESET]   train an agent; without a preset: quick, cartpole_balance on a laptop's CPU
+  eval RUN_DIR     score a trained agent, and film it
+  list             presets, model sizes, tasks
+  doctor           what this machine has, what is wrong, and how to mend it
+
+dreamerax COMMAND --help lists the options of a command."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+  """Runs one command; returns the exit status. A user's mistake becomes one line on stderr and status 2."""
+  arguments = list(sys.argv[1:] if arguments is None else arguments)
+  if not arguments or arguments[0] in ("-h", "--help", "help"):
+    print(_HELP)
+    return 0
+  name, *rest = arguments
+  if name not in _COMMANDS:
+    print(f"dreamerax: no command is called {name!r}{nearest(name, _COMMANDS)}\n\n{_HELP}", file=sys.stderr)
+    return 2
+  try:
+    return _COMMANDS[name](rest)
+  except (ValueError, FileNotFoundError) as error:
+    print(f"dreamerax {name}: {error}", file=sys.stderr)
+    return 2
+
+
+def _train(arguments: list[str]) -> int:
+  from dreamerax.commands import train
+
+  preset = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
+  default = train.defaults(preset, size=_peek(arguments, "--size"), logdir=_peek(arguments, "--logdir"))
+  prog = f"dreamerax train {preset or '[PRESET]'}"
+  chosen = tyro.cli(train.Arguments, default=default, args=arguments, prog=prog, description=train.describe(preset))
+  return train.run(preset, chosen)
+
+
+def _eval(arguments: list[str]) -> int:
+  from dreamerax.commands import evaluate
+
+  return evaluate.run(_parse(evaluate.Arguments, "eval", arguments))
+
+
+def _list(arguments: list[str]) -> int:
+  from dreamerax.commands import listing
+
+  return listing.run(_parse(listing.Arguments, "list", arguments))
+
+
+def _doctor(arguments: list[str]) -> int:
+  from dreamerax.commands import doctor
+
+  return doctor.run(_parse(doctor.Arguments, "doctor", arguments))
+
+
+_COMMANDS: dict[str, Callable[[list[str]], int]] = {"train": _train, "eval": _eval, "list": _list, "doctor": _doctor}
+
+
+def _parse(cls, name: str, arguments: list[str]):
+  return tyro.cli(cls, args=arguments, prog=f"dreamerax {name}", config=(tyro.conf.PositionalRequiredArgs,))
+
+
+def _peek(arguments: Sequence[str], flag: str) -> str | None:
+  """The value given to `flag`: some options decide what the defaults of all others are."""
+  for i, argument in enumerate(arguments):
+    if argument == flag and i + 1 < len(arguments):
+      return arguments[i + 1]
+    if argument.startswith(flag + "="):
+      return argument.removeprefix(flag + "=")
+  return None

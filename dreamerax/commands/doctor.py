@@ -1,0 +1,123 @@
+"""`dreamerax doctor`: what this machine has, what is wrong, and how to mend it."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dreamerax.envs import rendering
+from dreamerax.replay.budget import machine_memory
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "distrax", "orbax-checkpoint", "mujoco", "dm_control", "numpy")
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Arguments:
+  """Checks devices, rendering, memory, disk and versions. The exit status is 1 where something keeps training from working."""
+
+  frames: int = 30
+  """Frames drawn with each rendering backend to measure its speed."""
+
+
+class Finding(NamedTuple):
+  """One line of the report."""
+
+  name: str
+  value: str
+  problem: str = ""  # what is wrong and how to mend it; empty: nothing
+  fatal: bool = False
+
+
+def run(arguments: Arguments) -> int:
+  """Prints what was found; returns the exit status."""
+  console = Console()
+  findings = []
+  table = Table(box=None, padding=(0, 2), show_header=False)
+  for finding in diagnose(arguments.frames):
+    findings.append(finding)
+    mark = "[red]✗[/red]" if finding.fatal else "[yellow]![/yellow]" if finding.problem else "[green]✓[/green]"
+    table.add_row(mark, finding.name, escape(finding.value))
+  console.print(table)
+  problems = [finding for finding in findings if finding.problem]
+  for finding in problems:
+    console.print(f"[bold]{finding.name}:[/bold] {escape(finding.problem)}", soft_wrap=True)
+  if not problems:
+    console.print("Nothing is wrong.")
+  return 1 if any(finding.fatal for finding in findings) else 0
+
+
+def diagnose(frames: int) -> Iterator[Finding]:
+  """Findings, in the order in which a run would stumble over them."""
+  yield _system()
+  yield from _packages()
+  yield _devices()
+  yield from _renderers(frames)
+  yield _memory()
+  yield _disk()
+
+
+def _system() -> Finding:
+  value = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, {os.cpu_count()} CPU cores"
+  if platform.system() != "Linux":
+    return Finding("system", value, "only Linux is supported: use a Linux machine, WSL or a container", fatal=True)
+  return Finding("system", value)
+
+
+def _packages() -> Iterator[Finding]:
+  for name in _PACKAGES:
+    try:
+      yield Finding(name, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+      yield Finding(name, "missing", f"run `make setup`, or `pip install {name}`", fatal=True)
+
+
+def _devices() -> Finding:
+  import jax  # after the packages were checked
+
+  try:
+    devices = jax.devices()
+  except RuntimeError as error:
+    return Finding("devices", "none", f"JAX finds no device: {error}", fatal=True)
+  value = f"{len(devices)} × {devices[0].device_kind} ({devices[0].platform})"
+  if devices[0].platform == "cpu" and (shutil.which("nvidia-smi") or os.path.exists("/dev/nvidia0")):
+    fix = "there is an NVIDIA card, but JAX runs on the CPU: `pip install 'dreamerax[gpu]'` (make setup EXTRAS=gpu)"
+    return Finding("devices", value, fix)
+  return Finding("devices", value)
+
+
+def _renderers(frames: int) -> Iterator[Finding]:
+  probes = [rendering.probe(backend, frames) for backend in rendering.BACKENDS]
+  any_works = any(probe.error is None for probe in probes)
+  for probe in probes:
+    name = f"rendering ({probe.backend})"
+    if probe.error is None:
+      yield Finding(name, f"{probe.frames_per_second:.0f} frames/s of cartpole at 64x64")
+    elif any_works:
+      yield Finding(name, "not installed; not needed")
+    else:
+      fix = "install software rendering: `apt-get install libegl1 libgl1 libosmesa6`"
+      yield Finding(name, probe.error, fix, fatal=True)
+
+
+def _memory() -> Finding:
+  total = machine_memory()
+  value = f"{total / _GIB:.1f} GiB, of which replay takes at most {total / 4 / _GIB:.1f} GiB by default"
+  if total < 4 * _GIB:
+    return Finding("memory", value, "less than 4 GiB: lower --replay.capacity and --num-envs")
+  return Finding("memory", value)
+
+
+def _disk() -> Finding:
+  free = shutil.disk_usage(os.getcwd()).free
+  value = f"{free / _GIB:.1f} GiB free here"
+  if free < 2 * _GIB:
+    return Finding("disk", value, "less than 2 GiB free: choose another --logdir for checkpoints and videos")
+  return Finding("disk", value)

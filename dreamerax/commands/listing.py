@@ -1,0 +1,35 @@
+"""`dreamerax list`: presets, model sizes, tasks."""
+
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from dreamerax import envs
+from dreamerax.agent import Agent
+from dreamerax.presets import PRESETS
+from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
+
+_WALKER = EnvSpec({"image": ArraySpec((64, 64, 3), "uint8")}, ActionSpec(6))  # dmc/walker_walk from pixels
+
+
+@dataclass(frozen=True)
+class Arguments:
+  """Lists presets with their sizes, and the tasks. Counts are optimised parameters for dmc/walker_walk from 64x64 pixels;
+  the slow critic, a copy, is left out."""
+
+
+def run(arguments: Arguments) -> int:
+  """Prints two tables; returns the exit status."""
+  console = Console()
+  for name, preset in PRESETS.items():
+    console.print(f"[bold]{name}[/bold]  {preset.summary}")
+    table = Table("size", "optimised parameters", "", box=None, padding=(0, 2))
+    for size in preset.sizes:
+      count = Agent(preset.build(size).agent, _WALKER).parameter_count()
+      table.add_row(size, f"{count:>20,}", "(default)" if size == preset.default_size else "")
+    console.print(table)
+    console.print()
+  console.print("[bold]tasks[/bold]  --task NAME; gym/<id> and package.module:factory work too")
+  console.print(", ".join(envs.task_names()), soft_wrap=False)
+  return 0

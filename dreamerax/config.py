@@ -1,0 +1,81 @@
+"""Frozen dataclasses to JSON and back; data only, so that reading somebody's config.json runs no code of theirs."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_PART = "part"  # names the class where a field takes any subclass of what it is annotated with
+
+
+def to_dict(config: Any) -> Any:
+  """Nested dataclasses as JSON-ready dicts, each with the name of its class under "part"."""
+  if dataclasses.is_dataclass(config) and not isinstance(config, type):
+    fields = {field.name: to_dict(getattr(config, field.name)) for field in dataclasses.fields(config)}
+    return {_PART: type(config).__name__, **fields}
+  if isinstance(config, (tuple, list)):
+    return [to_dict(item) for item in config]
+  return config
+
+
+def from_dict(cls: type[T], data: Any, path: str = "config") -> T:
+  """Rebuilds what `to_dict` wrote.
+
+  Args:
+    cls: the expected dataclass; data may name a subclass of it that the program has imported.
+
+  Raises:
+    ValueError: names the field that is missing, unknown or of the wrong type.
+  """
+  if not isinstance(data, dict):
+    raise ValueError(f"{path}: expected the fields of {cls.__name__}, got {data!r}")
+  data = dict(data)
+  cls = _subclass(cls, data.pop(_PART, cls.__name__), path)
+  hints = typing.get_type_hints(cls)
+  names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+  for name in data:
+    if name not in names:
+      raise ValueError(f"{path}.{name}: {cls.__name__} of this version has no such field{nearest(name, names)}")
+  missing = [name for name in names if name not in data]
+  if missing:
+    raise ValueError(f"{path}.{missing[0]}: is missing; this version of {cls.__name__} needs it")
+  return cls(**{name: _decode(hints[name], data[name], f"{path}.{name}") for name in names})
+
+
+def nearest(name: str, known: typing.Iterable[str], count: int = 3) -> str:
+  """The end of an error message: "; did you mean a, b?", or nothing where no known name is close."""
+  close = difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
+  return f"; did you mean {', '.join(close)}?" if close else ""
+
+
+def _decode(hint: Any, value: Any, path: str) -> Any:
+  origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+  if origin in (typing.Union, types.UnionType):
+    return None if value is None else _decode(next(a for a in arguments if a is not type(None)), value, path)
+  if origin is typing.Literal:
+    if value not in arguments:
+      raise ValueError(f"{path}={value!r}: must be one of {', '.join(map(repr, arguments))}")
+    return value
+  if origin is tuple:
+    return tuple(_decode(arguments[0], item, path) for item in value)
+  if dataclasses.is_dataclass(hint):
+    return from_dict(typing.cast(type, hint), value, path)
+  if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    return float(value)
+  if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+    raise ValueError(f"{path}={value!r}: must be of type {hint.__name__}")
+  return value
+
+
+def _subclass(cls: type, name: str, path: str) -> type:
+  known = {cls.__name__: cls}
+  pending = [cls]
+  while pending:
+    for child in pending.pop().__subclasses__():
+      known[child.__name__] = child
+      pending.append(child)
+  if name not in known:
+    raise ValueError(f"{path}: no {cls.__name__} is called {name!r}{nearest(name, known)}")
+  return known[name]
