@@ -1,0 +1,172 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dreamerax.ops import distributions
+from dreamerax.ops.distributions import SymexpTwoHot, mix_uniform, symexp_bins, two_hot
+
+
+def softmax(x):
+  e = np.exp(x - x.max(-1, keepdims=True))
+  return e / e.sum(-1, keepdims=True)
+
+
+@pytest.fixture
+def rng():
+  return np.random.default_rng(0)
+
+
+# Two-hot.
+
+
+def test_bins_are_symexp_of_even_spacing_and_exactly_symmetric():
+  bins = np.asarray(symexp_bins(255))
+  even = np.linspace(-20, 20, 255)
+  np.testing.assert_allclose(bins, np.sign(even) * (np.exp(np.abs(even)) - 1), rtol=2e-5)
+  np.testing.assert_array_equal(bins, -bins[::-1])
+  assert bins[127] == 0
+
+
+def test_an_even_number_of_bins_is_refused():
+  with pytest.raises(ValueError, match=r"bins=254 is even.*255"):
+    symexp_bins(254)
+
+
+def test_two_hot_puts_weight_on_the_two_neighbours_only_and_gives_the_target_back():
+  bins = symexp_bins(41)
+  targets = np.array([-3e8, -1e4, -7.3, -1e-3, 0.0, 0.4, 1.0, 999.0, 4.8e8], np.float32)
+  weights = np.asarray(two_hot(jnp.asarray(targets), bins), np.float64)
+  np.testing.assert_allclose(weights.sum(-1), 1.0, rtol=1e-6)
+  np.testing.assert_allclose(weights @ np.asarray(bins, np.float64), targets, rtol=1e-4, atol=1e-6)
+  for target, row in zip(targets, weights, strict=True):
+    above = int(np.searchsorted(bins, target, side="right"))
+    assert set(np.nonzero(row)[0]) <= {above - 1, above}
+
+
+@pytest.mark.parametrize("index", [0, 3, 20, 37, 40])
+def test_a_target_on_a_bin_is_one_hot(index):
+  bins = symexp_bins(41)
+  np.testing.assert_array_equal(two_hot(bins[index], bins), np.eye(41)[index])
+
+
+@pytest.mark.parametrize(("target", "index"), [(-1e12, 0), (1e12, 40)])
+def test_targets_beyond_the_bins_go_to_the_last_one(target, index):
+  np.testing.assert_array_equal(two_hot(jnp.float32(target), symexp_bins(41)), np.eye(41)[index])
+
+
+def test_uniform_probabilities_mean_exactly_zero():
+  assert not SymexpTwoHot(jnp.zeros((7, 255))).mean().any()
+
+
+def test_two_hot_mean_and_log_prob_equal_a_loop(rng):
+  logits = rng.normal(size=(6, 15))
+  targets = rng.normal(size=6) * 50
+  bins = np.asarray(symexp_bins(15), np.float64)
+  probs = softmax(logits)
+  expected = []
+  for target, prob in zip(targets, probs, strict=True):
+    above = next(i for i, b in enumerate(bins) if b > target)
+    share = (target - bins[above - 1]) / (bins[above] - bins[above - 1])
+    expected.append((1 - share) * np.log(prob[above - 1]) + share * np.log(prob[above]))
+  dist = SymexpTwoHot(jnp.asarray(logits))
+  np.testing.assert_allclose(dist.log_prob(jnp.asarray(targets)), expected, rtol=1e-4)
+  np.testing.assert_allclose(dist.mean(), (probs * bins).sum(-1), rtol=1e-3)
+
+
+def test_the_two_hot_loss_is_smallest_where_the_mean_is_the_target():
+  bins, target = symexp_bins(21), jnp.float32(3.3)
+  logits = jnp.log(two_hot(target, bins) + 1e-12)
+  gradient = jax.grad(lambda x: -SymexpTwoHot(x).log_prob(target))(logits)
+  np.testing.assert_allclose(gradient, 0, atol=1e-6)
+  assert SymexpTwoHot(logits).mean() == pytest.approx(3.3, rel=1e-2)
+
+
+def test_the_target_of_a_two_hot_loss_gets_no_gradient():
+  assert jax.grad(lambda target: SymexpTwoHot(jnp.arange(21.0)).log_prob(target))(2.5) == 0
+
+
+# Categoricals.
+
+
+def test_unimix_keeps_every_class_reachable():
+  logits = jnp.array([0.0, 50.0, -500.0, 1.0])
+  probs = np.exp(mix_uniform(logits, 0.01))
+  np.testing.assert_allclose(probs, 0.99 * softmax(np.asarray(logits)) + 0.01 / 4, rtol=1e-5)
+  np.testing.assert_allclose(np.exp(mix_uniform(logits, 0.0)), softmax(np.asarray(logits)), atol=1e-7)
+
+
+def test_categorical_kl_entropy_and_log_prob_equal_numpy(rng):
+  logits, others = rng.normal(size=(2, 5, 3, 4)) * 3
+  p, q = (0.99 * softmax(x) + 0.01 / 4 for x in (logits, others))
+  dist = distributions.one_hot(jnp.asarray(logits), 0.01, event_dims=1)
+  other = distributions.one_hot(jnp.asarray(others), 0.01, event_dims=1)
+  np.testing.assert_allclose(dist.kl_divergence(other), (p * np.log(p / q)).sum((-1, -2)), rtol=1e-4)
+  np.testing.assert_allclose(dist.entropy(), -(p * np.log(p)).sum((-1, -2)), rtol=1e-4)
+  event = np.eye(4)[rng.integers(4, size=(5, 3))].astype(np.float32)
+  np.testing.assert_allclose(dist.log_prob(jnp.asarray(event)), (event * np.log(p)).sum((-1, -2)), rtol=1e-4)
+
+
+def test_one_hot_samples_are_float_one_hot_and_follow_the_probabilities():
+  logits = jnp.log(jnp.array([0.1, 0.2, 0.7]))
+  samples = distributions.one_hot(jnp.broadcast_to(logits, (4000, 3))).sample(seed=jax.random.key(0))
+  assert samples.dtype == jnp.float32
+  np.testing.assert_allclose(samples.sum(-1), 1.0, atol=1e-6)
+  np.testing.assert_allclose(samples.mean(0), [0.1, 0.2, 0.7], atol=0.03)
+
+
+def test_one_hot_samples_pass_the_gradient_of_the_probabilities():
+  logits, weight = jnp.array([0.3, -1.0, 2.0]), jnp.array([1.0, 5.0, -2.0])
+
+  def through_sample(logits):
+    return distributions.one_hot(logits, 0.01).sample(seed=jax.random.key(1)) @ weight
+
+  def through_probs(logits):
+    return (0.99 * jax.nn.softmax(logits) + 0.01 / 3) @ weight
+
+  np.testing.assert_allclose(jax.grad(through_sample)(logits), jax.grad(through_probs)(logits), rtol=1e-5)
+
+
+# Gaussians and yes or no.
+
+
+def test_normal_kl_entropy_and_log_prob_equal_numpy(rng):
+  mean, other_mean, x = rng.normal(size=(3, 5, 4))
+  std, other_std = rng.uniform(0.2, 2, (2, 5, 4))
+  dist, other = (
+    distributions.normal(jnp.asarray(m), jnp.asarray(s)) for m, s in ((mean, std), (other_mean, other_std))
+  )
+  kl = np.log(other_std / std) + (std**2 + (mean - other_mean) ** 2) / (2 * other_std**2) - 0.5
+  np.testing.assert_allclose(dist.kl_divergence(other), kl.sum(-1), rtol=1e-4)
+  np.testing.assert_allclose(dist.entropy(), (0.5 * np.log(2 * np.pi * np.e * std**2)).sum(-1), rtol=1e-4)
+  density = -0.5 * ((x - mean) / std) ** 2 - np.log(std * np.sqrt(2 * np.pi))
+  np.testing.assert_allclose(dist.log_prob(jnp.asarray(x)), density.sum(-1), rtol=1e-4)
+  np.testing.assert_allclose(dist.mode(), mean, rtol=1e-6)
+
+
+def test_normal_samples_are_reparameterised():
+  def sample(mean, std):
+    return distributions.normal(mean, std).sample(seed=jax.random.key(0)).sum()
+
+  mean, std = jnp.zeros(3), jnp.full(3, 0.5)
+  noise = (distributions.normal(mean, std).sample(seed=jax.random.key(0)) - mean) / std
+  by_mean, by_std = jax.grad(sample, (0, 1))(mean, std)
+  np.testing.assert_allclose(by_mean, 1.0, rtol=1e-6)
+  np.testing.assert_allclose(by_std, noise, rtol=1e-5)
+
+
+def test_bernoulli_takes_soft_targets(rng):
+  logits, target = rng.normal(size=6) * 3, rng.uniform(size=6)
+  prob = 1 / (1 + np.exp(-logits))
+  expected = target * np.log(prob) + (1 - target) * np.log(1 - prob)
+  dist = distributions.bernoulli(jnp.asarray(logits))
+  np.testing.assert_allclose(dist.log_prob(jnp.asarray(target)), expected, rtol=1e-4)
+  np.testing.assert_allclose(dist.mean(), prob, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+def test_statistics_are_computed_in_float32(dtype):
+  x = jnp.ones((2, 3), dtype)
+  dists = (distributions.one_hot(x, 0.01), distributions.normal(x, x), distributions.bernoulli(x))
+  assert all(dist.mean().dtype == jnp.float32 for dist in dists[1:])
+  assert all(dist.entropy().dtype == jnp.float32 for dist in dists)

@@ -1,0 +1,85 @@
+"""LaProp with clipping against a NumPy loop over single tensors."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dreamerax.ops.optimizers import LaProp, clip_per_tensor
+
+
+def laprop(params, gradients, *, rate, clip, eps, beta1, beta2, warmup):
+  """Each tensor on its own, in float64; yields the parameters after each step."""
+  square = {key: np.zeros_like(x) for key, x in params.items()}
+  momentum = {key: np.zeros_like(x) for key, x in params.items()}
+  for step, gradient in enumerate(gradients, 1):
+    for key, g in gradient.items():
+      limit = clip * max(1e-3, np.sqrt((params[key] ** 2).sum()))
+      norm = np.sqrt((g**2).sum())
+      if norm > limit:
+        g = g * limit / norm
+      square[key] = beta2 * square[key] + (1 - beta2) * g**2
+      normalised = g / (np.sqrt(square[key] / (1 - beta2**step)) + eps)
+      momentum[key] = beta1 * momentum[key] + (1 - beta1) * normalised
+      learning_rate = rate * min(1.0, (step - 1) / warmup) if warmup else rate
+      params = {**params, key: params[key] - learning_rate * momentum[key] / (1 - beta1**step)}
+    yield params
+
+
+def tensors(seed, scale=1.0):
+  rng = np.random.default_rng(seed)
+  return {"kernel": rng.normal(size=(3, 4)) * scale, "bias": np.zeros(4) + (seed > 0) * rng.normal(size=4) * scale}
+
+
+def test_several_updates_equal_a_loop_through_warm_up_and_after():
+  optimizer = LaProp(learning_rate=1e-2, warmup=4)
+  build = optimizer.build()
+  # From far above what clipping lets through to far below.
+  gradients = [tensors(step, scale=10.0 ** (1 - step)) for step in range(1, 9)]
+  params = jax.tree.map(jnp.float32, tensors(0))
+  state = build.init(params)
+  expected = laprop(tensors(0), gradients, rate=1e-2, clip=0.3, eps=1e-20, beta1=0.9, beta2=0.999, warmup=4)
+  for step, (gradient, target) in enumerate(zip(gradients, expected, strict=True)):
+    updates, state = build.update(jax.tree.map(jnp.float32, gradient), state, params)
+    params = optax.apply_updates(params, updates)
+    for key, value in target.items():
+      np.testing.assert_allclose(params[key], value, rtol=2e-5, atol=1e-6, err_msg=f"{key} after step {step}")
+
+
+def test_the_first_update_of_a_warm_up_does_not_move():
+  build = LaProp(warmup=10).build()
+  params = jax.tree.map(jnp.float32, tensors(0))
+  updates, _ = build.update(params, build.init(params), params)
+  assert not any(x.any() for x in jax.tree.leaves(updates))
+
+
+def test_the_size_of_a_first_step_is_the_learning_rate_whatever_the_gradient():
+  build = LaProp(learning_rate=0.01, warmup=0).build()
+  params = {"x": jnp.ones(5)}
+  for size in (1e-9, 1.0, 1e9):
+    updates, _ = build.update({"x": size * jnp.ones(5)}, build.init(params), params)
+    np.testing.assert_allclose(updates["x"], -0.01, rtol=1e-4)
+
+
+def test_clipping_holds_whole_tensors_to_a_share_of_their_norm():
+  clip = clip_per_tensor(0.3)
+  params = {"large": jnp.array([3.0, 4.0]), "zero": jnp.zeros(4), "quiet": jnp.array([3.0, 4.0])}
+  gradients = {"large": jnp.array([60.0, 80.0]), "zero": jnp.ones(4), "quiet": jnp.array([0.1, -0.1])}
+  clipped, _ = clip.update(gradients, clip.init(params), params)
+  np.testing.assert_allclose(clipped["large"], [0.9, 1.2], rtol=1e-6)  # norm 0.3 · 5, direction kept
+  np.testing.assert_allclose(clipped["zero"], np.full(4, 0.3e-3 / 2), rtol=1e-6)  # norm 0.3 · 1e-3
+  np.testing.assert_array_equal(clipped["quiet"], gradients["quiet"])
+
+
+def test_a_gradient_of_zero_gives_no_nan():
+  build = LaProp(warmup=0).build()
+  params = {"x": jnp.zeros(3)}
+  updates, _ = build.update(params, build.init(params), params)
+  np.testing.assert_array_equal(updates["x"], np.zeros(3))
+
+
+def test_clipping_without_parameters_is_refused():
+  clip = clip_per_tensor(0.3)
+  with pytest.raises(ValueError, match="parameters"):
+    clip.update({"x": jnp.ones(2)}, clip.init({"x": jnp.ones(2)}))
