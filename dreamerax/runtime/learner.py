@@ -65,9 +65,14 @@ class Learner:
     """Parameters after the newest dispatched update; whoever uses them waits for it. Valid until the next `run`."""
     return self._agent.policy_params(self.state)
 
+  @property
+  def compiled(self) -> bool:
+    """Whether the update is ready; it began to compile at construction."""
+    return self._update.done()
+
   def wait_compiled(self, check: Callable[[], None]) -> None:
-    """Waits until the update, which began to compile at construction, is ready; calls `check` while waiting."""
-    while not self._update.done():
+    """Waits until `compiled`; calls `check` meanwhile, which may raise to leave."""
+    while not self.compiled:
       check()
       time.sleep(0.05)
     self._update.result()

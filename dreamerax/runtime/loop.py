@@ -186,7 +186,8 @@ class _Run:
     """Collects and updates until the end, or until somebody asks to leave."""
     try:
       self._train()
-      self.learner.run(self._due())
+      self.learner.run(self._due())  # what the last step is owed
+      self.counters = self.counters._replace(updates=self.learner.updates)
       self._evaluate(video=self.config.video_every > 0)
       interrupted = False
     except Interrupted:
@@ -212,6 +213,8 @@ class _Run:
     while not self._filled() and self.counters.env_steps < self.total:
       self.prefilled += self._step(0)
     self.schedule.waive(self.counters)
+    if not self.learner.compiled:
+      self.progress.say("waiting for the update to compile; the next run of these sizes finds it ready")
     self.learner.wait_compiled(self.stop.check)
     while self.counters.env_steps < self.total:
       self._step(self._due())

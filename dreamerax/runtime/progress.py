@@ -26,7 +26,7 @@ class Progress:
       total: env steps of the whole run.
       counters: where it stands.
     """
-    self._console = console or Console(file=sys.stdout, highlight=False)
+    self._console = console or Console(file=sys.stdout)
     self._total = total
     self._scores: deque[float] = deque(maxlen=_RECENT_EPISODES)
     self._samples: deque[tuple[float, Counters]] = deque([(time.monotonic(), counters)])
@@ -40,7 +40,7 @@ class Progress:
 
   def say(self, line: str) -> None:
     """Prints a line, above the bar where there is one."""
-    self._console.print(line, markup=False, soft_wrap=True)
+    self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
   def episodes(self, scores: Sequence[float]) -> None:
     """Takes the returns of episodes that ended."""

@@ -1,0 +1,58 @@
+"""What reaches replay, and what counts as a step and an episode."""
+
+import jax
+import numpy as np
+
+from dreamerax.runtime.collect import Collector, EpisodeTracker
+from dreamerax.runtime.policy import Policy
+from dreamerax.types import Transition
+from tests.runtime.toys import Regression, make_envs, make_replay
+
+PARAMS = {"k": np.float32(1.0)}
+
+
+def test_rows_reach_replay_with_the_latents_of_their_own_observation():
+  replay = make_replay(streams=1)
+  collector = Collector(Policy(Regression(), explore=False, key=jax.random.key(0)), make_envs(1, 0), replay)
+  for _ in range(60):
+    collector.send(PARAMS)
+    collector.receive()
+  assert replay.steps == 60
+  for _ in range(10):
+    batch, _ = replay.sample()
+    clock = batch.steps.observation["image"][:, 0, 0, 0, 0]
+    x, action = batch.steps.observation["x"], batch.steps.action
+    begun = batch.steps.is_first[:, 1:, None]
+    np.testing.assert_allclose(action[:, 1:], np.where(begun, 0, x[:, :-1]))  # led to the observation beside it
+    np.testing.assert_array_equal(clock == 0, batch.steps.is_first[:, 0])
+    follows = ~batch.steps.is_first[:, 0]
+    np.testing.assert_allclose(batch.context["memory"][follows], action[follows, 0])  # of the row before
+
+
+def test_resets_are_no_steps_and_episodes_add_up():
+  collector = Collector(
+    Policy(Regression(), explore=False, key=jax.random.key(0)), make_envs(3, 0), make_replay(streams=3)
+  )
+  steps, episodes = 0, []
+  for _ in range(32):
+    collector.send(PARAMS)
+    count, ended = collector.receive()
+    steps += count
+    episodes += ended
+  assert steps == 3 * 30  # two of the 32 rows are resets
+  assert [episode.stream for episode in episodes] == [0, 1, 2] * 3
+  assert {episode.length for episode in episodes} == {10}
+  assert all(abs(episode.score - 10) < 1e-4 for episode in episodes)
+
+
+def test_streams_end_on_their_own():
+  tracker = EpisodeTracker(2)
+
+  def row(reward, first, last):
+    flags = np.array(last)
+    return Transition({}, None, np.array(reward, np.float32), np.array(first), flags, flags)
+
+  assert tracker.add(row([0, 0], [True, True], [False, False])) == []
+  assert tracker.add(row([1, 2], [False, False], [True, False])) == [(0, 1.0, 1)]
+  assert tracker.add(row([0, 3], [True, False], [False, True])) == [(1, 5.0, 2)]
+  assert tracker.add(row([4, 0], [False, True], [True, False])) == [(0, 4.0, 1)]

@@ -1,0 +1,73 @@
+"""An evaluation plays exactly the episodes asked for, and does not favour short ones."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dreamerax.envs.vector import SerialEnvs
+from dreamerax.runtime.errors import Interrupted
+from dreamerax.runtime.evaluate import evaluate
+from dreamerax.runtime.policy import Policy
+from tests.runtime.toys import Follow, Regression, make_envs
+
+PARAMS = {"k": jnp.ones(())}
+
+
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+  return Policy(Regression(), explore=False, key=jax.random.key(0))
+
+
+def test_every_environment_has_its_share_however_long_its_episodes_are(policy: Policy):
+  closed = []
+
+  class Uneven(SerialEnvs):
+    def close(self):
+      closed.append(self.num_envs)
+
+  def envs(count: int, seed: int):
+    return Uneven([Follow(seed + i, length=3 if i == 0 else 20) for i in range(count)])
+
+  result = evaluate(policy, PARAMS, envs, episodes=7, num_envs=4, seed=0)
+  assert result.lengths.tolist() == [3, 3, 20, 20, 20, 20, 20]
+  np.testing.assert_allclose(result.returns, result.lengths, rtol=1e-5)  # the mode: no noise costs anything
+  assert closed == [4]
+
+
+@pytest.mark.parametrize(("episodes", "num_envs", "made"), [(10, 16, 10), (10, 4, 4), (4, 4, 4), (5, 4, 3), (1, 4, 1)])
+def test_no_more_environments_than_are_kept_busy(policy: Policy, episodes: int, num_envs: int, made: int):
+  counts = []
+
+  def envs(count: int, seed: int):
+    counts.append(count)
+    return make_envs(count, seed)
+
+  result = evaluate(policy, PARAMS, envs, episodes=episodes, num_envs=num_envs, seed=0)
+  assert counts == [made] and len(result.returns) == episodes
+
+
+def test_the_seed_decides_the_returns(policy: Policy):
+  params = {"k": jnp.zeros(())}
+  first, same, other = (evaluate(policy, params, make_envs, episodes=3, num_envs=3, seed=seed) for seed in (5, 5, 6))
+  assert first.returns.tolist() == same.returns.tolist() != other.returns.tolist()
+
+
+def test_the_video_is_the_first_episode(policy: Policy):
+  video = evaluate(policy, PARAMS, make_envs, episodes=3, num_envs=1, seed=0, video=True).video
+  assert video is not None and video.shape == (11, 4, 4, 3)
+  assert video[:, 0, 0, 0].tolist() == list(range(11))
+  assert evaluate(policy, PARAMS, make_envs, episodes=1, num_envs=1, seed=0).video is None
+
+
+def test_it_can_be_left(policy: Policy):
+  def check():
+    raise Interrupted
+
+  with pytest.raises(Interrupted):
+    evaluate(policy, PARAMS, make_envs, episodes=1, num_envs=1, seed=0, check=check)
+
+
+def test_episodes_must_be_positive(policy: Policy):
+  with pytest.raises(ValueError, match="episodes=0"):
+    evaluate(policy, PARAMS, make_envs, episodes=0, num_envs=1, seed=0)

@@ -1,0 +1,186 @@
+"""A whole run in miniature: what it learns, counts, writes, and how it ends and goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dreamerax.envs.vector import SerialEnvs
+from dreamerax.runtime.checkpoint import FOLDER
+from dreamerax.runtime.errors import Diverged
+from dreamerax.runtime.metrics import read_metrics
+from tests.runtime.toys import REPLAY, Follow, Regression, run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def column(logdir: Path, name: str) -> list:
+  return [row[name] for row in read_metrics(logdir / "metrics.jsonl") if name in row]
+
+
+def checkpoints(logdir: Path) -> list[int]:
+  return sorted(int(path.name) for path in (logdir / FOLDER).iterdir())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory):
+  logdir = tmp_path_factory.mktemp("finished")
+  return logdir, run(logdir)
+
+
+def test_it_learns(finished):
+  _, result = finished
+  assert result.evaluation.returns.shape == (3,)
+  assert result.evaluation.returns.mean() > 9.9  # of 10; acting with zero gives 7.3
+  assert not result.interrupted
+
+
+def test_the_train_ratio_is_met_exactly(finished):
+  _, result = finished
+  counters = result.counters
+  # 4 streams of episodes of 10 decisions and a reset; prefill ends with the iteration that brings 60 rows.
+  prefilled = int((~np.array([row % 11 == 0 for row in range(1, 16)])).sum()) * 4
+  assert counters.updates == 1 + 8 * (counters.agent_steps - prefilled) // (REPLAY.batch_size * REPLAY.batch_length)
+  assert counters.env_steps == 2 * counters.agent_steps
+  assert counters.env_steps >= 1200
+
+
+def test_metrics_carry_counters_and_have_the_documented_names(finished):
+  logdir, result = finished
+  rows = read_metrics(logdir / "metrics.jsonl")
+  assert all({"env_steps", "agent_steps", "updates", "seconds"} <= row.keys() for row in rows)
+  names = set().union(*rows)
+  assert names >= {
+    "episode/return",
+    "episode/length",
+    "eval/return",
+    "eval/return_std",
+    "eval/return_min",
+    "eval/return_max",
+    "eval/length",
+    "train/loss/reward",
+    "train/noise",
+    "report/k",
+    "replay/steps",
+    "replay/ratio",
+    "time/env_steps_per_second",
+    "time/updates_per_second",
+    "time/wait_policy",
+    "time/wait_updates",
+    "time/wait_envs",
+  }
+  assert set(column(logdir, "episode/length")) == {10}
+  assert [row["env_steps"] for row in rows] == sorted(row["env_steps"] for row in rows)
+  evaluated = [row["env_steps"] for row in rows if "eval/return" in row]
+  assert len(evaluated) == 3 and evaluated[-1] == result.counters.env_steps
+  assert column(logdir, "replay/ratio")[-1] == pytest.approx(8, rel=0.02)
+
+
+def test_the_seed_decides_everything(finished, tmp_path: Path):
+  logdir, result = finished
+  again = run(tmp_path / "same")
+  other = run(tmp_path / "other", seed=1)
+  for name in ("train/loss/reward", "train/noise", "episode/return", "eval/return"):
+    assert column(logdir, name) == column(tmp_path / "same", name)
+    assert column(logdir, name) != column(tmp_path / "other", name)
+  assert result.counters == again.counters == other.counters
+
+
+def test_a_longer_run_continues_from_the_checkpoint(tmp_path: Path):
+  first = run(tmp_path, env_steps=400)
+  rows = read_metrics(tmp_path / "metrics.jsonl")
+  with (tmp_path / "metrics.jsonl").open("a") as file:  # what a crash after the checkpoint leaves behind
+    file.write(json.dumps(rows[-1] | {"env_steps": 10_000}) + '\n{"env_st')
+  second = run(tmp_path, env_steps=800)
+  refilled = 15 * 4 - 4  # rows until 60 are held, with one reset in each stream
+  collected = second.counters.agent_steps - first.counters.agent_steps - refilled
+  batch = REPLAY.batch_size * REPLAY.batch_length
+  assert abs(second.counters.updates - first.counters.updates - 8 * collected / batch) < 1
+  assert second.seconds > first.seconds
+  after = read_metrics(tmp_path / "metrics.jsonl")
+  assert after[: len(rows)] == rows
+  assert max(row["env_steps"] for row in after) == second.counters.env_steps
+  # New environments and noise, not those of the first part once more.
+  returns = column(tmp_path, "episode/return")
+  assert len(set(returns)) == len(returns)
+  assert checkpoints(tmp_path) == [first.counters.env_steps, second.counters.env_steps]
+
+
+def test_a_finished_run_is_left_as_it_is(finished):
+  logdir, result = finished
+  before = (logdir / "metrics.jsonl").read_bytes()
+  again = run(logdir)
+  assert again.counters == result.counters and again.evaluation is None
+  assert (logdir / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+  ("change", "message"), [({"agent": Regression(shape=(3,))}, "params/k"), ({"seed": 1}, "seed=1")]
+)
+def test_a_run_that_does_not_fit_is_refused_and_changes_nothing(finished, change, message):
+  logdir, _ = finished
+  before = {path: path.stat().st_mtime_ns for path in logdir.rglob("*") if path.is_file()}
+  with pytest.raises(ValueError, match=message):
+    run(logdir, env_steps=9999, **change)
+  assert {path: path.stat().st_mtime_ns for path in logdir.rglob("*") if path.is_file()} == before
+
+
+def test_divergence_stops_the_run_and_keeps_the_checkpoint(tmp_path: Path):
+  first = run(tmp_path, env_steps=400)
+  with pytest.raises(Diverged, match=f"{first.counters.env_steps} env steps is intact"):
+    run(tmp_path, env_steps=800, agent=Regression(learning_rate=float("inf")))
+  assert checkpoints(tmp_path) == [first.counters.env_steps]
+  assert run(tmp_path, env_steps=600).counters.env_steps >= 600
+
+
+def test_ctrl_c_saves_and_the_run_goes_on(tmp_path: Path):
+  class Interrupting(Follow):
+    seen = 0
+
+    def step(self, action):
+      Interrupting.seen += 1
+      if Interrupting.seen == 300:
+        os.kill(os.getpid(), signal.SIGINT)
+      return super().step(action)
+
+  handler = signal.getsignal(signal.SIGINT)
+  result = run(tmp_path, make_envs=lambda count, seed: SerialEnvs([Interrupting(seed + i) for i in range(count)]))
+  assert result.interrupted and result.counters.env_steps < 1200
+  assert signal.getsignal(signal.SIGINT) == handler
+  assert checkpoints(tmp_path) == [result.counters.env_steps]
+  assert run(tmp_path).counters.env_steps >= 1200
+
+
+def test_a_second_signal_leaves_at_once():
+  program = (
+    "import os, signal\nfrom dreamerax.runtime.interrupt import StopSignals\n"
+    "with StopSignals() as stop:\n  os.kill(os.getpid(), signal.SIGTERM)\n  assert stop.requested\n"
+    "  os.kill(os.getpid(), signal.SIGINT)\n  print('still here')\n"
+  )
+  done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+  assert done.returncode == 128 + signal.SIGINT and done.stdout == ""
+
+
+@pytest.mark.parametrize(
+  ("field", "options"),
+  [
+    ("env_steps=100", {"env_steps": 100}),
+    ("loop.prefill_steps=5000", {"prefill_steps": 5000, "env_steps": 90_000}),
+    ("loop.log_every=0", {"log_every": 0}),
+    ("loop.eval_every=-1", {"eval_every": -1}),
+  ],
+)
+def test_settings_that_make_no_sense_are_named(tmp_path: Path, field: str, options: dict):
+  with pytest.raises(ValueError, match=field):
+    run(tmp_path, **options)
+
+
+def test_nothing_is_evaluated_or_filmed_if_so_asked(tmp_path: Path):
+  result = run(tmp_path, env_steps=300, eval_episodes=0, video_every=0)
+  assert result.evaluation is None
+  assert not column(tmp_path, "eval/return") and not column(tmp_path, "report/k")

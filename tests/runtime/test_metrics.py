@@ -1,0 +1,79 @@
+"""metrics.jsonl survives crashes and restarts; TensorBoard gets scalars and animations."""
+
+import io
+import json
+import math
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+from tensorboardX.proto.event_pb2 import Event
+
+from dreamerax.runtime.counters import Counters
+from dreamerax.runtime.metrics import MetricsWriter, read_metrics
+
+
+def write(logdir: Path, *env_steps: int, after: int = -1) -> None:
+  writer = MetricsWriter(logdir, after=after)
+  for step in env_steps:
+    writer.write(Counters(step, step // 2, 1), 0.5, {"eval/return": step / 10})
+  writer.close()
+
+
+def events(logdir: Path) -> list:
+  """TensorBoard's records: length, its checksum, bytes, their checksum."""
+  found = []
+  for path in sorted(logdir.glob("events.*")):
+    data = io.BytesIO(path.read_bytes())
+    while head := data.read(12):
+      found.append(Event.FromString(data.read(int.from_bytes(head[:8], "little"))))
+      data.read(4)
+  return found
+
+
+def test_a_line_carries_the_counters(tmp_path: Path):
+  write(tmp_path, 10)
+  expected = {"env_steps": 10, "agent_steps": 5, "updates": 1, "seconds": 0.5, "eval/return": 1.0}
+  assert read_metrics(tmp_path / "metrics.jsonl") == [expected]
+
+
+def test_a_torn_last_line_is_dropped_and_another_named(tmp_path: Path):
+  write(tmp_path, 10, 20)
+  path = tmp_path / "metrics.jsonl"
+  path.write_bytes(path.read_bytes()[:-9])
+  assert [row["env_steps"] for row in read_metrics(path)] == [10]
+  path.write_text('{"env\n{"env_steps": 3}\n')
+  with pytest.raises(ValueError, match="line 1"):
+    read_metrics(path)
+
+
+def test_a_restart_drops_what_came_after_the_checkpoint(tmp_path: Path):
+  write(tmp_path, 10, 20, 30)
+  write(tmp_path, 25, after=20)
+  assert [row["env_steps"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [10, 20, 25]
+  write(tmp_path, 1)
+  assert [row["env_steps"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1]
+
+
+def test_numbers_that_are_not_finite_are_null(tmp_path: Path):
+  writer = MetricsWriter(tmp_path)
+  writer.write(Counters(), 0.0, {"a": math.nan, "b": math.inf, "c": 1})
+  writer.close()
+  row = json.loads((tmp_path / "metrics.jsonl").read_text())
+  assert (row["a"], row["b"], row["c"]) == (None, None, 1)
+
+
+def test_tensorboard_gets_scalars_and_videos_at_env_steps(tmp_path: Path):
+  writer = MetricsWriter(tmp_path)
+  frames = np.zeros((5, 8, 6, 3), np.uint8)
+  frames[np.arange(5), np.arange(5)] = 255  # a line that moves down
+  writer.write(Counters(40, 20, 3), 1.0, {"train/loss/image": 2.5})
+  writer.video(Counters(50, 25, 3), "open_loop/image", frames)
+  writer.close()
+  values = {value.tag: (event.step, value) for event in events(tmp_path) for value in event.summary.value}
+  step, scalar = values["train/loss/image"]
+  assert step == 40 and scalar.simple_value == 2.5
+  step, video = values["open_loop/image"]
+  assert step == 50 and (video.image.height, video.image.width) == (8, 6)
+  np.testing.assert_array_equal(imageio.imread(video.image.encoded_image_string, index=None)[..., :3], frames)

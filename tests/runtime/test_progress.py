@@ -1,0 +1,46 @@
+"""The display: a bar on a terminal, lines elsewhere."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from dreamerax.runtime import progress
+from dreamerax.runtime.counters import Counters
+from dreamerax.runtime.timing import Interval
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+  now = [100.0]
+  monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+  return now
+
+
+def test_a_plain_line_every_ten_seconds_tells_rates_and_the_time_left(clock: list[float]):
+  out = io.StringIO()
+  shown = progress.Progress(2000, Counters(), Console(file=out, width=200))
+  shown.episodes([1.0, 3.0])
+  for second in range(1, 26):
+    clock[0] += 1
+    shown.update(Counters(40 * second, 20 * second, 2 * second))
+  shown.close()
+  lines = out.getvalue().splitlines()
+  assert len(lines) == 2
+  assert lines[0] == "400/2,000 env steps  return 3.0 (mean 2.0)  2.0 updates/s  40 env steps/s  0:00:40 left"
+
+
+def test_a_terminal_has_a_bar(clock: list[float]):
+  out = io.StringIO()
+  shown = progress.Progress(2000, Counters(), Console(file=out, force_terminal=True, width=200))
+  clock[0] += 1
+  shown.update(Counters(500, 250, 10))
+  shown.say("[not markup]")
+  shown.close()
+  assert "25%" in out.getvalue() and "500 env steps/s" in out.getvalue() and "[not markup]" in out.getvalue()
+
+
+def test_an_interval_is_due_once_for_each_multiple_passed():
+  interval = Interval(10, 25)
+  assert [interval.due(now) for now in (25, 29, 30, 31, 55, 59, 60)] == [False, False, True, False, True, False, True]
+  assert not Interval(0, 0).due(1e9)
