@@ -83,15 +83,22 @@ class ActorHeadModule(nnx.Module):
 
   def __init__(self, config: ActorHead, inputs: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs):
     self.config, self.action = config, action
-    outputs = action.size if action.discrete else 2 * action.size
     self.mlp = MLP(inputs, config.units, config.layers, dtype=dtype, rngs=rngs)
-    self.out = Linear(self.mlp.output_size, outputs, dtype=dtype, rngs=rngs, scale=config.output_scale)
+    # Mean and deviation are tensors of their own, as published: gradients are clipped tensor by tensor.
+    names = ("logits",) if action.discrete else ("mean", "std")
+    self.out = nnx.Dict(
+      {
+        name: Linear(self.mlp.output_size, action.size, dtype=dtype, rngs=rngs, scale=config.output_scale)
+        for name in names
+      }
+    )
 
   def __call__(self, features: jax.Array) -> Distribution:
     """[..., F] -> distribution over actions [..., A], float32; samples carry gradients."""
-    out = self.out(self.mlp(features)).astype(jnp.float32)
+    x = self.mlp(features)
+    out = {name: layer(x).astype(jnp.float32) for name, layer in self.out.items()}
     if self.action.discrete:
-      return distributions.one_hot(out, self.config.unimix)
-    mean, std = jnp.split(out, 2, -1)
+      return distributions.one_hot(out["logits"], self.config.unimix)
+    mean, std = out["mean"], out["std"]
     low, high = self.config.min_std, self.config.max_std
     return distributions.normal(jnp.tanh(mean), low + (high - low) * jax.nn.sigmoid(std + 2.0))

@@ -1,0 +1,85 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from dreamerax.nets.decoders import ConvDecoder
+from dreamerax.nets.modules import params_of, with_params
+from dreamerax.types import ArraySpec
+from tests import plain
+
+IMAGE, MASK = ArraySpec((16, 24, 3), "uint8"), ArraySpec((16, 24, 1), "uint8")
+POSITION, GRID = ArraySpec((3,)), ArraySpec((2, 2))
+CONFIG = ConvDecoder(depth=2, mults=(1, 2), units=6, layers=2, blocks=4)
+DETER, STOCH = 8, 5
+
+
+def build(spec, config=CONFIG):
+  return plain.randomised(lambda: config.build(spec, DETER, STOCH, dtype=jnp.float32, rngs=nnx.Rngs(0)))
+
+
+def latents(*leading):
+  rng = np.random.default_rng(0)
+  return tuple(rng.normal(size=(*leading, size)).astype(np.float32) for size in (DETER, STOCH))
+
+
+def plain_image(params, deter, stoch):
+  # 16x24 halved twice is 4x6, with 4 channels; block g of deter gives channel g of it, pixel by pixel.
+  from_deter = plain.block_linear(params["from_deter"], deter)
+  painted = np.stack([block.reshape(-1, 4, 6, 1) for block in np.split(from_deter, 4, -1)])
+  from_deter = np.concatenate(list(painted), -1)
+  hidden = plain.norm_silu(params["stoch_norm"], plain.linear(params["stoch_in"], stoch))
+  from_stoch = plain.linear(params["from_stoch"], hidden).reshape(-1, 4, 6, 4)
+  x = plain.norm_silu(params["small_norm"], from_deter + from_stoch)
+  x = plain.norm_silu(params["norms"]["norm0"], plain.conv_same(params["convs"]["conv0"], plain.upsample(x)))
+  return plain.sigmoid(plain.conv_same(params["convs"]["conv1"], plain.upsample(x)))
+
+
+@pytest.mark.parametrize(
+  "spec",
+  [
+    {"image": IMAGE},
+    {"mask": MASK, "image": IMAGE},
+    {"position": POSITION, "grid": GRID},
+    {"position": POSITION, "image": IMAGE, "grid": GRID, "mask": MASK},
+  ],
+  ids=lambda spec: "+".join(spec),
+)
+def test_decodes_images_vectors_and_both(spec):
+  decoder, params = build(spec)
+  deter, stoch = latents(4)
+  expected = {}
+  if "image" in spec:
+    image = plain_image(params, deter, stoch)
+    expected |= {"image": image[..., :3], "mask": image[..., 3:]}
+  if "position" in spec:
+    x = plain.mlp(params["mlp"], np.concatenate([deter, stoch], -1))
+    expected["position"] = plain.linear(params["heads"]["position"], x)
+    expected["grid"] = plain.linear(params["heads"]["grid"], x).reshape(-1, 2, 2)
+  got = plain.call(decoder, type(decoder).__call__, deter, stoch)
+  assert set(got) == set(spec)
+  for key, value in got.items():
+    assert value.shape == (4, *spec[key].shape)
+    np.testing.assert_allclose(value, expected[key], rtol=1e-3, atol=1e-4)
+
+
+def test_leading_axes_are_kept():
+  decoder, _ = build({"image": IMAGE, "position": POSITION})
+  deter, stoch = latents(2, 3)
+  flat = plain.call(decoder, type(decoder).__call__, deter.reshape(6, -1), stoch.reshape(6, -1))
+  for key, value in plain.call(decoder, type(decoder).__call__, deter, stoch).items():
+    np.testing.assert_allclose(value.reshape(flat[key].shape), flat[key], rtol=1e-4, atol=1e-5)
+
+
+def test_images_are_float32_in_any_compute_dtype():
+  decoder = nnx.eval_shape(lambda: CONFIG.build({"image": IMAGE}, DETER, STOCH, dtype=jnp.bfloat16, rngs=nnx.Rngs(0)))
+  assert (
+    jax.eval_shape(lambda p, *x: with_params(decoder, p)(*x), params_of(decoder), *latents(2))["image"].dtype
+    == jnp.float32
+  )
+
+
+def test_a_wrong_image_size_is_named():
+  with pytest.raises(ValueError, match="image size 40x64: 4 stages need a multiple of 16"):
+    build({"image": ArraySpec((40, 64, 3), "uint8")}, ConvDecoder(depth=2, units=6))
