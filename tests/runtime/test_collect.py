@@ -56,3 +56,10 @@ def test_streams_end_on_their_own():
   assert tracker.add(row([1, 2], [False, False], [True, False])) == [(0, 1.0, 1)]
   assert tracker.add(row([0, 3], [True, False], [False, True])) == [(1, 5.0, 2)]
   assert tracker.add(row([4, 0], [False, True], [True, False])) == [(0, 4.0, 1)]
+
+
+def test_noise_differs_from_call_to_call_and_repeats_with_the_index():
+  policy = Policy(Regression(), explore=True, key=jax.random.key(0))
+  row, carry = make_envs(2, 0).reset(), policy.initial_carry(2)
+  first, again, next_one = (policy(PARAMS, carry, row, index)[0].tolist() for index in (0, 0, 1))
+  assert first == again != next_one
