@@ -101,7 +101,7 @@ class Agent:
     updates, optimizer = self._optimizer.update(gradients, state["optimizer"], state["params"])
     params = optax.apply_updates(state["params"], updates)
     _, behavior = self._modules(params)
-    metrics["gradient_norm"] = optax.global_norm(gradients)
+    metrics["gradient_norm"] = optax.tree.norm(gradients)
     state = {
       "params": params,
       "slow": behavior.update_slow(slow),
@@ -111,7 +111,7 @@ class Agent:
     return state, latents, metrics
 
   def report(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
-    """Videos "open_loop/<image>" videos, uint8 [T, 3 H, rows W, C]: truth, prediction, error; the first half is observed.
+    """Videos "open_loop/<image>", uint8 [T, 3 H, rows W, C]: truth, prediction, error; the first half is observed.
 
     A green bar marks frames with observations, a red one those that are imagined.
     """
