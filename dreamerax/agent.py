@@ -27,7 +27,7 @@ class AgentConfig:
 
   world_model: WorldModel = field(default_factory=WorldModel)
   behavior: Behavior = field(default_factory=ActorCritic)
-  optimizer: LaProp = field(default_factory=LaProp)
+  optimizer: LaProp = field(default_factory=LaProp)  # of the world model; the behaviour brings its own
   compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: float32 on CPU, bfloat16 on accelerators
 
 
@@ -37,9 +37,9 @@ class Agent:
   def __init__(self, config: AgentConfig, spec: EnvSpec):
     """Raises ValueError where the configuration does not fit the environment."""
     self.config, self.spec = config, spec
-    self._optimizer = config.optimizer.build()
     # The modules' structure, without any memory for their parameters.
     self._world, self._behavior = nnx.eval_shape(lambda: self._build(jax.random.key(0)))
+    self._optimizer = self._build_optimizer()
 
   @property
   def latent_spec(self) -> Mapping[str, ArraySpec]:
@@ -134,6 +134,13 @@ class Agent:
     world = self.config.world_model.build(self.spec, dtype=dtype, rngs=rngs)
     behavior = self.config.behavior.build(world.dynamics.feature_size, self.spec.action, dtype=dtype, rngs=rngs)
     return world, behavior
+
+  def _build_optimizer(self) -> optax.GradientTransformation:
+    """One transformation for each group of parameters: the world model, and every child of the behaviour."""
+    groups = self._behavior.optimizers
+    labels = {"world_model": "world_model", "behavior": {name: name for name in groups}}
+    parts = {"world_model": self.config.optimizer, **groups}
+    return optax.partition({name: part.build() for name, part in parts.items()}, labels)
 
   def _compute_dtype(self) -> str:
     if self.config.compute_dtype == "auto":

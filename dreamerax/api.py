@@ -37,9 +37,8 @@ def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> T
   logdir = Path(logdir).absolute()
   _check_same_run(config, logdir)
   make_envs = _env_factory(config)
-  agent = Agent(config.agent, _spec(config))
+  agent = Agent(config.agent, env_spec(config))
   replay = Replay(agent.spec, agent.latent_spec, config=config.replay, streams=config.num_envs, seed=config.seed)
-  _write_config(config, logdir, preset)
   return loop.train(
     agent,
     make_envs,
@@ -52,6 +51,7 @@ def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> T
     action_repeat=config.env.action_repeat,
     seed=config.seed,
     task=config.env.task,
+    begin=lambda: _write_config(config, logdir, preset),
   )
 
 
@@ -65,7 +65,7 @@ def evaluate(run_dir: str | Path, episodes: int = 10, seed: int = 0, video: bool
     FileNotFoundError: no run or no checkpoint is there. ValueError: it does not fit this version.
   """
   config = load_config(run_dir)
-  agent = Agent(config.agent, _spec(config))
+  agent = Agent(config.agent, env_spec(config))
   state, _ = checkpoint.load_state(Path(run_dir).absolute(), agent)
   policy = Policy(agent, explore=False, key=jax.random.key(seed))
   return evaluation.evaluate(
@@ -97,7 +97,13 @@ def _read_config(run_dir: Path) -> dict[str, Any]:
   path = run_dir / CONFIG
   if not path.is_file():
     raise FileNotFoundError(f"{run_dir} is not a run directory: it has no {CONFIG}")
-  return json.loads(path.read_text())
+  try:
+    data = json.loads(path.read_text())
+  except ValueError as error:
+    raise ValueError(f"{path} is not JSON ({error}): restore it, or choose another --logdir") from error
+  if not isinstance(data, dict) or not {"preset", "config"} <= data.keys():
+    raise ValueError(f"{path} was not written by dreamerax: choose another --logdir")
+  return data
 
 
 def _write_config(config: RunConfig, logdir: Path, preset: str | None) -> None:
@@ -135,7 +141,11 @@ def _env_factory(config: RunConfig) -> Callable[[int, int], envs.EnvBatch]:
   return partial(envs.make_batch, config.env)
 
 
-def _spec(config: RunConfig) -> EnvSpec:
+def env_spec(config: RunConfig) -> EnvSpec:
+  """What a run's environment shows and takes.
+
+  Raises what `envs.make` raises.
+  """
   env = envs.make(config.env, seed=0)
   try:
     return env.spec

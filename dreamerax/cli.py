@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from dreamerax.config import nearest
+from dreamerax.envs.rendering import NoRenderer
+from dreamerax.runtime.errors import Diverged
+from dreamerax.runtime.memory import restart_with_huge_pages
 
 _HELP = """usage: dreamerax COMMAND [OPTIONS]
 
@@ -21,7 +24,12 @@ dreamerax COMMAND --help lists the options of a command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-  """Runs one command; returns the exit status. A user's mistake becomes one line on stderr and status 2."""
+  """Runs one command; returns the exit status: 2 for a user's mistake, 1 where the machine or the training fails.
+
+  Either is told in one line on stderr.
+  """
+  if arguments is None and sys.argv[1:2] in (["train"], ["eval"]):
+    restart_with_huge_pages()
   arguments = list(sys.argv[1:] if arguments is None else arguments)
   if not arguments or arguments[0] in ("-h", "--help", "help"):
     print(_HELP)
@@ -35,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
   except (ValueError, FileNotFoundError) as error:
     print(f"dreamerax {name}: {error}", file=sys.stderr)
     return 2
+  except (NoRenderer, Diverged) as error:
+    print(f"dreamerax {name}: {error}", file=sys.stderr)
+    return 1
+  except KeyboardInterrupt:
+    return 130  # as a shell counts it; training has its own way to leave
 
 
 def _train(arguments: list[str]) -> int:

@@ -41,7 +41,11 @@ def from_dict(cls: type[T], data: Any, path: str = "config") -> T:
   missing = [name for name in names if name not in data]
   if missing:
     raise ValueError(f"{path}.{missing[0]}: is missing; this version of {cls.__name__} needs it")
-  return cls(**{name: _decode(hints[name], data[name], f"{path}.{name}") for name in names})
+  fields = {name: _decode(hints[name], data[name], f"{path}.{name}") for name in names}
+  try:
+    return cls(**fields)
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
 
 
 def nearest(name: str, known: typing.Iterable[str], count: int = 3) -> str:
@@ -59,6 +63,8 @@ def _decode(hint: Any, value: Any, path: str) -> Any:
       raise ValueError(f"{path}={value!r}: must be one of {', '.join(map(repr, arguments))}")
     return value
   if origin is tuple:
+    if not isinstance(value, list):
+      raise ValueError(f"{path}={value!r}: must be a list")
     return tuple(_decode(arguments[0], item, path) for item in value)
   if dataclasses.is_dataclass(hint):
     return from_dict(typing.cast(type, hint), value, path)

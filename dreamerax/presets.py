@@ -8,20 +8,18 @@ import tyro
 
 from dreamerax.agent import AgentConfig
 from dreamerax.behavior.actor_critic import ActorCritic
-from dreamerax.behavior.policy_gradient import Pathwise
 from dreamerax.config import nearest
 from dreamerax.dynamics.rssm import RSSM
 from dreamerax.dynamics.stochastic import Categorical
 from dreamerax.envs import EnvConfig
 from dreamerax.nets.decoders import ConvDecoder
-from dreamerax.nets.encoders import ConvEncoder
+from dreamerax.nets.encoders import ConvEncoder, StridedEncoder
 from dreamerax.nets.heads import ActorHead, BinaryHead, TwoHotHead
 from dreamerax.ops.optimizers import LaProp
 from dreamerax.replay.replay import ReplayConfig
 from dreamerax.runtime.loop import LoopConfig
 from dreamerax.runtime.schedule import TrainRatioConfig
 from dreamerax.world_model.model import WorldModel
-
 
 _Flat = tyro.conf.arg(name="")  # on the command line the group's options carry no prefix: --task, not --env.task
 
@@ -50,6 +48,8 @@ class RunConfig:
         raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
     if self.seed < 0:
       raise ValueError(f"seed={self.seed} must not be negative")
+    if self.replay.batch_length < 2:
+      raise ValueError(f"replay.batch_length={self.replay.batch_length} must be at least 2: values need a next step")
 
 
 class Size(NamedTuple):
@@ -120,7 +120,7 @@ def quick(size: str) -> RunConfig:
 
   dreamerax train
   """
-  units = 64
+  units, discount = 64, 0.96
   return RunConfig(
     size=size,
     env_steps=100_000,
@@ -128,20 +128,25 @@ def quick(size: str) -> RunConfig:
     env=EnvConfig(task="dmc/cartpole_balance", action_repeat=8, rendering="balanced"),
     agent=AgentConfig(
       world_model=WorldModel(
-        encoder=ConvEncoder(depth=2, mults=(2, 4, 8, 16), units=units),
+        encoder=StridedEncoder(depth=8, activation="elu", units=units),
         dynamics=RSSM(deter=256, hidden=64, stochastic=Categorical(groups=16, classes=8)),
         decoder=ConvDecoder(depth=2, mults=(2, 4, 8, 16), units=units),
         reward=TwoHotHead(layers=1, units=units),
         continues=BinaryHead(layers=1, units=units),
+        discount=discount,
       ),
       behavior=ActorCritic(
-        actor=ActorHead(layers=2, units=units), critic=TwoHotHead(layers=2, units=units), gradient=Pathwise()
+        actor=ActorHead(layers=2, units=units),
+        critic=TwoHotHead(layers=2, units=units),
+        actor_optimizer=LaProp(learning_rate=3e-4, warmup=100),
+        critic_optimizer=LaProp(learning_rate=1e-3, warmup=100),
+        discount=discount,
       ),
       optimizer=LaProp(learning_rate=1e-3, warmup=100),
     ),
-    replay=ReplayConfig(capacity=100_000, batch_size=8, batch_length=32, context=1, online=True),
+    replay=ReplayConfig(capacity=100_000, batch_size=16, batch_length=16, context=1, online=True),
     schedule=TrainRatioConfig(ratio=64),
-    loop=LoopConfig(prefill_steps=500),
+    loop=LoopConfig(prefill_steps=500, eval_every=10_000, eval_episodes=5),
   )
 
 

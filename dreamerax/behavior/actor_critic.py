@@ -13,7 +13,9 @@ from dreamerax.behavior.imagination import Latent, Rollout, World, imagine
 from dreamerax.behavior.policy_gradient import PolicyGradient, Reinforce
 from dreamerax.nets.heads import ActorHead, TwoHotHead, TwoHotHeadModule
 from dreamerax.nets.modules import Params, frozen, params_of, with_params
+from dreamerax.ops import checks
 from dreamerax.ops.normalizers import PercentileScale
+from dreamerax.ops.optimizers import LaProp
 from dreamerax.ops.returns import lambda_return
 from dreamerax.types import ActionSpec
 
@@ -32,13 +34,20 @@ class ActorCritic(Behavior):
   critic: TwoHotHead = field(default_factory=TwoHotHead)
   gradient: PolicyGradient = field(default_factory=Reinforce)
   return_scale: PercentileScale = field(default_factory=PercentileScale)
+  actor_optimizer: LaProp = field(default_factory=LaProp)
+  critic_optimizer: LaProp = field(default_factory=LaProp)
   horizon: int = 15  # agent steps
   trace: float = 0.95  # λ of the λ-returns
-  entropy_scale: float = 3e-4
+  entropy_scale: float = 3e-4  # of the entropy that is added to the actor's objective
   slow_rate: float = 0.02  # share of the critic that enters the slow critic per update
   slow_scale: float = 1.0  # of the loss towards the slow critic
-  replay_value_scale: float = 0.3
+  replay_value_scale: float = 0.3  # of the critic's loss on replayed rewards
   discount: float = 1 - 1 / 333  # in replayed returns; imagined ones have it in the continue probability
+
+  def __post_init__(self):
+    checks.at_least(1, self, "horizon")
+    checks.between(0, 1, self, "trace", "slow_rate", "discount")
+    checks.at_least(0, self, "entropy_scale", "slow_scale", "replay_value_scale")
 
   def build(self, features: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ActorCriticModule":
     return ActorCriticModule(self, features, action, dtype=dtype, rngs=rngs)
@@ -63,6 +72,10 @@ class ActorCriticModule(BehaviorModule):
     rate = self.config.slow_rate
     mixed = jax.tree.map(lambda old, new: (1 - rate) * old + rate * new, slow["critic"], params_of(self.critic))
     return {**slow, "critic": mixed}
+
+  @property
+  def optimizers(self) -> Mapping[str, LaProp]:
+    return {"actor": self.config.actor_optimizer, "critic": self.config.critic_optimizer}
 
   @property
   def scales(self) -> Mapping[str, float]:

@@ -10,6 +10,7 @@ from flax import nnx
 
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.nets.modules import Params
+from dreamerax.ops.optimizers import LaProp
 from dreamerax.types import ActionSpec, Transition
 
 
@@ -55,6 +56,11 @@ class BehaviorModule(nnx.Module):
   @abc.abstractmethod
   def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
     """world: gives no gradient to its own parameters. start: [B T, F] latents, B-major, without gradient."""
+
+  @property
+  @abc.abstractmethod
+  def optimizers(self) -> Mapping[str, LaProp]:
+    """What trains each of the module's children, by name."""
 
   @property
   @abc.abstractmethod

@@ -26,6 +26,10 @@ class Arguments:
   frames: int = 30
   """Frames drawn with each rendering backend to measure its speed."""
 
+  def __post_init__(self):
+    if self.frames < 1:
+      raise ValueError(f"frames={self.frames} must be at least 1")
+
 
 class Finding(NamedTuple):
   """One line of the report."""
@@ -80,11 +84,11 @@ def _packages() -> Iterator[Finding]:
 
 
 def _devices() -> Finding:
-  import jax  # after the packages were checked
-
   try:
+    import jax  # after the packages were checked
+
     devices = jax.devices()
-  except RuntimeError as error:
+  except (ImportError, RuntimeError) as error:
     return Finding("devices", "none", f"JAX finds no device: {error}", fatal=True)
   value = f"{len(devices)} × {devices[0].device_kind} ({devices[0].platform})"
   if devices[0].platform == "cpu" and (shutil.which("nvidia-smi") or os.path.exists("/dev/nvidia0")):
@@ -99,9 +103,11 @@ def _renderers(frames: int) -> Iterator[Finding]:
   for probe in probes:
     name = f"rendering ({probe.backend})"
     if probe.error is None:
-      yield Finding(name, f"{probe.frames_per_second:.0f} frames/s of cartpole at 64x64")
+      yield Finding(name, f"{probe.frames_per_second:.0f} frames/s (cartpole, 64x64 pixels, one process)")
     elif any_works:
-      yield Finding(name, "not installed; not needed")
+      yield Finding(name, "does not work; not needed, as another does")
+    elif any(word in probe.error for word in ("No module named", "MjModel")):
+      yield Finding(name, probe.error, "dm_control and mujoco do not fit together: run `make setup`", fatal=True)
     else:
       fix = "install software rendering: `apt-get install libegl1 libgl1 libosmesa6`"
       yield Finding(name, probe.error, fix, fatal=True)

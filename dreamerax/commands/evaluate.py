@@ -53,6 +53,6 @@ def _write_video(path: Path, frames: np.ndarray | None) -> None:
   path.parent.mkdir(parents=True, exist_ok=True)
   frames = frames.repeat(4, 1).repeat(4, 2)  # 64 pixels are small on a screen
   if path.suffix == ".mp4":
-    imageio.imwrite(path, frames, fps=_FRAMES_PER_SECOND, codec="libx264")
+    imageio.imwrite(path, frames, fps=_FRAMES_PER_SECOND, codec="libx264", macro_block_size=4)
   else:
     imageio.imwrite(path, frames, duration=1000 / _FRAMES_PER_SECOND, loop=0)

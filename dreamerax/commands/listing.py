@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dreamerax import envs
 from dreamerax.agent import Agent
+from dreamerax.envs import rendering
 from dreamerax.presets import PRESETS
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
@@ -31,5 +33,9 @@ def run(arguments: Arguments) -> int:
     console.print(table)
     console.print()
   console.print("[bold]tasks[/bold]  --task NAME; gym/<id> and package.module:factory work too")
-  console.print(", ".join(envs.task_names()), soft_wrap=False)
+  console.print(", ".join(envs.task_names()), highlight=False)
+  try:
+    rendering.choose()
+  except rendering.NoRenderer as error:
+    console.print(f"\n[bold]dmc/ tasks cannot be drawn here yet:[/bold] {escape(str(error))}", highlight=False)
   return 0

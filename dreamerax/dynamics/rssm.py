@@ -12,6 +12,7 @@ from dreamerax.dynamics.base import Dynamics, DynamicsModule, Latent, reset_wher
 from dreamerax.dynamics.stochastic import Categorical, Stochastic
 from dreamerax.nets.blocks import MLP, Linear, NormSilu
 from dreamerax.nets.recurrent import BlockGRU
+from dreamerax.ops import checks
 from dreamerax.types import ArraySpec
 
 
@@ -19,13 +20,14 @@ from dreamerax.types import ArraySpec
 class RSSM(Dynamics):
   """DreamerV3's RSSM (Hafner et al. 2019, Eq. 4; Hafner et al. 2023): block-GRU, RMSNorm, SiLU, any stochastic state."""
 
-  deter: int = 8192
-  hidden: int = 1024
-  blocks: int = 8
-  prior_layers: int = 2
+  deter: int = 8192  # length of the deterministic state
+  hidden: int = 1024  # width of the layers between the states
+  blocks: int = 8  # of the recurrent layer
+  prior_layers: int = 2  # hidden
   stochastic: Stochastic = field(default_factory=Categorical)
 
   def __post_init__(self):
+    checks.at_least(1, self, "deter", "hidden", "blocks", "prior_layers")
     if self.deter % self.blocks:
       raise ValueError(f"deter={self.deter} must be a multiple of blocks={self.blocks}")
 

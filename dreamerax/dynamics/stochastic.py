@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from dreamerax.ops import distributions
+from dreamerax.ops import checks, distributions
 from dreamerax.ops.distributions import Distribution
 from dreamerax.types import ArraySpec
 
@@ -59,11 +59,14 @@ class Stochastic(abc.ABC):
 class Categorical(Stochastic):
   """`groups` one-hot variables of `classes` classes with straight-through gradients (Hafner et al. 2021)."""
 
-  groups: int = 32
-  classes: int = 32
+  groups: int = 32  # categorical variables
+  classes: int = 32  # of each
   unimix: float = 0.01  # share of the uniform distribution mixed in
 
   def __post_init__(self):
+    checks.at_least(1, self, "groups")
+    checks.at_least(2, self, "classes")
+    checks.between(0, 1, self, "unimix")
     if self.classes > 256:
       raise ValueError(f"classes={self.classes} exceeds 256, the most that one stored byte tells apart")
 
@@ -98,6 +101,10 @@ class Gaussian(Stochastic):
 
   dims: int = 30
   min_std: float = 0.1
+
+  def __post_init__(self):
+    checks.at_least(1, self, "dims")
+    checks.more_than_zero(self, "min_std")
 
   @property
   def size(self) -> int:

@@ -6,6 +6,7 @@
 
 import difflib
 from dataclasses import dataclass
+from typing import Literal
 
 from dreamerax.envs.base import EnvBatch, Environment, Step
 from dreamerax.envs.check import check_env
@@ -30,7 +31,7 @@ class EnvConfig:
   """Simulator steps per agent step; rewards are summed over them."""
   image_size: int = 64
   """Side of the picture in pixels (dmc only)."""
-  rendering: str = "published"
+  rendering: Literal["published", "balanced"] = "published"
   """published: every pixel as dm_control draws it. balanced: shadow map of 512, faster in software (dmc only)."""
   observations: tuple[str, ...] = ("image",)
   """image, and names of the task's own vectors, such as position (dmc only)."""

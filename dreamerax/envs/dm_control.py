@@ -1,5 +1,10 @@
 """The DeepMind Control Suite, from pixels: `dmc/<domain>_<task>`."""
 
+import functools
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,7 +24,7 @@ _CAMERAS = {"quadruped": 2}
 
 
 def task_names() -> tuple[str, ...]:
-  """Every task of the suite, as `dmc/<domain>_<task>`."""
+  """Every task of the suite, as `dmc/<domain>_<task>`. Works without a rendering backend, too."""
   return tuple(PREFIX + name for name in _tasks())
 
 
@@ -87,4 +92,19 @@ def _suite() -> Any:
 
 def _tasks() -> Mapping[str, tuple[str, str]]:
   # Looked up whole, because domains have underscores too: humanoid_CMU_run.
-  return {f"{domain}_{task}": (domain, task) for domain, task in _suite().ALL_TASKS}
+  try:
+    pairs = _suite().ALL_TASKS
+  except rendering.NoRenderer:
+    pairs = _tasks_without_renderer()
+  return {f"{domain}_{task}": (domain, task) for domain, task in pairs}
+
+
+@functools.cache
+def _tasks_without_renderer() -> list[tuple[str, str]]:
+  """Asks another process, so that this one is not bound to drawing nothing."""
+  program = "import json; from dm_control import suite; print(json.dumps(suite.ALL_TASKS))"
+  environment = {**os.environ, rendering.VARIABLE: "disable"}
+  done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+  if done.returncode:
+    raise RuntimeError(f"dm_control cannot be imported: {done.stderr.strip()}")
+  return [(domain, task) for domain, task in json.loads(done.stdout)]

@@ -30,6 +30,10 @@ print(json.dumps(frames / seconds if frames else None))
 """
 
 
+class NoRenderer(RuntimeError):
+  """No OpenGL backend works here; the message says what to install."""
+
+
 @dataclass(frozen=True)
 class Probe:
   """What a backend did when asked for a frame."""
@@ -66,7 +70,7 @@ def choose() -> str:
   A MUJOCO_GL that is already set is the only one tried; otherwise EGL (a graphics card, or software), then OSMesa.
 
   Raises:
-    RuntimeError: none works. It says what each answered and what to install.
+    NoRenderer: none works. It says what each answered and what to install.
   """
   bound = getattr(sys.modules.get("dm_control._render"), "BACKEND", None)
   if bound is not None:
@@ -80,7 +84,7 @@ def choose() -> str:
       # It is dm_control that sets this one, and it refuses a value left by somebody who wanted another backend.
       os.environ.pop("PYOPENGL_PLATFORM", None)
       return backend
-  raise RuntimeError(_advice(probes, explicit))
+  raise NoRenderer(_advice(probes, explicit))
 
 
 def _advice(probes: list[Probe], explicit: str | None) -> str:

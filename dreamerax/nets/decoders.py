@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from dreamerax.nets.blocks import MLP, BlockLinear, Linear, NormSilu, trunc_normal_in
-from dreamerax.nets.observations import image_keys, stacked_image_shape, vector_shapes
+from dreamerax.nets.observations import check_halvings, image_keys, stacked_image_shape, vector_shapes
+from dreamerax.ops import checks
 from dreamerax.ops.convolution import upsample_conv
 from dreamerax.types import ArraySpec
 
@@ -22,12 +23,17 @@ class ConvDecoder:
   Images come out of a sigmoid, in [0, 1]; vectors come out in symlog space.
   """
 
-  depth: int = 64
+  depth: int = 64  # channels, to be multiplied by `mults`
   mults: tuple[int, ...] = (2, 3, 4, 4)  # channels from the largest to the smallest resolution, times depth
-  kernel: int = 5
-  blocks: int = 8
+  kernel: int = 5  # side of the convolutions, in pixels
+  blocks: int = 8  # of the layer that reads deter
   layers: int = 3  # of the MLP for vectors
-  units: int = 1024
+  units: int = 1024  # width of the MLPs
+
+  def __post_init__(self):
+    checks.at_least(1, self, "depth", "kernel", "blocks", "layers", "units")
+    if not self.mults or min(self.mults) < 1:
+      raise ValueError(f"mults={self.mults} must be one positive number or more")
 
   def build(
     self, spec: Mapping[str, ArraySpec], deter: int, stoch: int, *, dtype: Any, rngs: nnx.Rngs
@@ -45,7 +51,8 @@ class ConvDecoderModule(nnx.Module):
     self.dtype, self.blocks = dtype, config.blocks
     self.images, self.vectors = image_keys(spec), vector_shapes(spec)
     if self.images:
-      height, width, channels = stacked_image_shape(spec, len(config.mults))
+      height, width, channels = stacked_image_shape(spec)
+      check_halvings(height, width, len(config.mults))
       self.image_channels = tuple(spec[key].shape[-1] for key in self.images)
       depths = [config.depth * mult for mult in config.mults]
       factor = 2 ** len(config.mults)

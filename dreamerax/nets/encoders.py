@@ -1,54 +1,121 @@
 """Observations to one embedding: convolutions for images, an MLP for vectors."""
 
+import abc
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from dreamerax.nets.blocks import MLP, NormSilu, trunc_normal_in
-from dreamerax.nets.observations import concatenate_vectors, image_keys, stacked_image_shape, vector_shapes
-from dreamerax.ops.convolution import conv_same_pooled
+from dreamerax.nets.observations import (
+  check_halvings,
+  concatenate_vectors,
+  image_keys,
+  stacked_image_shape,
+  vector_shapes,
+)
+from dreamerax.ops import checks
+from dreamerax.ops.convolution import conv_same_pooled, conv_strided
 from dreamerax.ops.transforms import symlog
 from dreamerax.types import Array, ArraySpec
 
 
 @dataclass(frozen=True)
-class ConvEncoder:
+class Encoder(abc.ABC):
+  """Configuration of an encoder."""
+
+  @abc.abstractmethod
+  def build(self, spec: Mapping[str, ArraySpec], *, dtype: Any, rngs: nnx.Rngs) -> "EncoderModule":
+    """Raises ValueError naming the observations that cannot be encoded."""
+
+
+@dataclass(frozen=True)
+class ConvEncoder(Encoder):
   """DreamerV3's encoder: per stage a convolution, 2x2 max-pooling, RMSNorm, SiLU; symlog and an MLP for vectors."""
 
-  depth: int = 64
+  depth: int = 64  # channels, to be multiplied by `mults`
   mults: tuple[int, ...] = (2, 3, 4, 4)  # channels of each stage, times depth
-  kernel: int = 5
+  kernel: int = 5  # side of the convolutions, in pixels
   layers: int = 3  # of the MLP for vectors
-  units: int = 1024
+  units: int = 1024  # width of the MLPs
 
-  def build(self, spec: Mapping[str, ArraySpec], *, dtype: Any, rngs: nnx.Rngs) -> "ConvEncoderModule":
-    """Raises ValueError naming the observations that cannot be encoded."""
-    return ConvEncoderModule(self, spec, dtype=dtype, rngs=rngs)
+  def __post_init__(self):
+    checks.at_least(1, self, "depth", "kernel", "layers", "units")
+    if not self.mults or min(self.mults) < 1:
+      raise ValueError(f"mults={self.mults} must be one positive number or more")
+
+  def build(self, spec: Mapping[str, ArraySpec], *, dtype: Any, rngs: nnx.Rngs) -> "EncoderModule":
+    stages, size = [], 0
+    if image_keys(spec):
+      height, width, channels = stacked_image_shape(spec)
+      check_halvings(height, width, len(self.mults))
+      for mult in self.mults:
+        units = self.depth * mult
+        stages.append(_Stage(channels, units, self.kernel, dtype, rngs))
+        height, width, channels = height // 2, width // 2, units
+      size = height * width * channels
+    return EncoderModule(stages, size, spec, self.layers, self.units, dtype=dtype, rngs=rngs)
 
 
-class ConvEncoderModule(nnx.Module):
-  """Built from `ConvEncoder`; `output_size` is the length of the embedding."""
+@dataclass(frozen=True)
+class StridedEncoder(Encoder):
+  """The encoder of PlaNet, Dreamer v1 and v2: convolutions of kernel 4 and stride 2 without padding; an MLP for vectors."""
 
-  def __init__(self, config: ConvEncoder, spec: Mapping[str, ArraySpec], *, dtype: Any, rngs: nnx.Rngs):
+  depth: int = 32  # channels of the first convolution; each further one has twice as many
+  stages: int = 4
+  activation: Literal["relu", "elu"] = "relu"
+  layers: int = 3  # of the MLP for vectors
+  units: int = 1024  # width of the MLPs
+
+  def __post_init__(self):
+    checks.at_least(1, self, "depth", "stages", "layers", "units")
+
+  def build(self, spec: Mapping[str, ArraySpec], *, dtype: Any, rngs: nnx.Rngs) -> "EncoderModule":
+    stages, size = [], 0
+    if image_keys(spec):
+      height, width, channels = stacked_image_shape(spec)
+      for i in range(self.stages):
+        units = self.depth * 2**i
+        stages.append(_StridedStage(channels, units, self.activation, dtype, rngs))
+        height, width, channels = height // 2 - 1, width // 2 - 1, units
+      if min(height, width) < 1:
+        raise ValueError(f"an image is too small for {self.stages} stages of stride 2: lower encoder.stages")
+      size = height * width * channels
+    return EncoderModule(stages, size, spec, self.layers, self.units, dtype=dtype, rngs=rngs)
+
+
+class EncoderModule(nnx.Module):
+  """Observations to an embedding of `output_size` numbers."""
+
+  def __init__(
+    self,
+    stages: Sequence[nnx.Module],
+    image_size: int,
+    spec: Mapping[str, ArraySpec],
+    layers: int,
+    units: int,
+    *,
+    dtype: Any,
+    rngs: nnx.Rngs,
+  ):
+    """
+    Args:
+      stages: map the stacked images, [N, H, W, C], one after the other.
+      image_size: how many numbers come out of the last stage; 0 without images.
+      layers, units: of the MLP for vectors.
+    """
     self.dtype = dtype
     self.images, self.vectors = image_keys(spec), vector_shapes(spec)
-    self.output_size = 0
-    if self.images:
-      height, width, channels = stacked_image_shape(spec, len(config.mults))
-      depths = [channels] + [config.depth * mult for mult in config.mults]
-      self.stages = nnx.Dict(
-        {f"stage{i}": _Stage(depths[i], depths[i + 1], config.kernel, dtype, rngs) for i in range(len(config.mults))}
-      )
-      self.output_size += (height * width) // 4 ** len(config.mults) * depths[-1]
+    self.stages = nnx.Dict({f"stage{i}": stage for i, stage in enumerate(stages)})
+    self.output_size = image_size
     if self.vectors:
       size = sum(math.prod(shape) for _, shape in self.vectors)
-      self.mlp = MLP(size, config.units, config.layers, dtype=dtype, rngs=rngs)
-      self.output_size += config.units
+      self.mlp = MLP(size, units, layers, dtype=dtype, rngs=rngs)
+      self.output_size += units
 
   def __call__(self, observation: Mapping[str, Array]) -> jax.Array:
     """Dict of [..., *shape] -> [..., output_size]."""
@@ -76,3 +143,16 @@ class _Stage(nnx.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     x = conv_same_pooled(x, self.kernel[...].astype(self.dtype))
     return self.norm(x + self.bias[...].astype(self.dtype))  # a bias per channel may as well follow the maximum
+
+
+class _StridedStage(nnx.Module):
+  """[N, H, W, I] -> [N, H / 2 - 1, W / 2 - 1, O]."""
+
+  def __init__(self, inputs: int, units: int, activation: str, dtype: Any, rngs: nnx.Rngs):
+    self.dtype, self.activation = dtype, activation
+    self.kernel = nnx.Param(trunc_normal_in(1.0)(rngs.params(), (4, 4, inputs, units), jnp.float32))
+    self.bias = nnx.Param(jnp.zeros(units))
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    x = conv_strided(x, self.kernel[...].astype(self.dtype)) + self.bias[...].astype(self.dtype)
+    return getattr(jax.nn, self.activation)(x)

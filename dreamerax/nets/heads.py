@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from dreamerax.nets.blocks import MLP, Linear
-from dreamerax.ops import distributions
+from dreamerax.ops import checks, distributions
 from dreamerax.ops.distributions import Distribution, SymexpTwoHot
 from dreamerax.types import ActionSpec
 
@@ -17,9 +17,14 @@ from dreamerax.types import ActionSpec
 class TwoHotHead:
   """A scalar (reward, value) over symexp-spaced bins; its output layer starts at zero, so it first predicts zero."""
 
-  layers: int = 3
-  units: int = 1024
-  bins: int = 255
+  layers: int = 3  # hidden
+  units: int = 1024  # of each hidden layer
+  bins: int = 255  # odd: the middle one stands for zero
+
+  def __post_init__(self):
+    checks.at_least(1, self, "layers", "units")
+    if self.bins < 3 or self.bins % 2 == 0:
+      raise ValueError(f"bins={self.bins} must be an odd number of at least 3")
 
   def build(self, inputs: int, *, dtype: Any, rngs: nnx.Rngs) -> "TwoHotHeadModule":
     """inputs: length of the features."""
@@ -42,8 +47,11 @@ class TwoHotHeadModule(nnx.Module):
 class BinaryHead:
   """A probability (whether the episode goes on)."""
 
-  layers: int = 1
-  units: int = 1024
+  layers: int = 1  # hidden
+  units: int = 1024  # of each hidden layer
+
+  def __post_init__(self):
+    checks.at_least(1, self, "layers", "units")
 
   def build(self, inputs: int, *, dtype: Any, rngs: nnx.Rngs) -> "BinaryHeadModule":
     """inputs: length of the features."""
@@ -64,14 +72,24 @@ class BinaryHeadModule(nnx.Module):
 
 @dataclass(frozen=True)
 class ActorHead:
-  """DreamerV3's policy: Normal(tanh mean, bounded std) for continuous actions, one-hot with unimix for discrete ones."""
+  """DreamerV3's policy: Normal(tanh mean, bounded std) for continuous actions, one-hot for discrete ones.
 
-  layers: int = 3
-  units: int = 1024
-  min_std: float = 0.1
+  The paper mixes 1 % of the uniform distribution into discrete policies; the published code does not.
+  """
+
+  layers: int = 3  # hidden
+  units: int = 1024  # of each hidden layer
+  min_std: float = 0.1  # of continuous actions, which lie in [-1, 1]
   max_std: float = 1.0
-  unimix: float = 0.01
+  unimix: float = 0.01  # share of the uniform distribution mixed into discrete actions
   output_scale: float = 0.01  # of the initial output layer
+
+  def __post_init__(self):
+    checks.at_least(1, self, "layers", "units")
+    checks.more_than_zero(self, "min_std")
+    checks.at_least(self.min_std, self, "max_std")
+    checks.between(0, 1, self, "unimix")
+    checks.at_least(0, self, "output_scale")
 
   def build(self, inputs: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ActorHeadModule":
     """inputs: length of the features."""

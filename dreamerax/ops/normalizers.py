@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from dreamerax.ops import checks
+
 
 @dataclass(frozen=True)
 class PercentileScale:
@@ -13,10 +15,16 @@ class PercentileScale:
   Return normalisation of DreamerV3 (Hafner et al. 2023, Eq. 7): exponential averages started at zero and not debiased.
   """
 
-  rate: float = 0.01
-  limit: float = 1.0
-  low: float = 5.0
-  high: float = 95.0
+  rate: float = 0.01  # of the averages, per update
+  limit: float = 1.0  # smallest divisor
+  low: float = 5.0  # percentile
+  high: float = 95.0  # percentile
+
+  def __post_init__(self):
+    checks.between(0, 1, self, "rate")
+    checks.more_than_zero(self, "limit")
+    checks.between(0, 100, self, "high")
+    checks.between(0, self.high, self, "low")
 
   def init(self) -> dict[str, jax.Array]:
     """State before any value was seen."""

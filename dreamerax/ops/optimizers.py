@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dreamerax.ops import checks
+
 
 @dataclass(frozen=True)
 class LaProp:
@@ -15,12 +17,17 @@ class LaProp:
   learning rate, which rises linearly from 0 over the first `warmup` updates.
   """
 
-  learning_rate: float = 4e-5
+  learning_rate: float = 4e-5  # once the warm-up is over
   clip: float = 0.3  # largest ratio of a tensor's gradient norm to its own norm
-  eps: float = 1e-20
-  beta1: float = 0.9
-  beta2: float = 0.999
+  eps: float = 1e-20  # added to the root mean square
+  beta1: float = 0.9  # of the momentum
+  beta2: float = 0.999  # of the mean square
   warmup: int = 1000  # updates
+
+  def __post_init__(self):
+    checks.more_than_zero(self, "learning_rate", "clip")
+    checks.at_least(0, self, "eps", "warmup")
+    checks.between(0, 1, self, "beta1", "beta2")
 
   def build(self) -> optax.GradientTransformation:
     """The optax transformation; its update needs the parameters."""

@@ -1,5 +1,6 @@
 """Starts a run, or continues one: checks the settings, restores, puts the parts together."""
 
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def train(
   action_repeat: int,
   seed: int,
   task: str,
+  begin: Callable[[], None] = lambda: None,
 ) -> TrainResult:
   """Trains until `env_steps`, or continues a run that `logdir` holds.
 
@@ -54,6 +56,7 @@ def train(
     logdir: the run directory.
     env_steps: length of the run, in which prefill and earlier parts count.
     task: for people only.
+    begin: called once everything was checked, before the first step; not called where nothing is left to do.
 
   Raises:
     ValueError: settings that do not fit each other, the devices, or the run in `logdir`; nothing was written.
@@ -77,6 +80,7 @@ def train(
     if saved.counters.env_steps >= env_steps:
       progress.say(f"{logdir} has reached {saved.counters.env_steps:,} env steps: raise env_steps to continue it")
       return TrainResult(saved.counters, saved.seconds, None, False)
+    begin()
     _introduce(progress, agent, replay, task, logdir, saved.counters)
     envs = stack.enter_context(closing(make_envs(num_envs, environment_seed(seed, COLLECT, saved.counters.env_steps))))
     learner = Learner(agent, envs.spec, replay, mesh, state=state, updates=saved.counters.updates, key=update_key)

@@ -11,8 +11,9 @@ from flax import nnx
 from dreamerax.dynamics.base import Dynamics, Latent
 from dreamerax.dynamics.rssm import RSSM
 from dreamerax.nets.decoders import ConvDecoder
-from dreamerax.nets.encoders import ConvEncoder
+from dreamerax.nets.encoders import ConvEncoder, Encoder
 from dreamerax.nets.heads import BinaryHead, TwoHotHead
+from dreamerax.ops import checks
 from dreamerax.types import ArrayDict, Batch, EnvSpec, Transition
 from dreamerax.world_model.objectives.kl import FreeBits
 from dreamerax.world_model.objectives.reconstruction import reconstruction_losses
@@ -22,13 +23,16 @@ from dreamerax.world_model.objectives.reconstruction import reconstruction_losse
 class WorldModel:
   """The parts of a world model and the discount that its continue head learns."""
 
-  encoder: ConvEncoder = field(default_factory=ConvEncoder)
+  encoder: Encoder = field(default_factory=ConvEncoder)
   dynamics: Dynamics = field(default_factory=RSSM)
   decoder: ConvDecoder = field(default_factory=ConvDecoder)
   reward: TwoHotHead = field(default_factory=lambda: TwoHotHead(layers=1))
   continues: BinaryHead = field(default_factory=BinaryHead)
   kl: FreeBits = field(default_factory=FreeBits)
   discount: float = 1 - 1 / 333  # folded into the continue target: (1 - terminal) times this
+
+  def __post_init__(self):
+    checks.between(0, 1, self, "discount")
 
   def build(self, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "WorldModelModule":
     """Raises ValueError where the parts do not fit the observations."""

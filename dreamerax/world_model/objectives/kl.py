@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from dreamerax.ops import checks
+
 
 @dataclass(frozen=True)
 class FreeBits:
@@ -15,9 +17,12 @@ class FreeBits:
   `free_nats`.
   """
 
-  free_nats: float = 1.0
-  dynamics_scale: float = 1.0
-  representation_scale: float = 0.1
+  free_nats: float = 1.0  # per state
+  dynamics_scale: float = 1.0  # factor in the total loss
+  representation_scale: float = 0.1  # factor in the total loss
+
+  def __post_init__(self):
+    checks.at_least(0, self, "free_nats", "dynamics_scale", "representation_scale")
 
   @property
   def scales(self) -> dict[str, float]:

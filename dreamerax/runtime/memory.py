@@ -1,0 +1,22 @@
+"""How the C library hands out the large buffers that an update works in."""
+
+import os
+import sys
+
+_VARIABLE = "GLIBC_TUNABLES"
+_HUGE_PAGES = "glibc.malloc.hugetlb=1"
+
+
+def restart_with_huge_pages() -> None:
+  """Starts this program over with transparent huge pages for large allocations, unless it already has them.
+
+  XLA takes the working memory of each execution on a CPU from malloc and gives it back, so every update touches fresh pages:
+  100,000 page faults and a quarter of the processor time in the smallest preset, and 600 faults with huge pages. The C library
+  reads this setting when a program starts and at no other time; one that does not know it ignores it.
+  """
+  tunables = os.environ.get(_VARIABLE, "")
+  if "glibc.malloc.hugetlb" in tunables or not sys.orig_argv:
+    return
+  os.environ[_VARIABLE] = ":".join(filter(None, [tunables, _HUGE_PAGES]))
+  sys.stdout.flush()
+  os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

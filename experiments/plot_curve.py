@@ -1,0 +1,47 @@
+"""Draws the evaluation returns of runs over env steps and over minutes.
+
+python experiments/plot_curve.py RUN_DIR... --out FILE.png
+"""
+
+import argparse
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from dreamerax.api import load_config
+from dreamerax.runtime.metrics import read_metrics
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR")
+  parser.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+  parser.add_argument("--title", default="")
+  options = parser.parse_args()
+
+  figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
+  for run in options.runs:
+    lines = [line for line in read_metrics(run / "metrics.jsonl") if "eval/return" in line]
+    returns = [line["eval/return"] for line in lines]
+    low, high = ([line[f"eval/return_{end}"] for line in lines] for end in ("min", "max"))
+    for axis, key, scale in ((axes[0], "env_steps", 1e3), (axes[1], "seconds", 60)):
+      x = [line[key] / scale for line in lines]
+      axis.plot(x, returns, marker="o", markersize=3, label=f"seed {load_config(run).seed}")
+      axis.fill_between(x, low, high, alpha=0.15)
+  axes[0].set_xlabel("thousand env steps")
+  axes[0].set_ylabel("evaluation return (mean, min to max)")
+  axes[1].set_xlabel("minutes since the start")
+  axes[1].legend(loc="lower right")
+  for axis in axes:
+    axis.grid(alpha=0.3)
+    axis.set_ylim(0, 1020)
+  figure.suptitle(options.title)
+  options.out.parent.mkdir(parents=True, exist_ok=True)
+  figure.savefig(options.out, dpi=120)
+
+
+if __name__ == "__main__":
+  main()
