@@ -1,0 +1,99 @@
+"""A run's config.json: what is written is read back, and what cannot be read is named."""
+
+import copy
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from dreamerax import presets
+from dreamerax.behavior.actor_critic import ActorCritic
+from dreamerax.config import from_dict, nearest, to_dict
+from dreamerax.dynamics.rssm import RSSM
+from dreamerax.dynamics.stochastic import Gaussian
+from dreamerax.presets import PRESETS, RunConfig
+
+PAIRS = [(name, size) for name, preset in PRESETS.items() for size in preset.sizes]
+
+
+def stored() -> dict[str, Any]:
+  return json.loads(json.dumps(to_dict(presets.build("dreamer-v3", "1m"))))
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+  """What is stored, with the field at "a.b.c" set to `value`."""
+  data = copy.deepcopy(stored())
+  *parents, last = path.split(".")
+  node = data
+  for name in parents:
+    node = node[name]
+  node[last] = value
+  return data
+
+
+@pytest.mark.parametrize(("name", "size"), PAIRS)
+def test_every_preset_survives_json(name: str, size: str):
+  config = presets.build(name, size)
+  assert from_dict(RunConfig, json.loads(json.dumps(to_dict(config)))) == config
+
+
+def test_a_part_of_another_class_survives_json():
+  config = presets.build("dreamer-v3", "1m")
+  dynamics = replace(config.agent.world_model.dynamics, stochastic=Gaussian(dims=7))
+  world_model = replace(config.agent.world_model, dynamics=dynamics)
+  config = replace(config, agent=replace(config.agent, world_model=world_model))
+  read = from_dict(RunConfig, json.loads(json.dumps(to_dict(config))))
+  assert read == config
+  assert isinstance(read.agent.world_model.dynamics, RSSM) and read.agent.world_model.dynamics.stochastic.size == 7
+
+
+@pytest.mark.parametrize(
+  ("path", "value", "message"),
+  [
+    ("num_environments", 3, r"config\.num_environments: RunConfig .* no such field; did you mean num_envs"),
+    ("agent.optimizer.learning_rat", 1e-3, r"config\.agent\.optimizer\.learning_rat: .*did you mean learning_rate"),
+    ("num_envs", "three", r"config\.num_envs='three': must be of type int"),
+    ("num_envs", True, r"config\.num_envs=True: must be of type int"),
+    ("num_envs", 1.5, r"config\.num_envs=1\.5: must be of type int"),
+    ("env.task", 4, r"config\.env\.task=4: must be of type str"),
+    ("env.rendering", "pretty", r"config\.env\.rendering='pretty': must be one of 'published', 'balanced'"),
+    ("env.observations", "image", r"config\.env\.observations='image': must be a list"),
+    ("env", [], r"config\.env: expected the fields of EnvConfig, got \[\]"),
+    ("num_envs", 0, r"config: num_envs=0 must be at least 1"),
+    ("agent.optimizer.learning_rate", -1, r"config\.agent\.optimizer: learning_rate=-1\.0 must be more than 0"),
+    ("agent.world_model.dynamics.part", "RSM", r"config\.agent\.world_model\.dynamics: no Dynamics .*'RSM'.*mean RSSM"),
+    ("agent.behavior.part", "RSSM", r"config\.agent\.behavior: no Behavior is called 'RSSM'"),
+  ],
+)
+def test_what_cannot_be_read_is_named(path: str, value: Any, message: str):
+  with pytest.raises(ValueError, match=message):
+    from_dict(RunConfig, changed(path, value))
+
+
+def test_a_missing_field_is_named():
+  data = stored()
+  del data["agent"]["behavior"]["horizon"]
+  with pytest.raises(ValueError, match=r"config\.agent\.behavior\.horizon: is missing.*ActorCritic"):
+    from_dict(RunConfig, data)
+
+
+def test_only_imported_dataclasses_are_built():
+  with pytest.raises(ValueError, match=r"no ActorCritic is called 'os\.system'"):
+    from_dict(ActorCritic, {"part": "os.system"})
+
+
+def test_whole_numbers_stand_for_floats_and_none_for_what_is_optional():
+  @dataclass(frozen=True)
+  class Part:
+    rate: float
+    limit: int | None = None
+    names: tuple[str, ...] = ()
+
+  assert from_dict(Part, {"part": "Part", "rate": 1, "limit": None, "names": ["a"]}) == Part(1.0, None, ("a",))
+  assert isinstance(from_dict(Part, {"rate": 1, "limit": 2, "names": []}).rate, float)
+
+
+def test_nearest_names_are_few_and_only_close_ones():
+  assert nearest("quik", ["quick", "dreamer-v3"]) == "; did you mean quick?"
+  assert nearest("zzz", ["quick", "dreamer-v3"]) == ""
