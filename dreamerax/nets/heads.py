@@ -81,7 +81,7 @@ class ActorHead:
   units: int = 1024  # of each hidden layer
   min_std: float = 0.1  # of continuous actions, which lie in [-1, 1]
   max_std: float = 1.0
-  unimix: float = 0.01  # share of the uniform distribution mixed into discrete actions
+  unimix: float = 0.0  # share of the uniform distribution mixed into discrete actions
   output_scale: float = 0.01  # of the initial output layer
 
   def __post_init__(self):

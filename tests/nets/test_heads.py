@@ -41,8 +41,8 @@ def test_an_untrained_continuous_policy_is_wide_and_centred(features):
   np.testing.assert_allclose(policy.entropy(), 3 * 0.5 * np.log(2 * np.pi * np.e * std**2), rtol=1e-2)
 
 
-def test_discrete_policy_is_one_hot_and_never_certain(features):
-  head, _ = plain.randomised(lambda: make(ActorHead(layers=1, units=8), ActionSpec(4, discrete=True)))
+def test_discrete_policy_is_one_hot_and_with_unimix_never_certain(features):
+  head, _ = plain.randomised(lambda: make(ActorHead(layers=1, units=8, unimix=0.01), ActionSpec(4, discrete=True)))
   policy = head(100 * features)
   for action in (policy.sample(seed=jax.random.key(0)), policy.mode()):
     assert action.dtype == jnp.float32
