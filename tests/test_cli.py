@@ -1,0 +1,261 @@
+"""What a person sees: commands, their help, what is refused and with which words."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from dreamerax import api, cli, envs, presets
+from dreamerax.commands import doctor
+from dreamerax.config import to_dict
+from dreamerax.envs import rendering
+from dreamerax.runtime.errors import Diverged
+
+
+class Answer(NamedTuple):
+  status: int
+  text: str  # standard output and error, without boxes and line breaks
+
+
+@pytest.fixture
+def dreamerax(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+  """Runs a command line in an empty folder."""
+  monkeypatch.chdir(tmp_path)
+
+  def run(*arguments: str) -> Answer:
+    try:
+      status = cli.main(arguments)
+    except SystemExit as end:
+      status = end.code if isinstance(end.code, int) else 1
+    printed = capsys.readouterr()
+    return Answer(status, " ".join(re.sub("[│╭╮╰╯─]", " ", printed.out + printed.err).split()))
+
+  return run
+
+
+@pytest.fixture
+def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+  def started(*arguments, **options):
+    pytest.fail("training has started")
+
+  monkeypatch.setattr(api.loop, "train", started)
+  monkeypatch.setattr(envs, "make_batch", started)
+
+
+@pytest.fixture
+def no_renderer(monkeypatch: pytest.MonkeyPatch) -> None:
+  def choose() -> str:
+    raise rendering.NoRenderer("No OpenGL backend draws MuJoCo's frames here: install libegl1")
+
+  monkeypatch.setattr(rendering, "choose", choose)
+
+
+REFUSED = {
+  "trian": "no command is called 'trian'; did you mean train?",
+  "train quik": "preset='quik' is not one of quick, dreamer-v3; did you mean quick?",
+  "train dreamer-v3 --size 13m": "size='13m' is not one of 1m, 12m.* did you mean .*12m",
+  "train --size=1m": "size='1m' is not one of .* of quick",
+  "train --task dmc/cartpole_balanse": "task='dmc/cartpole_balanse' .* Did you mean dmc/cartpole_balance,",
+  "train --task walker_walk": "Did you mean dmc/walker_walk",
+  "train --task gym/CartPol-v1": "Did you mean gym/CartPole-v1",
+  "train --task no.such:thing": "cannot import 'no.such'",
+  "train --env-stesp 5": "Unrecognized options: --env-stesp.* --env-steps INT",
+  "train --env-steps five": "--env-steps.* 'five'",
+  "train --env-steps 0": "env_steps=0 must be at least 1",
+  "train --env-steps 100": "env_steps=100 ends the run before its first update",
+  "train --num-envs -1": "num_envs=-1 must be at least 1",
+  "train --seed -1": "seed=-1 must not be negative",
+  "train --action-repeat 0": "action_repeat=0",
+  "train dreamer-v3 --image-size 50": "image size 50x50",
+  "train --observations": "observations is empty",
+  "train --observations speed": "speed",
+  "train --rendering fast": "fast.* published",
+  "train --eval-every -2": "eval_every=-2 must be at least 0",
+  "train --replay.batch-size 0": "batch_size=0 must be at least 1",
+  "train --replay.batch-length 1": "batch_length=1 must be at least 2",
+  "train --replay.capacity 10": "replay.capacity=10 .* raise it",
+  "train --schedule.ratio -1": "ratio=-1",
+  "train dreamer-v3 --agent.world-model.dynamics.deter 7": "deter=7 must be a multiple of blocks=8",
+  "train dreamer-v3 --agent.world-model.encoder.depth 0": "depth=0 must be at least 1",
+  "train dreamer-v3 --agent.behavior.critic.bins 10": "bins=10 must be an odd number",
+  "train --agent.optimizer.learning-rate -1": "agent.optimizer: learning_rate=-1.0 must be more than 0",
+  "train --agent.optimizer.learning-rate nan": "learning_rate=nan must be more than 0",
+  "eval": "Run directory",
+  "eval missing": "missing is not a run directory: it has no config.json",
+  "eval missing --episodes 0": "episodes=0 must be at least 1",
+  "eval missing --video film.avi": "must end in .mp4 or .gif",
+  "list everything": "Unrecognized options: everything",
+  "doctor --frames 0": "frames=0 must be at least 1",
+}
+
+
+@pytest.mark.parametrize("line", [line for line in REFUSED if line != "train --env-steps 100"])
+def test_mistakes_are_refused_before_anything_starts(line: str, dreamerax, nothing_starts, tmp_path: Path):
+  answer = dreamerax(*line.split())
+  assert answer.status == 2
+  assert re.search(REFUSED[line], answer.text), answer.text
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_run_too_short_to_learn_leaves_nothing_behind(dreamerax, tmp_path: Path):
+  answer = dreamerax("train", "--env-steps", "100", "--logdir", "run")
+  assert answer.status == 2 and re.search(REFUSED["train --env-steps 100"], answer.text)
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_task_is_refused_where_nothing_can_be_drawn(dreamerax, no_renderer):
+  answer = dreamerax("train", "--task", "dmc/walker_wlak")
+  assert answer.status == 2 and "dmc/walker_walk" in answer.text
+
+
+def test_without_a_renderer_training_says_what_to_install(dreamerax, no_renderer, tmp_path: Path):
+  answer = dreamerax("train")
+  assert answer.status == 1 and "install libegl1" in answer.text
+  assert not list(tmp_path.iterdir())
+
+
+def test_divergence_is_one_line(dreamerax, monkeypatch: pytest.MonkeyPatch):
+  def diverge(*arguments, **options):
+    raise Diverged("loss/actor became nan")
+
+  monkeypatch.setattr(api.loop, "train", diverge)
+  assert dreamerax("train") == Answer(1, "dreamerax train: loss/actor became nan")
+
+
+def begun(folder: Path) -> presets.RunConfig:
+  """A run directory as `train` leaves it at its start."""
+  config = presets.build("quick")
+  folder.mkdir()
+  (folder / api.CONFIG).write_text(json.dumps({"preset": "quick", "config": to_dict(config)}))
+  (folder / "metrics.jsonl").write_text("{}\n")
+  return config
+
+
+@pytest.mark.parametrize(
+  ("line", "message"),
+  [
+    ("--num-envs 33", r"num_envs=33 differs from (\d+), .* give \1, or choose another --logdir"),
+    ("--task dmc/walker_walk", "env.task='dmc/walker_walk' differs from 'dmc/cartpole_balance'"),
+    ("--agent.behavior.horizon 99", "agent.behavior.horizon=99 differs from"),
+    ("--seed 99", "seed=99 differs from"),
+  ],
+)
+def test_a_directory_with_another_run_is_left_alone(line: str, message: str, dreamerax, nothing_starts, tmp_path: Path):
+  begun(tmp_path / "run")
+  before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (tmp_path / "run").iterdir()}
+  answer = dreamerax("train", "--logdir", "run", *line.split())
+  assert answer.status == 2 and re.search(message, answer.text), answer.text
+  assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_another_preset_or_size_in_a_directory_is_refused(dreamerax, nothing_starts, tmp_path: Path):
+  begun(tmp_path / "run")
+  answer = dreamerax("train", "dreamer-v3", "--logdir", "run")
+  assert answer.status == 2 and "preset='dreamer-v3': the run in run was started with 'quick'" in answer.text
+  answer = dreamerax("train", "--size", "1m", "--logdir=run")
+  assert answer.status == 2 and "size='1m': the run in run was started with" in answer.text
+
+
+@pytest.mark.parametrize(
+  ("text", "message"), [('{"preset"', "is not JSON"), ("[]", "was not written by dreamerax"), ("{}", "was not written")]
+)
+def test_a_broken_config_is_named(text: str, message: str, dreamerax, nothing_starts, tmp_path: Path):
+  (tmp_path / api.CONFIG).write_text(text)
+  for command in (("eval", "."), ("train", "--logdir", ".")):
+    answer = dreamerax(*command)
+    assert answer.status == 2 and api.CONFIG in answer.text and message in answer.text
+
+
+def test_the_stored_run_goes_on_and_may_be_longer(dreamerax, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+  config = begun(tmp_path / "run")
+  seen = {}
+
+  def train(agent, make_envs, replay, schedule, loop, *, begin, **options):
+    seen.update(options, loop=loop)
+    begin()
+
+  monkeypatch.setattr(api.loop, "train", train)
+  assert dreamerax("train", "--logdir", "run", "--env-steps", "123456", "--eval-every", "7").status == 0
+  assert seen["env_steps"] == 123456 and seen["loop"].eval_every == 7
+  assert seen["num_envs"] == config.num_envs and seen["task"] == config.env.task
+  stored = api.load_config(tmp_path / "run")
+  assert (stored.env_steps, stored.loop.eval_every, stored.agent) == (123456, 7, config.agent)
+  assert api.load_preset(tmp_path / "run") == "quick"
+
+
+def test_help_explains_each_command(dreamerax):
+  answer = dreamerax()
+  assert answer.status == 0 and all(
+    word in answer.text for word in ("train [PRESET]", "eval RUN_DIR", "list", "doctor")
+  )
+  for name in ("eval", "list", "doctor"):
+    assert dreamerax(name, "--help").status == 0
+  answer = dreamerax("train", "--help")
+  assert answer.status == 0
+  for word in ("dreamer-v3", "--task", "{published,balanced}", "--agent.optimizer.learning-rate", "--eval-episodes"):
+    assert word in answer.text
+  assert "(default: dmc/cartpole_balance)" in answer.text
+  assert "(default: dmc/walker_walk)" in dreamerax("train", "dreamer-v3", "--help").text
+
+
+def test_the_module_is_the_program():
+  done = subprocess.run([sys.executable, "-m", "dreamerax", "--help"], capture_output=True, text=True, check=True)
+  assert done.stdout.startswith("usage: dreamerax COMMAND")
+
+
+def test_list_shows_presets_sizes_and_tasks(dreamerax):
+  answer = dreamerax("list")
+  assert answer.status == 0
+  assert re.search(r"dreamer-v3 .* 1m 686,846 12m 10,494,158 \(default\)", answer.text)
+  assert all(name in answer.text for name in (*presets.PRESETS, *presets.SIZES, *envs.task_names()))
+
+
+def test_list_works_where_nothing_can_be_drawn(dreamerax, no_renderer):
+  answer = dreamerax("list")
+  assert answer.status == 0
+  assert "dmc/humanoid_CMU_run" in answer.text and "install libegl1" in answer.text
+
+
+@pytest.fixture
+def probes(monkeypatch: pytest.MonkeyPatch) -> dict[str, rendering.Probe]:
+  """What each backend answers; both work unless told otherwise."""
+  answers = {name: rendering.Probe(name, None, 12.4) for name in rendering.BACKENDS}
+  monkeypatch.setattr(rendering, "probe", lambda backend, frames: answers[backend])
+  return answers
+
+
+def test_doctor_finds_nothing_wrong(dreamerax, probes):
+  answer = dreamerax("doctor")
+  assert answer.status == 0
+  for word in ("rendering (egl) 12 frames/s", "1 × cpu", "jax", "mujoco 3.17.0", "GiB", "Nothing is wrong."):
+    assert word in answer.text
+
+
+def test_doctor_needs_only_one_renderer(dreamerax, probes):
+  probes["osmesa"] = rendering.Probe("osmesa", "'NoneType' object has no attribute 'glGetError'")
+  answer = dreamerax("doctor")
+  assert answer.status == 0 and "not needed" in answer.text and "Nothing is wrong." in answer.text
+
+
+def test_doctor_says_how_to_mend_rendering(dreamerax, probes):
+  probes.update({name: rendering.Probe(name, "[no] display") for name in rendering.BACKENDS})
+  answer = dreamerax("doctor")
+  assert answer.status == 1
+  assert "[no] display" in answer.text and "apt-get install libegl1 libgl1 libosmesa6" in answer.text
+
+
+def test_doctor_tells_wrong_versions_from_a_missing_renderer(dreamerax, probes):
+  error = "AttributeError: 'MjModel' object has no attribute 'flex_vertedge'"
+  probes.update({name: rendering.Probe(name, error) for name in rendering.BACKENDS})
+  answer = dreamerax("doctor")
+  assert answer.status == 1 and "make setup" in answer.text and "apt-get" not in answer.text
+
+
+def test_doctor_names_a_missing_package(dreamerax, probes, monkeypatch: pytest.MonkeyPatch):
+  monkeypatch.setattr(doctor, "_PACKAGES", ("jax", "no-such-package"))
+  answer = dreamerax("doctor")
+  assert answer.status == 1 and "pip install no-such-package" in answer.text
