@@ -1,0 +1,152 @@
+"""How fast a run goes: environments, replay, policy and updates together.
+
+    python -m benchmarks.end_to_end --preset dreamer-v3 --size 1m --task dmc/walker_walk --envs 16 --seconds 60
+
+First the replay is filled and the update compiled, from a start without cached programs unless JAX_COMPILATION_CACHE_DIR
+names some. Then, for `--seconds` each, the agent acts without updates, and acts with the updates that the preset's train
+ratio asks for. Env steps are simulator steps, the action repeat included, summed over the environments.
+"""
+
+import argparse
+import resource
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import psutil
+
+from benchmarks.common import machine, report
+from dreamerax import envs, presets
+from dreamerax.agent import Agent
+from dreamerax.presets import RunConfig
+from dreamerax.replay import Replay
+from dreamerax.runtime.collect import Collector
+from dreamerax.runtime.counters import Counters
+from dreamerax.runtime.learner import Learner
+from dreamerax.runtime.policy import Policy
+from dreamerax.runtime.sharding import init_state, local_mesh
+
+
+class Pace(NamedTuple):
+  """What a stretch of a run gave."""
+
+  seconds: float
+  agent_steps: int
+  updates: int
+
+
+class Worker:
+  """A run without evaluations, checkpoints and metrics."""
+
+  def __init__(self, config: RunConfig, batch: envs.EnvBatch):
+    self.config = config
+    self.counters = Counters()
+    agent, mesh = Agent(config.agent, batch.spec), local_mesh()
+    init, explore, train = jax.random.split(jax.random.key(config.seed), 3)
+    self._replay = Replay(
+      batch.spec, agent.latent_spec, config=config.replay, streams=config.num_envs, seed=config.seed
+    )
+    state = init_state(agent, mesh, init)
+    self.learner = Learner(agent, batch.spec, self._replay, mesh, state=state, updates=0, key=train)
+    self._collector = Collector(Policy(agent, explore=True, key=explore), batch, self._replay)
+    self._schedule = config.schedule.build(config.replay.batch_size * config.replay.batch_length)
+
+  def first_update(self) -> None:
+    """Fills the replay, waits for the compiler, and makes the update that is due first."""
+    while self._replay.steps < self.config.loop.prefill_steps or not self._replay.sequences:
+      self._step(0)
+    self.learner.wait_compiled(lambda: None)
+    self.learner.run(self._schedule.due(self.counters))
+    self.learner.flush()
+
+  def act(self, seconds: float) -> Pace:
+    """Acts for `seconds`, without updates; none is owed for it later."""
+    pace = self._pace(seconds, lambda: 0)
+    self._schedule.waive(self.counters)
+    return pace
+
+  def train(self, seconds: float) -> Pace:
+    """Acts and updates for `seconds`, and until one update is done."""
+    return self._pace(seconds, lambda: self._schedule.due(self.counters), updates=1)
+
+  def _pace(self, seconds: float, due: Callable[[], int], updates: int = 0) -> Pace:
+    self._step(0)  # whatever the stretch before has left to do
+    before, start = self.counters, time.perf_counter()
+    while time.perf_counter() - start < seconds or self.counters.updates < before.updates + updates:
+      self._step(due())
+    self.learner.flush()
+    now = self.counters
+    return Pace(time.perf_counter() - start, now.agent_steps - before.agent_steps, now.updates - before.updates)
+
+  def _step(self, updates: int) -> None:
+    self._collector.send(self.learner.policy_params)
+    self.learner.run(updates)
+    steps, _ = self._collector.receive()
+    agent_steps = self.counters.agent_steps + steps
+    self.counters = Counters(agent_steps * self.config.env.action_repeat, agent_steps, self.learner.updates)
+
+
+def measure(preset: str, config: RunConfig, seconds: float, began: float) -> dict[str, Any]:
+  """One row. began: time.time() from which the start is counted."""
+  with ExitStack() as stack:
+    batch = stack.enter_context(closing(envs.make_batch(config.env, config.num_envs, config.seed)))
+    worker = Worker(config, batch)
+    stack.enter_context(closing(worker.learner))
+    worker.first_update()
+    first_update = time.time() - began
+    acting, training = worker.act(seconds), worker.train(seconds)
+  repeat = config.env.action_repeat
+  memory = jax.local_devices()[0].memory_stats() or {}
+  return {
+    "benchmark": "end_to_end",
+    "preset": preset,
+    "size": config.size,
+    "task": config.env.task,
+    "rendering": config.env.rendering,
+    "envs": config.num_envs,
+    "action_repeat": repeat,
+    "batch": config.replay.batch_size,
+    "length": config.replay.batch_length,
+    "train_ratio": config.schedule.ratio,
+    "acting_env_steps_per_second": repeat * acting.agent_steps / acting.seconds,
+    "training_env_steps_per_second": repeat * training.agent_steps / training.seconds,
+    "updates_per_second": training.updates / training.seconds,
+    "seconds_to_first_update": first_update,
+    "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+    "peak_device_memory_gb": memory["peak_bytes_in_use"] / 1e9 if "peak_bytes_in_use" in memory else None,
+    "machine": machine(),
+  }
+
+
+def main(arguments: Sequence[str] | None = None, began: float | None = None) -> None:
+  began = time.time() if began is None else began
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("--preset", default="quick")
+  parser.add_argument("--size", help="the preset's default by default, as everything below is the preset's own")
+  parser.add_argument("--task")
+  parser.add_argument("--envs", type=int, help="environments in parallel")
+  parser.add_argument("--batch", type=int, help="sequences per batch")
+  parser.add_argument("--length", type=int, help="steps per sequence")
+  parser.add_argument("--ratio", type=float, help="replayed agent steps for each that is collected")
+  parser.add_argument("--seconds", type=float, default=60, help="of acting, and of training; the start comes on top")
+  options = parser.parse_args(arguments)
+  config = presets.build(options.preset, options.size)
+  config = replace(
+    config,
+    num_envs=options.envs or config.num_envs,
+    env=replace(config.env, task=options.task or config.env.task),
+    replay=replace(
+      config.replay,
+      batch_size=options.batch or config.replay.batch_size,
+      batch_length=options.length or config.replay.batch_length,
+    ),
+    schedule=replace(config.schedule, ratio=config.schedule.ratio if options.ratio is None else options.ratio),
+  )
+  report([measure(options.preset, config, options.seconds, began)])
+
+
+if __name__ == "__main__":
+  main(began=psutil.Process().create_time())

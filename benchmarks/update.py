@@ -1,0 +1,144 @@
+"""How long one update takes, and which share of the machine's matrix multiplication it reaches.
+
+    python -m benchmarks.update --preset dreamer-v3 --size 1m --batch 16 --length 64 --repeats 5
+
+One jitted update with donated state on random pixels and six actions, as in dmc/walker_walk; no environment runs.
+Updates and large matrix products are timed in turn, so that a machine that slows down slows both. `share_of_matmul` is the
+time that the arithmetic of the update would take at the rate of those products, as a share of the time it did take.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.common import machine, report
+from dreamerax import presets
+from dreamerax.agent import Agent
+from dreamerax.presets import RunConfig
+from dreamerax.runtime.sharding import batch_sharded, init_state, local_mesh, replicated
+from dreamerax.types import ActionSpec, ArraySpec, Batch, EnvSpec, Transition
+
+# GFLOP of one update per replayed step, counted for convolutions in their plain form and without rematerialisation: 105 and
+# 1337 for 16 x 64 steps. Other forms compute the same with less, and are then said to reach a larger share.
+GFLOP_PER_STEP = {("dreamer-v3", "1m"): 105 / 1024, ("dreamer-v3", "12m"): 1337 / 1024}
+_SIDE = 2048  # of the matrices
+
+
+def measure(preset: str, config: RunConfig, repeats: int) -> dict[str, Any]:
+  """One row: median, least and most seconds of `repeats` updates, after one that is not counted."""
+  if repeats < 1:
+    raise ValueError(f"repeats={repeats}: take at least one measurement.")
+  size, length = config.replay.batch_size, config.replay.batch_length
+  agent = Agent(config.agent, _spec(config))
+  mesh = local_mesh()
+  everywhere, split = replicated(mesh), batch_sharded(mesh)
+  state = init_state(agent, mesh, jax.random.key(0))
+  batch = jax.device_put(synthetic(agent, size, length), split)
+  key = jax.device_put(jax.random.key(1), everywhere)
+  jitted = jax.jit(
+    agent.update,
+    donate_argnums=0,
+    in_shardings=(everywhere, split, everywhere),
+    out_shardings=(everywhere, split, everywhere),
+  )
+  start = time.perf_counter()
+  compiled = jitted.lower(state, batch, key).compile()
+  compile_seconds = time.perf_counter() - start
+
+  def update() -> None:
+    nonlocal state
+    state, _, _ = jax.block_until_ready(compiled(state, batch, key))
+
+  dtype = agent.latent_spec["deter"].dtype  # what the networks compute in
+  matmul = _matmul(dtype)
+  _seconds(update), _seconds(matmul)
+  pairs = [(_seconds(update), _seconds(matmul)) for _ in range(repeats)]
+  seconds, products = (list(column) for column in zip(*pairs, strict=True))
+  median = statistics.median(seconds)
+  rate = mesh.size * 2e-9 * _SIDE**3 / statistics.median(products)  # GFLOP/s of all devices
+  per_step = GFLOP_PER_STEP.get((preset, config.size))
+  gflop = None if per_step is None else per_step * size * length
+  return {
+    "benchmark": "update",
+    "preset": preset,
+    "size": config.size,
+    "batch": size,
+    "length": length,
+    "dtype": dtype,
+    "seconds_per_update": median,
+    "min": min(seconds),
+    "max": max(seconds),
+    "images_per_second": size * length / median,
+    "gflop": gflop,
+    "matmul_gflop_per_second": rate,
+    "share_of_matmul": None if gflop is None else gflop / rate / median,
+    "compile_seconds": compile_seconds,
+    "machine": machine(),
+  }
+
+
+def synthetic(agent: Agent, size: int, length: int) -> Batch:
+  """Random steps [B, T] of one long episode, with zeros as stored latents."""
+  rng = np.random.default_rng(0)
+  flag = np.zeros((size, length), bool)
+  steps = Transition(
+    observation={
+      name: rng.integers(256, size=(size, length, *array.shape), dtype=np.uint8)
+      for name, array in agent.spec.observation.items()
+    },
+    action=rng.uniform(-1, 1, (size, length, agent.spec.action.size)).astype(np.float32),
+    reward=rng.uniform(size=(size, length)).astype(np.float32),
+    is_first=flag,
+    is_last=flag,
+    is_terminal=flag,
+  )
+  latents = {name: jnp.zeros((size, *array.shape), array.dtype) for name, array in agent.latent_spec.items()}
+  return Batch(steps, latents)
+
+
+def _spec(config: RunConfig) -> EnvSpec:
+  side = config.env.image_size
+  return EnvSpec({"image": ArraySpec((side, side, 3), "uint8")}, ActionSpec(6))
+
+
+def _matmul(dtype: str) -> Callable[[], Any]:
+  left, right = jax.random.normal(jax.random.key(2), (2, _SIDE, _SIDE)).astype(dtype)
+  multiply = jax.jit(jnp.matmul)
+  return lambda: jax.block_until_ready(multiply(left, right))
+
+
+def _seconds(fn: Callable[[], Any]) -> float:
+  start = time.perf_counter()
+  fn()
+  return time.perf_counter() - start
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("--preset", default="dreamer-v3")
+  parser.add_argument("--size", nargs="+", default=["1m"], help="one row for each")
+  parser.add_argument("--batch", type=int, help="sequences per batch; the preset's own by default")
+  parser.add_argument("--length", type=int, help="steps per sequence; the preset's own by default")
+  parser.add_argument("--repeats", type=int, default=5, help="timed updates")
+  options = parser.parse_args(arguments)
+  rows = []
+  for size in options.size:
+    config = presets.build(options.preset, size)
+    replay = replace(
+      config.replay,
+      batch_size=options.batch or config.replay.batch_size,
+      batch_length=options.length or config.replay.batch_length,
+    )
+    rows.append(measure(options.preset, replace(config, replay=replay), options.repeats))
+  report(rows)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,71 @@
+"""Every benchmark of training runs once, small, and prints what the documentation promises."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from benchmarks import common, end_to_end, update
+from dreamerax import presets
+from dreamerax.presets import Preset, RunConfig
+from tests import tiny
+
+
+def build(size: str) -> RunConfig:
+  quick = presets.build("quick")
+  return replace(
+    quick,
+    size=size,
+    num_envs=2,
+    agent=tiny.config(),
+    env=replace(quick.env, image_size=12),
+    loop=replace(quick.loop, prefill_steps=20),
+  )
+
+
+@pytest.fixture(autouse=True)
+def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+  monkeypatch.setattr(presets, "PRESETS", {**presets.PRESETS, "tiny": Preset("for tests", build, ("xs",), "xs")})
+
+
+def only_row(capsys: pytest.CaptureFixture[str]) -> dict:
+  (line,) = capsys.readouterr().out.splitlines()
+  return json.loads(line)
+
+
+def test_update(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+  monkeypatch.setattr(update, "_SIDE", 64)
+  monkeypatch.setitem(update.GFLOP_PER_STEP, ("tiny", "xs"), 0.5)
+  update.main(["--preset", "tiny", "--size", "xs", "--batch", "2", "--length", "4", "--repeats", "2"])
+  row = only_row(capsys)
+  assert (row["benchmark"], row["size"], row["batch"], row["length"]) == ("update", "xs", 2, 4)
+  assert 0 < row["min"] <= row["seconds_per_update"] <= row["max"]
+  assert row["images_per_second"] == pytest.approx(8 / row["seconds_per_update"])
+  assert row["gflop"] == 4.0
+  share = 4.0 / row["matmul_gflop_per_second"] / row["seconds_per_update"]
+  assert row["share_of_matmul"] == pytest.approx(share)
+  assert row["compile_seconds"] > 0 and row["machine"]["devices"]
+
+
+def test_end_to_end(capsys: pytest.CaptureFixture[str]):
+  line = "--preset tiny --task dmc/cartpole_balance --envs 2 --batch 2 --length 4 --ratio 2 --seconds 0.5"
+  end_to_end.main(line.split())
+  row = only_row(capsys)
+  assert (row["benchmark"], row["size"], row["envs"], row["batch"]) == ("end_to_end", "xs", 2, 2)
+  for name in ("acting_env_steps_per_second", "training_env_steps_per_second", "updates_per_second"):
+    assert row[name] > 0
+  assert row["seconds_to_first_update"] > 0 and row["peak_memory_gb"] > 0.1
+
+
+def test_the_table_is_readable_at_eighty_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+  monkeypatch.setenv("COLUMNS", "80")
+  wide = {f"quite_a_long_name_{i}": i / 7 for i in range(12)}
+  common.report([wide | {"size": "1m", "machine": {}}, wide | {"size": "12m", "machine": {}}])
+  table = capsys.readouterr().err
+  assert max(len(line) for line in table.splitlines()) <= 80
+  assert "12m" in table and "…" not in table
+  common.report([wide])
+  table = capsys.readouterr().err
+  assert all(name in table for name in wide)
+  common.report([{"size": "1m", "seconds": 1.0}, {"size": "12m", "seconds": 2.0}])
+  assert "seconds" in capsys.readouterr().err
