@@ -55,8 +55,11 @@ def test_targets_beyond_the_bins_go_to_the_last_one(target, index):
   np.testing.assert_array_equal(two_hot(jnp.float32(target), symexp_bins(41)), np.eye(41)[index])
 
 
-def test_uniform_probabilities_mean_exactly_zero():
-  assert not SymexpTwoHot(jnp.zeros((7, 255))).mean().any()
+@pytest.mark.parametrize("rows", [1, 7, 64])
+def test_uniform_probabilities_mean_exactly_zero(rows):
+  logits = jnp.zeros((rows, 255))
+  assert not SymexpTwoHot(logits).mean().any()
+  assert not jax.jit(lambda x: SymexpTwoHot(x).mean())(logits).any()  # compiled, the terms are fused differently
 
 
 def test_two_hot_mean_and_log_prob_equal_a_loop(rng):
