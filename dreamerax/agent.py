@@ -99,7 +99,7 @@ class Agent:
     """
     gradients, (slow, latents, metrics) = jax.grad(self._loss, has_aux=True)(state["params"], state["slow"], batch, key)
     updates, optimizer = self._optimizer.update(gradients, state["optimizer"], state["params"])
-    params = optax.apply_updates(state["params"], updates)
+    params: Params = jax.tree.map(jnp.add, state["params"], updates)
     _, behavior = self._modules(params)
     metrics["gradient_norm"] = optax.tree.norm(gradients)
     state = {
@@ -164,7 +164,7 @@ class Agent:
     losses |= behaved.losses
     scales = {**world.scales, **behavior.scales}
     metrics |= behaved.metrics | {f"loss/{name}": loss for name, loss in losses.items()}
-    total = sum(scales[name] * loss for name, loss in losses.items())
+    total = sum((scales[name] * loss for name, loss in losses.items()), start=jnp.zeros(()))
     metrics["loss/total"] = total
     return total, (behaved.slow, world.dynamics.pack(posterior.latents), metrics)
 

@@ -129,8 +129,8 @@ def quick(size: str) -> RunConfig:
     agent=AgentConfig(
       world_model=WorldModel(
         encoder=StridedEncoder(depth=8, activation="elu", units=units),
-        dynamics=RSSM(deter=256, hidden=64, stochastic=Categorical(groups=16, classes=8)),
-        decoder=ConvDecoder(depth=2, mults=(2, 4, 8, 16), units=units),
+        dynamics=RSSM(deter=256, hidden=128, stochastic=Categorical(groups=32, classes=8)),
+        decoder=ConvDecoder(depth=2, mults=(2, 4, 8, 16), units=256),
         reward=TwoHotHead(layers=1, units=units),
         continues=BinaryHead(layers=1, units=units),
         discount=discount,
@@ -142,9 +142,9 @@ def quick(size: str) -> RunConfig:
         critic_optimizer=LaProp(learning_rate=1e-3, warmup=100),
         discount=discount,
       ),
-      optimizer=LaProp(learning_rate=1e-3, warmup=100),
+      optimizer=LaProp(learning_rate=1.5e-3, warmup=100),
     ),
-    replay=ReplayConfig(capacity=100_000, batch_size=16, batch_length=16, context=1, online=True),
+    replay=ReplayConfig(capacity=100_000, batch_size=16, batch_length=8, context=1, online=True),
     schedule=TrainRatioConfig(ratio=64),
     loop=LoopConfig(prefill_steps=500, eval_every=10_000, eval_episodes=5),
   )
