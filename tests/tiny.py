@@ -28,7 +28,8 @@ def config(
   compute_dtype: str = "float32",
   learning_rate: float = 1e-3,
 ) -> AgentConfig:
-  """No warm-up, so that a first update moves every parameter."""
+  """No warm-up, so that a first update moves the parameters."""
+  optimizer = LaProp(learning_rate=learning_rate, warmup=0)
   world_model = WorldModel(
     encoder=ConvEncoder(depth=2, mults=MULTS, units=16, layers=1),
     dynamics=RSSM(deter=32, hidden=16, blocks=8, stochastic=stochastic),
@@ -40,9 +41,10 @@ def config(
     actor=ActorHead(layers=1, units=16),
     critic=TwoHotHead(layers=1, units=16),
     gradient=gradient or Reinforce(),
+    actor_optimizer=optimizer,
+    critic_optimizer=optimizer,
     horizon=3,
   )
-  optimizer = LaProp(learning_rate=learning_rate, warmup=0)
   return AgentConfig(world_model, behavior, optimizer, compute_dtype=compute_dtype)
 
 
