@@ -73,7 +73,7 @@ REFUSED = {
   "train dreamer-v3 --image-size 50": "image size 50x50",
   "train --observations": "observations is empty",
   "train --observations speed": "speed",
-  "train --rendering fast": "fast.* published",
+  "train --rendering fast": "'fast'.*'published'",
   "train --eval-every -2": "eval_every=-2 must be at least 0",
   "train --replay.batch-size 0": "batch_size=0 must be at least 1",
   "train --replay.batch-length 1": "batch_length=1 must be at least 2",

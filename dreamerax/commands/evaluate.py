@@ -1,5 +1,7 @@
 """`dreamerax eval`: the return of a trained agent, and a film of it."""
 
+import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +35,7 @@ class Arguments:
 
 def run(arguments: Arguments) -> int:
   """Prints mean and spread of the return; returns the exit status."""
+  logging.getLogger("absl").setLevel(logging.ERROR)  # orbax warns that a checkpoint which is only read is only read
   result = api.evaluate(
     arguments.run_dir, episodes=arguments.episodes, seed=arguments.seed, video=arguments.video is not None
   )
@@ -51,8 +54,10 @@ def _write_video(path: Path, frames: np.ndarray | None) -> None:
   if frames is None:
     raise ValueError("video: this environment shows no pictures")
   path.parent.mkdir(parents=True, exist_ok=True)
-  frames = frames.repeat(4, 1).repeat(4, 2)  # 64 pixels are small on a screen
+  frames = frames.repeat(4, 1).repeat(4, 2)  # 64 pixels are small on a screen; H.264 wants even sides
   if path.suffix == ".mp4":
+    # Otherwise ffmpeg is started by a fork of this process, which may hang beside JAX's threads.
+    os.environ.setdefault("IMAGEIO_FFMPEG_NO_PREVENT_SIGINT", "1")
     imageio.imwrite(path, frames, fps=_FRAMES_PER_SECOND, codec="libx264", macro_block_size=4)
   else:
     imageio.imwrite(path, frames, duration=1000 / _FRAMES_PER_SECOND, loop=0)

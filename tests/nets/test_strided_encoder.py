@@ -1,0 +1,43 @@
+"""The strided encoder: its convolution against the plain one, and what it accepts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from dreamerax.nets.encoders import StridedEncoder
+from dreamerax.ops.convolution import conv_strided
+from dreamerax.types import ArraySpec
+
+
+def plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  return jax.lax.conv_general_dilated(x, kernel, (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+@pytest.mark.parametrize("side", [6, 13, 31])
+def test_convolution_equals_the_plain_form_with_both_gradients(side: int):
+  rng = np.random.default_rng(side)
+  x = rng.normal(size=(2, side, side, 3)).astype(np.float32)
+  kernel = rng.normal(size=(4, 4, 3, 5)).astype(np.float32)
+  np.testing.assert_allclose(conv_strided(x, kernel), plain(x, kernel), rtol=1e-4, atol=1e-4)
+
+  def gradients(conv):
+    return jax.grad(lambda x, kernel: jnp.sin(conv(x, kernel)).sum(), argnums=(0, 1))(x, kernel)
+
+  for ours, theirs in zip(gradients(conv_strided), gradients(plain), strict=True):
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_embeds_images_and_vectors_as_planet_does():
+  spec = {"image": ArraySpec((64, 64, 3), "uint8"), "speed": ArraySpec((2,))}
+  encoder = StridedEncoder(depth=2, units=8, layers=1).build(spec, dtype=jnp.float32, rngs=nnx.Rngs(0))
+  observation = {"image": np.zeros((3, 5, 64, 64, 3), np.uint8), "speed": np.zeros((3, 5, 2), np.float32)}
+  # 64 -> 31 -> 14 -> 6 -> 2 pixels a side, 16 channels, and the units of the MLP.
+  assert encoder.output_size == 2 * 2 * 16 + 8
+  assert encoder(observation).shape == (3, 5, encoder.output_size)
+
+
+def test_refuses_images_that_are_too_small():
+  with pytest.raises(ValueError, match="too small for 4 stages"):
+    StridedEncoder().build({"image": ArraySpec((32, 32, 3), "uint8")}, dtype=jnp.float32, rngs=nnx.Rngs(0))

@@ -1,0 +1,92 @@
+"""The whole path in miniature, through the command line: train on a real task from pixels, score, film, go on."""
+
+import json
+import shlex
+from pathlib import Path
+
+import imageio.v3 as imageio
+import pytest
+
+from dreamerax import api, cli
+from dreamerax.agent import Agent
+from dreamerax.runtime.checkpoint import load_state
+from dreamerax.runtime.metrics import read_metrics
+
+# An agent that has every part in its smallest size, and episodes of 20 decisions.
+TINY = shlex.split("""
+  --task dmc/cartpole_balance --image-size 16 --action-repeat 50 --num-envs 2 --prefill-steps 20 --log-every 0.5
+  --eval-episodes 2 --replay.capacity 1000 --replay.batch-size 2 --replay.batch-length 4 --schedule.ratio 2
+  --agent.optimizer.warmup 0 --agent.behavior.actor-optimizer.warmup 0
+  --agent.world-model.encoder.depth 2 --agent.world-model.encoder.mults 1 2
+  --agent.world-model.decoder.depth 4 --agent.world-model.decoder.mults 1 2 --agent.world-model.decoder.units 8
+  --agent.world-model.dynamics.deter 16 --agent.world-model.dynamics.hidden 8
+  --agent.world-model.dynamics.stochastic.groups 2 --agent.world-model.dynamics.stochastic.classes 4
+  --agent.world-model.reward.units 8 --agent.world-model.continues.units 8
+  --agent.behavior.actor.layers 1 --agent.behavior.actor.units 8
+  --agent.behavior.critic.layers 1 --agent.behavior.critic.units 8 --agent.behavior.horizon 2
+""")
+
+
+@pytest.fixture(scope="module")
+def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+  """A finished run; what follows reads it, and the last test goes on with it."""
+  logdir = tmp_path_factory.mktemp("runs") / "first"
+  lengths = ["--env-steps", "3000", "--eval-every", "1500", "--video-every", "2000"]
+  assert cli.main(["train", "dreamer-v3", "--logdir", str(logdir), *TINY, *lengths]) == 0
+  return logdir
+
+
+def column(logdir: Path, name: str) -> list[tuple[int, float]]:
+  return [(row["env_steps"], row[name]) for row in read_metrics(logdir / "metrics.jsonl") if name in row]
+
+
+def test_a_run_directory_holds_what_it_should(logdir: Path):
+  rows = read_metrics(logdir / "metrics.jsonl")
+  assert all({"env_steps", "agent_steps", "updates", "seconds"} <= row.keys() for row in rows)
+  assert rows[-1]["env_steps"] == 50 * rows[-1]["agent_steps"] >= 3000
+  assert rows[-1]["updates"] > 5
+  assert [step for step, _ in column(logdir, "eval/return")][-1] == rows[-1]["env_steps"]
+  assert len(column(logdir, "eval/return")) == 2
+  assert all(0 <= value <= 1000 for _, value in column(logdir, "eval/return") + column(logdir, "episode/return"))
+  assert set(column(logdir, "eval/length")) == {(step, 20.0) for step, _ in column(logdir, "eval/return")}
+  for name in ("dynamics", "representation", "reconstruction/image", "reward", "continue", "actor", "critic", "total"):
+    assert column(logdir, f"train/loss/{name}"), name
+  for name in ("env_steps_per_second", "updates_per_second"):
+    assert column(logdir, f"time/{name}"), name
+  events = b"".join(path.read_bytes() for path in logdir.glob("events.out.tfevents.*"))
+  assert b"open_loop/image" in events and b"eval/video" in events and b"eval/return" in events
+  assert [int(path.name) for path in (logdir / "checkpoints").iterdir()] == [rows[-1]["env_steps"]]
+
+
+def test_the_directory_rebuilds_the_agent(logdir: Path):
+  config = api.load_config(logdir)
+  assert api.load_preset(logdir) == "dreamer-v3"
+  assert (config.num_envs, config.env.action_repeat, config.agent.world_model.dynamics.deter) == (2, 50, 16)
+  agent = Agent(config.agent, api.env_spec(config))
+  state, saved = load_state(logdir, agent)
+  assert int(state["updates"]) == saved.counters.updates
+
+
+# imageio leaves the pipes of its ffmpeg process to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+def test_eval_scores_and_films(logdir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+  film = tmp_path / "films" / "run.mp4"
+  assert cli.main(["eval", str(logdir), "--episodes", "3", "--video", str(film)]) == 0
+  printed = capsys.readouterr().out
+  assert "over 3 episodes" in printed and "mean length 20 agent steps" in printed
+  frames = imageio.imread(film)
+  assert frames.shape[0] == 21 and frames.shape[-1] == 3 and frames.std() > 5
+  assert cli.main(["eval", str(logdir), "--episodes", "3"]) == 0
+  assert capsys.readouterr().out.strip() in printed  # the same seed gives the same episodes
+
+
+def test_a_restart_goes_on(logdir: Path):
+  before = read_metrics(logdir / "metrics.jsonl")
+  assert cli.main(["train", "--logdir", str(logdir), "--env-steps", "5500", "--video-every", "0"]) == 0
+  after = read_metrics(logdir / "metrics.jsonl")
+  assert after[: len(before)] == before
+  for name in ("env_steps", "agent_steps", "updates", "seconds"):
+    values = [row[name] for row in after]
+    assert values == sorted(values) and values[-1] > before[-1][name]
+  assert after[-1]["env_steps"] >= 5500
+  assert json.loads((logdir / "config.json").read_text())["config"]["env_steps"] == 5500
