@@ -64,17 +64,19 @@ def report(rows: Sequence[Mapping[str, Any]]) -> None:
   # What all rows share stands above the table once, which keeps it narrow enough to read.
   shared = [name for name in columns if len({_cell(row.get(name)) for row in rows}) == 1] if len(rows) > 1 else []
   columns = [name for name in columns if name not in shared]
-  title = ", ".join(f"{name} {_cell(rows[0].get(name))}" for name in shared) or None
+  title = ", ".join(f"{name} {_cell(rows[0].get(name))}" for name in shared)
   cells = [[_cell(row.get(name)) for name in columns] for row in rows]
   console = Console(stderr=True)
-  table = Table(*columns, title=title)
+  table = Table(*columns)
   for row in cells:
     table.add_row(*row)
   if table.__rich_measure__(console, console.options.update(width=10_000)).maximum > console.width:
     # Too wide: one line for each figure, one column for each row.
-    table = Table(*[""] * (len(rows) + 1), title=title, show_header=False)
+    table = Table(*[""] * (len(rows) + 1), show_header=False)
     for name, values in zip(columns, zip(*cells, strict=True), strict=True):
       table.add_row(name, *values)
+  if title:
+    console.print(title, highlight=False)
   console.print(table)
 
 
