@@ -119,6 +119,9 @@ def quick(size: str) -> RunConfig:
   """The family's parts in a size that learns on a laptop's CPU, on a task that takes minutes.
 
   dreamerax train
+
+  One run, seed 0, on two shared CPU cores: evaluation return 940 of 1000 after 130,000 env steps (docs/quick.md). The encoder is
+  that of Dreamer v1 and v2, which costs less, and the discount theirs, 0.99 for two simulator steps, over eight.
   """
   units, discount = 64, 0.96
   return RunConfig(
