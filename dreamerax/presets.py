@@ -120,8 +120,8 @@ def quick(size: str) -> RunConfig:
 
   dreamerax train
 
-  One run, seed 0, on two shared CPU cores: evaluation return 940 of 1000 after 130,000 env steps (docs/quick.md). The encoder is
-  that of Dreamer v1 and v2, which costs less, and the discount theirs, 0.99 for two simulator steps, over eight.
+  One run, seed 0, on two shared CPU cores: evaluation return 940 of 1000 after 130,000 env steps (docs/quick.md). The encoder
+  is that of Dreamer v1 and v2, which costs less, and the discount theirs, 0.99 for two simulator steps, over eight.
   """
   units, discount = 64, 0.96
   return RunConfig(
