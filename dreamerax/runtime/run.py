@@ -112,9 +112,7 @@ class Run:
     self._checkpoint()
     self.checkpoints.wait()
     if interrupted:
-      self.progress.say(
-        f"saved at {self.counters.env_steps:,} env steps: the same command continues it (logdir {self.logdir})"
-      )
+      self.progress.say(f"saved at {self.counters.env_steps:,} env steps: continue it with --logdir {self.logdir}")
     return TrainResult(self.counters, self._seconds, self._evaluation, interrupted)
 
   @property
