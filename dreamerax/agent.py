@@ -2,33 +2,52 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import nnx
+from flax import nnx, traverse_util
 
 from dreamerax.behavior.actor_critic import ActorCritic
-from dreamerax.behavior.base import Behavior, BehaviorModule, Replayed
+from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Replayed
 from dreamerax.behavior.imagination import World
+from dreamerax.dynamics.base import reset_where
 from dreamerax.nets.modules import Params, frozen, params_of, with_params
+from dreamerax.ops import checks
 from dreamerax.ops.optimizers import LaProp
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec
-from dreamerax.world_model.model import WorldModel, WorldModelModule
+from dreamerax.world_model.model import Posterior, WorldModel, WorldModelModule
 
 State = dict[str, Any]
 Carry = dict[str, Any]
 
 
+class _Seen(NamedTuple):
+  """What the world model made of a batch."""
+
+  posterior: Posterior
+  losses: dict[str, jax.Array]  # scalars, not scaled
+  metrics: dict[str, jax.Array]  # scalars
+
+
 @dataclass(frozen=True)
 class AgentConfig:
-  """A world model and a behaviour, trained by one joint loss."""
+  """A world model and a behaviour, and how both are trained."""
 
   world_model: WorldModel = field(default_factory=WorldModel)
   behavior: Behavior = field(default_factory=ActorCritic)
   optimizer: LaProp = field(default_factory=LaProp)  # of the world model; the behaviour brings its own
+  model_first: bool = (
+    False  # True: the behaviour learns in the model as just updated (Dreamer v2); False: all gradients at once
+  )
+  exploration_noise: float = (
+    0.0  # deviation of what is added to exploring actions; for discrete ones, chance of any action
+  )
   compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: float32 on CPU, bfloat16 on accelerators
+
+  def __post_init__(self):
+    checks.at_least(0, self, "exploration_noise")
 
 
 class Agent:
@@ -39,7 +58,7 @@ class Agent:
     self.config, self.spec = config, spec
     # The modules' structure, without any memory for their parameters.
     self._world, self._behavior = nnx.eval_shape(lambda: self._build(jax.random.key(0)))
-    self._optimizer = self._build_optimizer()
+    self._optimizers = {"world_model": config.optimizer.build(), "behavior": self._behavior_optimizer()}
 
   @property
   def latent_spec(self) -> Mapping[str, ArraySpec]:
@@ -53,7 +72,7 @@ class Agent:
     return {
       "params": params,
       "slow": behavior.init_slow(),
-      "optimizer": self._optimizer.init(params),
+      "optimizer": {name: optimizer.init(params[name]) for name, optimizer in self._optimizers.items()},
       "updates": jnp.zeros((), jnp.int32),
     }
 
@@ -68,8 +87,11 @@ class Agent:
 
   def initial_carry(self, num_envs: int) -> Carry:
     """What the policy remembers, before the first observation."""
-    latent = self._world.dynamics.initial(num_envs)
-    return {"latent": latent, "action": jnp.zeros((num_envs, self.spec.action.size))}
+    return {
+      "latent": self._world.dynamics.initial(num_envs),
+      "action": jnp.zeros((num_envs, self.spec.action.size)),
+      "memory": self._behavior.initial_memory(num_envs),
+    }
 
   def act(
     self, params: Params, carry: Carry, observation: ArrayDict, is_first: jax.Array, key: jax.Array, *, explore: bool
@@ -84,31 +106,31 @@ class Agent:
       Actions [E, A], the next carry, and the latents [E, ...] to store with this step.
     """
     world, behavior = self._modules(params)
-    latent_key, action_key = jax.random.split(key)
+    latent_key, action_key, noise_key = jax.random.split(key, 3)
     latent = world.observe_step(carry["latent"], carry["action"], observation, is_first, latent_key)
-    action = behavior.act(world.dynamics.features(latent), action_key, explore=explore)
-    return action, {"latent": latent, "action": action}, world.dynamics.pack(latent)
+    memory = reset_where(is_first, carry["memory"])
+    action, memory = behavior.act(_as_world(world), latent, memory, action_key, explore=explore)
+    if explore and self.config.exploration_noise:
+      action = self._with_noise(action, noise_key)
+    return action, {"latent": latent, "action": action, "memory": memory}, world.dynamics.pack(latent)
 
   def update(
     self, state: State, batch: Batch, key: jax.Array
   ) -> tuple[State, dict[str, jax.Array], dict[str, jax.Array]]:
-    """One step of world model, actor and critic on one joint loss (Hafner et al. 2023).
+    """One step of world model and behaviour on a batch.
 
     Returns:
       The new state, the refreshed latents [B, T, ...] of the batch, and metrics {name: scalar}.
     """
-    gradients, (slow, latents, metrics) = jax.grad(self._loss, has_aux=True)(state["params"], state["slow"], batch, key)
-    updates, optimizer = self._optimizer.update(gradients, state["optimizer"], state["params"])
-    params: Params = jax.tree.map(jnp.add, state["params"], updates)
-    _, behavior = self._modules(params)
+    learn = self._learn_model_first if self.config.model_first else self._learn_jointly
+    gradients, new, seen, behaved = learn(state, batch, key)
+    behavior = with_params(self._behavior, new["params"]["behavior"])
+    losses = seen.losses | behaved.losses
+    metrics = seen.metrics | behaved.metrics | {f"loss/{name}": loss for name, loss in losses.items()}
+    metrics["loss/total"] = self._total(losses)
     metrics["gradient_norm"] = optax.tree.norm(gradients)
-    state = {
-      "params": params,
-      "slow": behavior.update_slow(slow),
-      "optimizer": optimizer,
-      "updates": state["updates"] + 1,
-    }
-    return state, latents, metrics
+    new |= {"slow": behavior.update_slow(behaved.slow, state["updates"]), "updates": state["updates"] + 1}
+    return new, self._world.dynamics.pack(seen.posterior.latents), metrics
 
   def report(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
     """Videos "open_loop/<image>", uint8 [T, 3 H, rows W, C]: truth, prediction, error; the first half is observed.
@@ -135,12 +157,11 @@ class Agent:
     behavior = self.config.behavior.build(world.dynamics.feature_size, self.spec.action, dtype=dtype, rngs=rngs)
     return world, behavior
 
-  def _build_optimizer(self) -> optax.GradientTransformation:
-    """One transformation for each group of parameters: the world model, and every child of the behaviour."""
-    groups = self._behavior.optimizers
-    labels = {"world_model": "world_model", "behavior": {name: name for name in groups}}
-    parts = {"world_model": self.config.optimizer, **groups}
-    return optax.partition({name: part.build() for name, part in parts.items()}, labels)
+  def _behavior_optimizer(self) -> optax.GradientTransformation:
+    """One transformation for each part of the behaviour that names an optimiser, by the path to it."""
+    groups = traverse_util.flatten_dict(self._behavior.optimizers, sep="/")
+    labels = traverse_util.unflatten_dict({path: path for path in groups}, sep="/")
+    return optax.partition({path: part.build() for path, part in groups.items()}, labels)
 
   def _compute_dtype(self) -> str:
     if self.config.compute_dtype == "auto":
@@ -150,23 +171,70 @@ class Agent:
   def _modules(self, params: Mapping[str, Any]) -> tuple[WorldModelModule, BehaviorModule]:
     return with_params(self._world, params["world_model"]), with_params(self._behavior, params["behavior"])
 
-  def _loss(self, params: Params, slow: Params, batch: Batch, key: jax.Array):
-    observe_key, imagine_key = jax.random.split(key)
-    world, behavior = self._modules(params)
+  def _learn_jointly(self, state: State, batch: Batch, key: jax.Array):
+    """All gradients at the same parameters, of one loss: the behaviour's may reach the world model (Hafner et al. 2023)."""
+
+    def loss(params: Params):
+      world_key, behavior_key = jax.random.split(key)
+      world_loss, seen = self._world_loss(params["world_model"], batch, world_key)
+      behavior_loss, behaved = self._behavior_loss(
+        params["behavior"], params["world_model"], state, batch, seen, behavior_key
+      )
+      return world_loss + behavior_loss, (seen, behaved)
+
+    gradients, (seen, behaved) = jax.grad(loss, has_aux=True)(state["params"])
+    return gradients, self._step(state, gradients), seen, behaved
+
+  def _learn_model_first(self, state: State, batch: Batch, key: jax.Array):
+    """The world model steps; then the behaviour learns in the new model, from states that the old one saw (Dreamer v2)."""
+    world_key, behavior_key = jax.random.split(key)
+    params = state["params"]
+    world_gradient, seen = jax.grad(self._world_loss, has_aux=True)(params["world_model"], batch, world_key)
+    state = self._step(state, {"world_model": world_gradient})
+    behavior_gradient, behaved = jax.grad(self._behavior_loss, has_aux=True)(
+      params["behavior"], state["params"]["world_model"], state, batch, seen, behavior_key
+    )
+    gradients = {"world_model": world_gradient, "behavior": behavior_gradient}
+    return gradients, self._step(state, {"behavior": behavior_gradient}), seen, behaved
+
+  def _step(self, state: State, gradients: Params) -> State:
+    """The state after one step of the optimisers whose parameters have gradients here."""
+    params, optimizer = dict(state["params"]), dict(state["optimizer"])
+    for name, gradient in gradients.items():
+      updates, optimizer[name] = self._optimizers[name].update(gradient, optimizer[name], params[name])
+      params[name] = jax.tree.map(jnp.add, params[name], updates)
+    return {**state, "params": params, "optimizer": optimizer}
+
+  def _world_loss(self, params: Params, batch: Batch, key: jax.Array) -> tuple[jax.Array, _Seen]:
+    observe_key, loss_key = jax.random.split(key)
+    world = with_params(self._world, params)
     posterior = world.observe(batch, observe_key)
-    step_losses, metrics = world.losses(batch.steps, posterior)
-    losses = {name: loss.mean() for name, loss in step_losses.items()}
+    losses, metrics = world.losses(batch.steps, posterior, loss_key)
+    losses = {name: loss.mean() for name, loss in losses.items()}
+    return self._total(losses), _Seen(posterior, losses, metrics)
 
-    start = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), jax.lax.stop_gradient(posterior.latents))  # [B T, F]
-    replayed = Replayed(world.dynamics.features(posterior.latents), batch.steps)
-    behaved = behavior.losses(slow, _as_world(frozen(world)), start, replayed, imagine_key)
+  def _behavior_loss(
+    self, params: Params, world_params: Params, state: State, batch: Batch, seen: _Seen, key: jax.Array
+  ) -> tuple[jax.Array, BehaviorLosses]:
+    world, behavior = with_params(self._world, world_params), with_params(self._behavior, params)
+    latents = seen.posterior.latents
+    start = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), jax.lax.stop_gradient(latents))  # [B T, F]
+    replayed = Replayed(world.dynamics.features(latents), batch.steps)
+    behaved = behavior.losses(state["slow"], _as_world(frozen(world)), start, replayed, key)
+    return self._total(behaved.losses), behaved
 
-    losses |= behaved.losses
-    scales = {**world.scales, **behavior.scales}
-    metrics |= behaved.metrics | {f"loss/{name}": loss for name, loss in losses.items()}
-    total = sum((scales[name] * loss for name, loss in losses.items()), start=jnp.zeros(()))
-    metrics["loss/total"] = total
-    return total, (behaved.slow, world.dynamics.pack(posterior.latents), metrics)
+  def _total(self, losses: Mapping[str, jax.Array]) -> jax.Array:
+    scales = {**self._world.scales, **self._behavior.scales}
+    return sum((scales[name] * loss for name, loss in losses.items()), start=jnp.zeros(()))
+
+  def _with_noise(self, action: jax.Array, key: jax.Array) -> jax.Array:
+    """Gaussian noise on continuous actions [E, A]; now and then any of the discrete ones instead."""
+    amount, (noise_key, choice_key) = self.config.exploration_noise, jax.random.split(key)
+    if not self.spec.action.discrete:
+      return jnp.clip(action + amount * jax.random.normal(noise_key, action.shape), -1, 1)
+    count, size = action.shape
+    anything = jax.nn.one_hot(jax.random.randint(choice_key, (count,), 0, size), size)
+    return jnp.where(jax.random.bernoulli(noise_key, amount, (count, 1)), anything, action)
 
 
 def _as_world(model: WorldModelModule) -> World:
@@ -174,7 +242,7 @@ def _as_world(model: WorldModelModule) -> World:
     step=model.dynamics.imagine_step,
     features=model.dynamics.features,
     reward=lambda features: model.reward(features).mean(),
-    continues=lambda features: model.continues(features).mean(),
+    continues=model.continue_probability,
   )
 
 

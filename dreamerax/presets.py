@@ -18,7 +18,7 @@ from dreamerax.nets.heads import ActorHead, BinaryHead, TwoHotHead
 from dreamerax.ops.optimizers import LaProp
 from dreamerax.replay.replay import ReplayConfig
 from dreamerax.runtime.loop import LoopConfig
-from dreamerax.runtime.schedule import TrainRatioConfig
+from dreamerax.runtime.schedule import ScheduleConfig, TrainRatioConfig
 from dreamerax.world_model.model import WorldModel
 
 _Flat = tyro.conf.arg(name="")  # on the command line the group's options carry no prefix: --task, not --env.task
@@ -39,7 +39,7 @@ class RunConfig:
   env: Annotated[EnvConfig, _Flat] = field(default_factory=EnvConfig)
   loop: Annotated[LoopConfig, _Flat] = field(default_factory=LoopConfig)
   replay: ReplayConfig = field(default_factory=ReplayConfig)
-  schedule: TrainRatioConfig = field(default_factory=TrainRatioConfig)
+  schedule: ScheduleConfig = field(default_factory=TrainRatioConfig)
   agent: AgentConfig = field(default_factory=AgentConfig)
 
   def __post_init__(self):

@@ -1,4 +1,5 @@
 import functools
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -6,14 +7,17 @@ import pytest
 
 from dreamerax.agent import Agent, AgentConfig
 from dreamerax.behavior.actor_critic import ActorCritic
+from dreamerax.behavior.actor_critic_v2 import ActorCriticV2
 from dreamerax.behavior.policy_gradient import Pathwise
 from dreamerax.dynamics.rssm import RSSM
 from dreamerax.dynamics.stochastic import Categorical, Gaussian
 from dreamerax.nets.decoders import ConvDecoder
 from dreamerax.nets.encoders import ConvEncoder
 from dreamerax.nets.heads import ActorHead, BinaryHead, TwoHotHead
+from dreamerax.ops.optimizers import LaProp
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 from dreamerax.world_model.model import WorldModel
+from dreamerax.world_model.objectives.overshooting import Overshooting
 from tests import tiny
 
 
@@ -178,3 +182,60 @@ def test_sequences_without_context_start_from_zero():
   batch = tiny.batch(agent)._replace(context={})
   _, latents, _ = jax.eval_shape(agent.update, state, batch, jax.random.key(0))
   assert latents["deter"].shape == (4, 5, 32)
+
+
+def test_the_model_may_step_before_the_behaviour_learns_in_it():
+  """The world model's step is that of its own loss; the behaviour imagines in the model that comes of it."""
+  behavior = ActorCriticV2(
+    actor=ActorHead(layers=1, units=16),
+    critic=TwoHotHead(layers=1, units=16),
+    actor_optimizer=LaProp(warmup=0),
+    critic_optimizer=LaProp(warmup=0),
+    horizon=3,
+  )
+  config = replace(tiny.config(), behavior=behavior)
+  first, jointly = (Compiled(tiny.VECTOR, replace(config, model_first=order)) for order in (True, False))
+  (one, latents, metrics), (other, same, before) = (
+    compiled.update(first.state, first.batch, jax.random.key(0)) for compiled in (first, jointly)
+  )
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), latents, same)
+  worlds = (x["params"]["world_model"] for x in (one, other))
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), *worlds)
+  assert metrics["loss/total"] != before["loss/total"]
+  np.testing.assert_allclose(metrics["loss/dynamics"], before["loss/dynamics"], rtol=1e-4)
+  assert abs(metrics["imagined/continue"] - before["imagined/continue"]) > 1e-4
+
+
+def test_noise_is_added_to_exploring_actions_alone(pixels):
+  noisy = Compiled(tiny.PIXELS, replace(tiny.config(), exploration_noise=0.3))
+  args = (
+    pixels.state["params"],
+    pixels.agent.initial_carry(500),
+    tiny.observation(tiny.PIXELS, 500),
+    np.ones(500, bool),
+  )
+  plain_action, action = (compiled.act(*args, jax.random.key(0), explore=True)[0] for compiled in (pixels, noisy))
+  inside = np.abs(action) < 1
+  assert np.std((action - plain_action)[inside]) == pytest.approx(0.3, abs=0.05) and np.abs(action).max() == 1
+  modes = (compiled.act(*args, jax.random.key(0), explore=False)[0] for compiled in (pixels, noisy))
+  np.testing.assert_array_equal(*modes)
+
+
+def test_noise_on_discrete_actions_is_now_and_then_any_other():
+  config = replace(tiny.config(), exploration_noise=0.3)
+  compiled = Compiled(tiny.CHOICES, config)
+  params = jax.tree.map(np.array, compiled.state["params"])
+  params["behavior"]["actor"]["out"]["logits"]["bias"][0] = 50.0  # always the first
+  args = (params, compiled.agent.initial_carry(2000), tiny.observation(tiny.CHOICES, 2000), np.ones(2000, bool))
+  action, _, _ = compiled.act(*args, jax.random.key(0), explore=True)
+  np.testing.assert_allclose(action.mean(0), [0.8, 0.1, 0.1], atol=0.03)
+
+
+def test_images_may_be_cut_to_fewer_bits_and_an_episode_may_be_endless():
+  config = tiny.config()
+  world = replace(config.world_model, image_bits=5, continues=None, overshooting=Overshooting(distance=3, scale=0.5))
+  compiled = Compiled(tiny.PIXELS, replace(config, world_model=world))
+  state, _, metrics = updated(compiled)
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves((state, metrics)))
+  assert "loss/continue" not in metrics and metrics["loss/overshooting"] > 0
+  np.testing.assert_allclose(metrics["imagined/continue"], 1 - 1 / 333, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""An actor and a critic that learn in imagination."""
+"""DreamerV3's actor-critic: likelihood ratios, returns normalised by their spread, a critic that learns from replay too."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,14 +8,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Replayed
-from dreamerax.behavior.imagination import Latent, Rollout, World, imagine
-from dreamerax.behavior.policy_gradient import PolicyGradient, Reinforce
-from dreamerax.nets.heads import ActorHead, TwoHotHead, TwoHotHeadModule
+from dreamerax.behavior.actor_critic_base import ActorCriticBase, ActorCriticBaseModule
+from dreamerax.behavior.base import BehaviorLosses, Replayed
+from dreamerax.behavior.imagination import Latent, Rollout, World
+from dreamerax.nets.heads import TwoHotHeadModule
 from dreamerax.nets.modules import Params, frozen, params_of, with_params
 from dreamerax.ops import checks
 from dreamerax.ops.normalizers import PercentileScale
-from dreamerax.ops.optimizers import LaProp
 from dreamerax.ops.returns import lambda_return
 from dreamerax.types import ActionSpec
 
@@ -23,59 +22,40 @@ _stop = jax.lax.stop_gradient
 
 
 @dataclass(frozen=True)
-class ActorCritic(Behavior):
+class ActorCritic(ActorCriticBase):
   """DreamerV3's actor-critic (Hafner et al. 2023, section "Actor critic learning").
 
   Targets come from the online critic; an exponential average of it, the slow critic, only regularises. The critic also
   learns from replayed rewards, and that loss reaches the world model.
   """
 
-  actor: ActorHead = field(default_factory=ActorHead)
-  critic: TwoHotHead = field(default_factory=TwoHotHead)
-  gradient: PolicyGradient = field(default_factory=Reinforce)
   return_scale: PercentileScale = field(default_factory=PercentileScale)
-  actor_optimizer: LaProp = field(default_factory=LaProp)
-  critic_optimizer: LaProp = field(default_factory=LaProp)
-  horizon: int = 15  # agent steps
-  trace: float = 0.95  # λ of the λ-returns
-  entropy_scale: float = 3e-4  # of the entropy that is added to the actor's objective
   slow_rate: float = 0.02  # share of the critic that enters the slow critic per update
   slow_scale: float = 1.0  # of the loss towards the slow critic
   replay_value_scale: float = 0.3  # of the critic's loss on replayed rewards
   discount: float = 1 - 1 / 333  # in replayed returns; imagined ones have it in the continue probability
 
   def __post_init__(self):
-    checks.at_least(1, self, "horizon")
-    checks.between(0, 1, self, "trace", "slow_rate", "discount")
-    checks.at_least(0, self, "entropy_scale", "slow_scale", "replay_value_scale")
+    super().__post_init__()
+    checks.between(0, 1, self, "slow_rate", "discount")
+    checks.at_least(0, self, "slow_scale", "replay_value_scale")
 
   def build(self, features: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ActorCriticModule":
     return ActorCriticModule(self, features, action, dtype=dtype, rngs=rngs)
 
 
-class ActorCriticModule(BehaviorModule):
+class ActorCriticModule(ActorCriticBaseModule):
   """Built from `ActorCritic`."""
 
-  def __init__(self, config: ActorCritic, features: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs):
-    self.config = config
-    self.actor = config.actor.build(features, action, dtype=dtype, rngs=rngs)
-    self.critic = config.critic.build(features, dtype=dtype, rngs=rngs)
-
-  def act(self, features: jax.Array, key: jax.Array, *, explore: bool) -> jax.Array:
-    policy = self.actor(features)
-    return policy.sample(seed=key) if explore else policy.mode()
+  config: ActorCritic
 
   def init_slow(self) -> Params:
     return {"critic": params_of(self.critic), "returns": self.config.return_scale.init()}
 
-  def update_slow(self, slow: Params) -> Params:
+  def update_slow(self, slow: Params, updates: jax.Array) -> Params:
     rate = self.config.slow_rate
     mixed = jax.tree.map(lambda old, new: (1 - rate) * old + rate * new, slow["critic"], params_of(self.critic))
     return {**slow, "critic": mixed}
-
-  @property
-  def optimizers(self) -> Mapping[str, LaProp]:
-    return {"actor": self.config.actor_optimizer, "critic": self.config.critic_optimizer}
 
   @property
   def scales(self) -> Mapping[str, float]:
@@ -83,7 +63,7 @@ class ActorCriticModule(BehaviorModule):
 
   def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
     config = self.config
-    rollout = imagine(world, self._imagined_action, start, config.horizon, key)
+    rollout = self._imagine(world, start, key)
     reward, continues = world.reward(rollout.features), world.continues(rollout.features)  # [N, H + 1]
     values = frozen(self.critic)(rollout.features).mean()  # [N, H + 1]
     returns = lambda_return(reward, continues, values, config.trace)  # [N, H]
@@ -109,9 +89,6 @@ class ActorCriticModule(BehaviorModule):
     }
     losses = {"actor": actor_loss, "critic": critic_loss, "replay_value": replay_loss}
     return BehaviorLosses(losses, {**slow, "returns": return_state}, metrics)
-
-  def _imagined_action(self, features: jax.Array, key: jax.Array) -> jax.Array:
-    return self.config.gradient.act(self.actor(_stop(features)), key)
 
   def _actor_loss(
     self, rollout: Rollout, returns: jax.Array, values: jax.Array, weight: jax.Array

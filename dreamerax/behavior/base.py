@@ -10,7 +10,6 @@ from flax import nnx
 
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.nets.modules import Params
-from dreamerax.ops.optimizers import LaProp
 from dreamerax.types import ActionSpec, Transition
 
 
@@ -21,6 +20,11 @@ class Behavior(abc.ABC):
   @abc.abstractmethod
   def build(self, features: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs) -> "BehaviorModule":
     """features: length of a latent's features."""
+
+
+Memory = dict[str, jax.Array]  # what a behaviour remembers from decision to decision, [E, ...]
+
+Optimizers = Mapping[str, Any]  # by name of a child: what trains it (LaProp), or the same of the child's children
 
 
 class Replayed(NamedTuple):
@@ -39,19 +43,33 @@ class BehaviorLosses(NamedTuple):
 
 
 class BehaviorModule(nnx.Module):
-  """Chooses actions from features, and learns to by imagination."""
+  """Chooses actions in a latent state, and may learn to by imagination."""
 
   @abc.abstractmethod
-  def act(self, features: jax.Array, key: jax.Array, *, explore: bool) -> jax.Array:
-    """features [E, F] -> actions [E, A]: sampled, or (explore = False) the best known."""
+  def act(
+    self, world: World, latent: Latent, memory: Memory, key: jax.Array, *, explore: bool
+  ) -> tuple[jax.Array, Memory]:
+    """Decides in E environments.
+
+    Args:
+      latent: [E, F]. memory: as `initial_memory` or the decision before left it.
+      explore: static; True samples, False takes the best known action.
+
+    Returns:
+      Actions [E, A], and the memory for the next decision.
+    """
+
+  def initial_memory(self, num_envs: int) -> Memory:
+    """Memory at the start of an episode: zeros [E, ...], nothing by default."""
+    return {}
 
   @abc.abstractmethod
   def init_slow(self) -> Params:
     """State beside the optimised parameters: target networks, running statistics."""
 
   @abc.abstractmethod
-  def update_slow(self, slow: Params) -> Params:
-    """Called after each optimiser step, with the new parameters in place."""
+  def update_slow(self, slow: Params, updates: jax.Array) -> Params:
+    """Called after each optimiser step, with the new parameters in place. updates: how many were made before this one."""
 
   @abc.abstractmethod
   def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
@@ -59,8 +77,8 @@ class BehaviorModule(nnx.Module):
 
   @property
   @abc.abstractmethod
-  def optimizers(self) -> Mapping[str, LaProp]:
-    """What trains each of the module's children, by name."""
+  def optimizers(self) -> Optimizers:
+    """What trains each of the module's children."""
 
   @property
   @abc.abstractmethod

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import jax
 
+from dreamerax.ops import checks
 from dreamerax.ops.distributions import Distribution
 
 
@@ -50,3 +51,20 @@ class Pathwise(PolicyGradient):
 
   def loss(self, policy: Distribution, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
     return -returns
+
+
+@dataclass(frozen=True)
+class Mixed(PolicyGradient):
+  """A weighted sum of `Pathwise` and `Reinforce` (Hafner et al. 2021, Eq. 6)."""
+
+  pathwise: float = 0.1  # share of the gradient through the dynamics
+
+  def __post_init__(self):
+    checks.between(0, 1, self, "pathwise")
+
+  def act(self, policy: Distribution, key: jax.Array) -> jax.Array:
+    return Pathwise().act(policy, key)
+
+  def loss(self, policy: Distribution, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
+    through, likelihood = (part.loss(policy, actions, returns, values) for part in (Pathwise(), Reinforce()))
+    return self.pathwise * through + (1 - self.pathwise) * likelihood

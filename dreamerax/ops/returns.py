@@ -32,3 +32,22 @@ def lambda_return(reward: jax.Array, discount: jax.Array, value: jax.Array, trac
   time_major = (jnp.moveaxis(interim[..., 1:], -1, 0), jnp.moveaxis(decay[..., 1:], -1, 0))
   _, returns = jax.lax.scan(backwards, value[..., -1], time_major, reverse=True)  # [T - 1, ...]
   return jnp.moveaxis(returns, 0, -1)
+
+
+def arrival_lambda_return(
+  reward: jax.Array, discount: jax.Array, value: jax.Array, trace: jax.Array | float
+) -> jax.Array:
+  """R_t = r_t + d_t [(1 - λ) v_{t+1} + λ R_{t+1}]: Dreamer v1's and v2's, in which a value counts the reward of its own state.
+
+  Args:
+    reward, discount, value: [..., T], of states 0 … T - 1; the last reward and discount are not used.
+    trace: λ.
+
+  Returns:
+    [..., T - 1] returns of the states 0 … T - 2.
+  """
+
+  def delayed(x: jax.Array) -> jax.Array:
+    return jnp.concatenate([x[..., :1], x[..., :-1]], -1)
+
+  return lambda_return(delayed(reward), delayed(discount), value, trace)

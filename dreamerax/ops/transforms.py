@@ -12,3 +12,14 @@ def symlog(x: jax.Array) -> jax.Array:
 def symexp(x: jax.Array) -> jax.Array:
   """sign(x) (exp(|x|) - 1): the inverse of `symlog`."""
   return jnp.sign(x) * jnp.expm1(jnp.abs(x))
+
+
+def dither(image: jax.Array, bits: int, key: jax.Array) -> jax.Array:
+  """uint8 [...] -> float32 in [0, 255): cut to its highest `bits` bits, with uniform noise in the range of what was cut off.
+
+  PlaNet's images (Hafner et al. 2019, appendix A). Its code divides by 256 where images are divided by 255 here; the factor
+  makes both agree.
+  """
+  step = 2 ** (8 - bits)
+  coarse = jnp.floor(image.astype(jnp.float32) / step) * step
+  return (coarse + step * jax.random.uniform(key, image.shape)) * (255 / 256)

@@ -6,7 +6,7 @@ import numpy as np
 
 from dreamerax.envs.base import EnvBatch
 from dreamerax.replay import Replay
-from dreamerax.runtime.policy import Policy
+from dreamerax.runtime.policy import Policy, RandomPolicy
 from dreamerax.runtime.protocol import Params
 from dreamerax.types import Transition
 
@@ -37,19 +37,23 @@ class EpisodeTracker:
 class Collector:
   """One step in two halves: `send` lets the policy choose and begins the step, `receive` ends it."""
 
-  def __init__(self, policy: Policy, envs: EnvBatch, replay: Replay, *, calls: int = 0):
+  def __init__(self, policy: Policy | RandomPolicy, envs: EnvBatch, replay: Replay, *, calls: int = 0):
     """Resets the environments.
 
     Args:
       policy: explores.
-      calls: how often the policy was called before, so that a restart draws new noise.
+      calls: how often a policy was called before, so that a restart draws new noise.
     """
     self.calls = calls
-    self._policy, self._envs, self._replay = policy, envs, replay
-    self._carry = policy.initial_carry(envs.num_envs)
+    self._envs, self._replay = envs, replay
+    self.follow(policy)
     self._tracker = EpisodeTracker(envs.num_envs)
     self._row = envs.reset()
     self._tracker.add(self._row)
+
+  def follow(self, policy: Policy | RandomPolicy) -> None:
+    """From the next step on `policy` acts; it remembers nothing of what was before."""
+    self._policy, self._carry = policy, policy.initial_carry(self._envs.num_envs)
 
   def send(self, params: Params) -> None:
     """Acts on the newest step, begins the next, and adds the newest with its latents to replay.

@@ -15,10 +15,10 @@ from dreamerax.runtime.evaluate import evaluate
 from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.metrics import MetricsWriter
-from dreamerax.runtime.policy import Policy
+from dreamerax.runtime.policy import Policy, RandomPolicy
 from dreamerax.runtime.progress import Progress
 from dreamerax.runtime.protocol import Agent, MakeEnvs
-from dreamerax.runtime.run import COLLECT, LoopConfig, Run, TrainResult, environment_seed
+from dreamerax.runtime.run import COLLECT, PREFILL, LoopConfig, Run, TrainResult, environment_seed
 from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state, local_mesh
 
@@ -86,7 +86,9 @@ def train(
     learner = Learner(agent, envs.spec, replay, mesh, state=state, updates=saved.counters.updates, key=update_key)
     del state  # the learner's first update gives its memory away
     stack.enter_context(closing(learner))
-    judge = Policy(agent, explore=False, key=mode_key)
+    policy, judge = Policy(agent, explore=True, key=act_key), Policy(agent, explore=False, key=mode_key)
+    chance = RandomPolicy(agent, envs.spec, environment_seed(seed, PREFILL, saved.counters.env_steps))
+    first = chance if config.prefill_policy == "random" else policy
     run = Run(
       config=config,
       total=env_steps,
@@ -96,7 +98,8 @@ def train(
       replay=replay,
       schedule=schedule,
       learner=learner,
-      collector=Collector(Policy(agent, explore=True, key=act_key), envs, replay, calls=saved.calls),
+      collector=Collector(first, envs, replay, calls=saved.calls),
+      policy=policy,
       judge=lambda **options: evaluate(judge, learner.policy_params, make_envs, num_envs=num_envs, **options),
       checkpoints=checkpoints,
       writer=stack.enter_context(closing(MetricsWriter(logdir, after=saved.counters.env_steps if restored else -1))),

@@ -1,4 +1,4 @@
-"""The agent's `act` under jit, for collecting (explore) and for evaluating (mode)."""
+"""Who acts: the agent under jit, for collecting (explore) and for evaluating (mode), or chance, for filling the replay."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ import numpy as np
 from dreamerax.runtime.errors import Diverged
 from dreamerax.runtime.protocol import Agent, Carry, Params
 from dreamerax.runtime.sharding import local_mesh, replicated
-from dreamerax.types import Transition
+from dreamerax.types import EnvSpec, Transition
 
 
 class Policy:
@@ -53,3 +53,27 @@ class Policy:
     if not np.isfinite(actions).all():
       raise Diverged("the policy's actions are no longer finite numbers: lower the learning rate")
     return actions, carry, latents
+
+
+class RandomPolicy:
+  """Uniform actions, to fill the replay before the first update; called like `Policy`."""
+
+  def __init__(self, agent: Agent, spec: EnvSpec, seed: int):
+    """spec: of the environments that are acted in."""
+    self._agent, self._spec, self._seed = agent, spec, seed
+
+  def initial_carry(self, num_envs: int) -> Carry:
+    """Nothing: chance has no memory."""
+    return {}
+
+  def __call__(
+    self, params: Params, carry: Carry, row: Transition, index: int
+  ) -> tuple[np.ndarray, Carry, Mapping[str, np.ndarray]]:
+    """Actions [E, A], and zeros as latents [E, ...], as if each step began a sequence."""
+    rng = np.random.default_rng((self._seed, index))
+    count, action = len(row.reward), self._spec.action
+    if action.discrete:
+      actions = np.eye(action.size, dtype=np.float32)[rng.integers(action.size, size=count)]
+    else:
+      actions = rng.uniform(-1, 1, (count, action.size)).astype(np.float32)
+    return actions, carry, {k: np.zeros((count, *x.shape), x.dtype) for k, x in self._agent.latent_spec.items()}

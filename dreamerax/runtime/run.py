@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -17,11 +17,12 @@ from dreamerax.runtime.evaluate import EvalResult
 from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.metrics import MetricsWriter
+from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.progress import Progress
 from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.timing import Interval, Timer
 
-COLLECT, EVALUATE = 0, 1  # what environments are seeded for
+COLLECT, EVALUATE, PREFILL = 0, 1, 2  # what environments, and the random policy, are seeded for
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class LoopConfig:
 
   prefill_steps: int = 1024
   """Agent steps in replay before the first update, over all environments. One whole sequence is awaited in any case."""
+  prefill_policy: Literal["agent", "random"] = "agent"
+  """Who acts until then: the untrained (or, in a run that goes on, the restored) agent, or uniform chance."""
   log_every: float = 30.0
   """Seconds between lines of training metrics."""
   eval_every: int = 10_000
@@ -72,6 +75,7 @@ class Run:
   schedule: Schedule
   learner: Learner
   collector: Collector
+  policy: Policy  # explores
   judge: Callable[..., EvalResult]
   checkpoints: Checkpoints
   writer: MetricsWriter
@@ -122,6 +126,8 @@ class Run:
   def _train(self) -> None:
     while not self._filled() and self.counters.env_steps < self.total:
       self.prefilled += self._step(0)
+    if self.config.prefill_policy == "random":
+      self.collector.follow(self.policy)
     self.schedule.waive(self.counters)
     if not self.learner.compiled:
       self.progress.say("waiting for the update to compile; the next run of these sizes finds it ready")

@@ -1,10 +1,11 @@
 """When to update: how many updates are due after the steps collected so far."""
 
+import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 _NOT_BEGUN = -1
 
@@ -108,7 +109,16 @@ class TrainRatio:
 
 
 @dataclass(frozen=True)
-class TrainRatioConfig:
+class ScheduleConfig(abc.ABC):
+  """Configuration of a schedule."""
+
+  @abc.abstractmethod
+  def build(self, steps_per_update: int) -> Schedule:
+    """A schedule at its beginning. steps_per_update: agent steps that one update trains on, B * T."""
+
+
+@dataclass(frozen=True)
+class TrainRatioConfig(ScheduleConfig):
   """DreamerV3's schedule; the default is what it uses for DeepMind Control with action repeat 1."""
 
   ratio: float = 256.0  # agent steps replayed for each agent step collected
@@ -117,5 +127,59 @@ class TrainRatioConfig:
     self.build(1)  # refuses a ratio without meaning as soon as it is written down
 
   def build(self, steps_per_update: int) -> TrainRatio:
-    """A schedule at its beginning. steps_per_update: agent steps that one update trains on, B * T."""
     return TrainRatio(self.ratio, steps_per_update)
+
+
+class Bursts:
+  """`updates` updates each time that `every` further steps are collected, and `first` at the first call.
+
+  Steps beyond a multiple of `every` count towards the next burst, so that a run of any length makes as many updates as
+  its steps allow.
+  """
+
+  def __init__(self, updates: int, every: int, first: int, unit: Literal["env_steps", "agent_steps"]):
+    """Starts before the first call."""
+    self._updates, self._every, self._first, self._unit = updates, every, first, unit
+    self._last = _NOT_BEGUN  # steps at which the newest burst fell due
+
+  def due(self, counters: Progress) -> int:
+    """Updates to make now."""
+    now = getattr(counters, self._unit)
+    if self._last == _NOT_BEGUN:
+      self._last = now
+      return self._first
+    bursts = (now - self._last) // self._every
+    self._last += bursts * self._every
+    return bursts * self._updates
+
+  def waive(self, counters: Progress) -> None:
+    """Lets the next burst fall due `every` steps from here."""
+    if self._last != _NOT_BEGUN:
+      self._last = getattr(counters, self._unit)
+
+  def state(self) -> dict[str, int]:
+    """What a checkpoint keeps."""
+    return {"last": self._last}
+
+  def restore(self, state: Mapping[str, int]) -> None:
+    """Continues from `state()`."""
+    self._last = int(state["last"])
+
+
+@dataclass(frozen=True)
+class BurstConfig(ScheduleConfig):
+  """The schedule of PlaNet, Dreamer v1 and v2: collect for a while, then update for a while."""
+
+  updates: int = 100  # in a burst
+  every: int = 1000  # steps from one burst to the next
+  first: int = 100  # updates before the first of these steps
+  unit: Literal["env_steps", "agent_steps"] = "env_steps"  # what `every` counts
+
+  def __post_init__(self):
+    for name in ("updates", "every", "first"):
+      minimum = 0 if name == "first" else 1
+      if getattr(self, name) < minimum:
+        raise ValueError(f"schedule.{name}={getattr(self, name)} must be at least {minimum}")
+
+  def build(self, steps_per_update: int) -> Bursts:
+    return Bursts(self.updates, self.every, self.first, self.unit)

@@ -14,8 +14,10 @@ from dreamerax.nets.decoders import ConvDecoder
 from dreamerax.nets.encoders import ConvEncoder, Encoder
 from dreamerax.nets.heads import BinaryHead, TwoHotHead
 from dreamerax.ops import checks
+from dreamerax.ops.transforms import dither
 from dreamerax.types import ArrayDict, Batch, EnvSpec, Transition
-from dreamerax.world_model.objectives.kl import FreeBits
+from dreamerax.world_model.objectives.kl import KL, FreeBits
+from dreamerax.world_model.objectives.overshooting import Overshooting
 from dreamerax.world_model.objectives.reconstruction import reconstruction_losses
 
 
@@ -27,12 +29,20 @@ class WorldModel:
   dynamics: Dynamics = field(default_factory=RSSM)
   decoder: ConvDecoder = field(default_factory=ConvDecoder)
   reward: TwoHotHead = field(default_factory=lambda: TwoHotHead(layers=1))
-  continues: BinaryHead = field(default_factory=BinaryHead)
-  kl: FreeBits = field(default_factory=FreeBits)
+  continues: BinaryHead | None = field(default_factory=BinaryHead)  # None: every episode is taken to go on
+  kl: KL = field(default_factory=FreeBits)
+  overshooting: Overshooting | None = None
   discount: float = 1 - 1 / 333  # folded into the continue target: (1 - terminal) times this
+  image_bits: int = (
+    8  # depth that images are reduced to, with noise in place of the bits taken away (PlaNet: 5); 8 leaves them
+  )
+  reconstruction_scale: float = 1.0  # factor of the squared errors in the total loss; half of them is a unit Gaussian's
+  reward_scale: float = 1.0  # factor of the reward loss in the total loss
 
   def __post_init__(self):
     checks.between(0, 1, self, "discount")
+    checks.at_least(0, self, "reconstruction_scale", "reward_scale")
+    checks.between(1, 8, self, "image_bits")
 
   def build(self, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "WorldModelModule":
     """Raises ValueError where the parts do not fit the observations."""
@@ -44,6 +54,7 @@ class Posterior(NamedTuple):
 
   latents: Latent  # [B, T, F]
   stats: jax.Array  # [B, T, P]
+  observation: ArrayDict  # {name: [B, T, ...]}, as the encoder saw it: what the decoder should find again
 
 
 class WorldModelModule(nnx.Module):
@@ -56,26 +67,37 @@ class WorldModelModule(nnx.Module):
     deter, stoch = self.dynamics.deter_size, self.dynamics.stoch_size
     self.decoder = config.decoder.build(spec.observation, deter, stoch, dtype=dtype, rngs=rngs)
     self.reward = config.reward.build(self.dynamics.feature_size, dtype=dtype, rngs=rngs)
-    self.continues = config.continues.build(self.dynamics.feature_size, dtype=dtype, rngs=rngs)
+    head = config.continues
+    self.continues = None if head is None else head.build(self.dynamics.feature_size, dtype=dtype, rngs=rngs)
 
   def observe(self, batch: Batch, key: jax.Array) -> Posterior:
     """Posterior latents of a batch, continuing from its stored context, or from zero where it has none."""
     steps = batch.steps
     context = batch.context
     start = self.dynamics.unpack(context) if context else self.dynamics.initial(steps.reward.shape[0])
-    embed = self.encoder(steps.observation)
-    return Posterior(*self.dynamics.observe(start, steps.action, embed, steps.is_first, key))
+    image_key, observe_key = jax.random.split(key)
+    observation = self._prepare(steps.observation, image_key)
+    embed = self.encoder(observation)
+    latents, stats = self.dynamics.observe(start, steps.action, embed, steps.is_first, observe_key)
+    return Posterior(latents, stats, observation)
 
-  def losses(self, steps: Transition, posterior: Posterior) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-    """Losses {name: [B, T]}, not scaled, and metrics {name: scalar}."""
+  def losses(
+    self, steps: Transition, posterior: Posterior, key: jax.Array
+  ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+    """Losses {name: [B, T] or scalar}, not scaled, and metrics {name: scalar}."""
     prior = self.dynamics.prior(posterior.latents)
     losses = self.config.kl.losses(self.dynamics.kl, posterior.stats, prior)
     decoded = self.decoder(posterior.latents["deter"], posterior.latents["stoch"])
-    losses |= reconstruction_losses(decoded, steps.observation, self.spec.observation)
+    losses |= reconstruction_losses(decoded, posterior.observation, self.spec.observation)
     features = self.dynamics.features(posterior.latents)
     losses["reward"] = -self.reward(features).log_prob(steps.reward)
-    target = (1.0 - steps.is_terminal.astype(jnp.float32)) * self.config.discount
-    losses["continue"] = -self.continues(features).log_prob(target)
+    if self.continues is not None:
+      target = (1.0 - steps.is_terminal.astype(jnp.float32)) * self.config.discount
+      losses["continue"] = -self.continues(features).log_prob(target)
+    if self.config.overshooting is not None:
+      losses["overshooting"] = self.config.overshooting.loss(
+        self.dynamics, posterior.latents, posterior.stats, steps, key
+      )
     metrics = {
       "kl": self.dynamics.kl(posterior.stats, prior).mean(),
       "entropy/prior": self.dynamics.entropy(prior).mean(),
@@ -85,9 +107,17 @@ class WorldModelModule(nnx.Module):
 
   @property
   def scales(self) -> Mapping[str, float]:
-    """Factor of each loss in the total: 1 where the KL objective does not say otherwise."""
-    names = [*(f"reconstruction/{key}" for key in self.spec.observation), "reward", "continue"]
-    return {**dict.fromkeys(names, 1.0), **self.config.kl.scales}
+    """Factor of each loss in the total."""
+    config = self.config
+    images = {f"reconstruction/{key}": config.reconstruction_scale for key in self.spec.observation}
+    overshooting = {} if config.overshooting is None else {"overshooting": config.overshooting.scale}
+    return {**images, "reward": config.reward_scale, "continue": 1.0, **config.kl.scales, **overshooting}
+
+  def continue_probability(self, features: jax.Array) -> jax.Array:
+    """features [..., F] -> chance of going on [...], the discount included."""
+    if self.continues is None:
+      return jnp.full(features.shape[:-1], self.config.discount)
+    return self.continues(features).mean()
 
   def open_loop(self, batch: Batch, context: int, key: jax.Array) -> dict[str, jax.Array]:
     """Images decoded from `context` observed steps and then from imagination along the recorded actions: [B, T, H, W, C].
@@ -107,5 +137,17 @@ class WorldModelModule(nnx.Module):
     self, latent: Latent, action: jax.Array, observation: ArrayDict, is_first: jax.Array, key: jax.Array
   ) -> Latent:
     """One posterior step while acting: [E, ...] everywhere."""
-    embed = self.encoder(observation)
-    return self.dynamics.observe_step(latent, action, embed, is_first, key)[0]
+    image_key, observe_key = jax.random.split(key)
+    embed = self.encoder(self._prepare(observation, image_key))
+    return self.dynamics.observe_step(latent, action, embed, is_first, observe_key)[0]
+
+  def _prepare(self, observation: ArrayDict, key: jax.Array) -> ArrayDict:
+    """The observation as encoder and losses see it; images stay in [0, 255]."""
+    if self.config.image_bits == 8:
+      return observation
+    images = [name for name in sorted(observation) if self.spec.observation[name].is_image]
+    keys = jax.random.split(key, len(images))
+    dithered = {
+      name: dither(observation[name], self.config.image_bits, k) for name, k in zip(images, keys, strict=True)
+    }
+    return {**observation, **dithered}

@@ -11,27 +11,16 @@ from flax import nnx
 
 from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.behavior.base import Replayed
-from dreamerax.behavior.imagination import World, imagine
 from dreamerax.behavior.policy_gradient import Pathwise, Reinforce
 from dreamerax.nets.heads import ActorHead, TwoHotHead
 from dreamerax.nets.modules import params_of, with_params
 from dreamerax.ops.normalizers import PercentileScale
 from dreamerax.types import ActionSpec, Transition
 from tests import plain
+from tests.behavior.small_world import ACTION, F, cross_entropy, make_world, policy, value
 
-B, T, HORIZON, ACTION, F = 2, 4, 3, 2, 2
+B, T, HORIZON = 2, 4, 3
 TRACE, ENTROPY, SLOW, DISCOUNT = 0.9, 0.01, 0.7, 0.97
-BINS = np.sign(e := np.linspace(-20, 20, 11)) * np.expm1(np.abs(e))
-
-
-def make_world(gain):
-  """The state moves by `gain` times the action; reward is what its first entry exceeds, continuing falls with the second."""
-  return World(
-    step=lambda latent, action, key: {"x": 0.9 * latent["x"] + gain * action},
-    features=lambda latent: latent["x"],
-    reward=lambda x: 3 * x[..., 0] + 1,
-    continues=lambda x: jax.nn.sigmoid(2 + x[..., 1]),
-  )
 
 
 def build(gradient):
@@ -75,7 +64,7 @@ def compute(gradient):
       bound = with_params(module, params)
       slow = {**slow_state, "critic": slow_critic}
       out = bound.losses(slow, make_world(gain), {"x": start}, Replayed(features, steps), key)
-      return out.losses, (out, imagine(make_world(gain), bound._imagined_action, {"x": start}, HORIZON, key))
+      return out.losses, (out, bound._imagine(make_world(gain), {"x": start}, key))
 
     jacobian, (out, rollout) = jax.jacrev(losses, (0, 1, 2, 3, 4), has_aux=True)(
       params, slow_critic, gain, start, features
@@ -101,35 +90,10 @@ def pathwise():
 # The same once more, one number at a time.
 
 
-def critic_logits(params, x):
-  return plain.linear(params["out"], plain.mlp(params["mlp"], x[None]))[0]
-
-
-def log_softmax(x):
-  return x - x.max() - math.log(np.exp(x - x.max()).sum())
-
-
-def value(params, x):
-  return float((np.exp(log_softmax(critic_logits(params, x))) * BINS).sum())
-
-
-def cross_entropy(params, x, target):
-  log_probs = log_softmax(critic_logits(params, x))
-  above = next(i for i, b in enumerate(BINS) if b > target)
-  share = (target - BINS[above - 1]) / (BINS[above] - BINS[above - 1])
-  return -((1 - share) * log_probs[above - 1] + share * log_probs[above])
-
-
 def critic_loss(case, x, target):
   return cross_entropy(case.params["critic"], x, target) + SLOW * cross_entropy(
     case.params["critic"], x, value(case.slow, x)
   )
-
-
-def policy(params, x):
-  hidden = plain.mlp(params["mlp"], x[None])[0]
-  mean, raw = (plain.linear(params["out"][name], hidden) for name in ("mean", "std"))
-  return np.tanh(mean), 0.1 + 0.9 * plain.sigmoid(raw + 2)
 
 
 def imagined_returns(case):
@@ -262,7 +226,7 @@ def test_pathwise_gradient_equals_finite_differences_of_the_imagined_return():
     params = params_of(module)
     params["actor"]["out"]["mean"]["bias"] = params["actor"]["out"]["mean"]["bias"] + shift
     bound = with_params(module, params)
-    rollout = imagine(make_world(0.5), bound._imagined_action, {"x": start}, HORIZON, jax.random.key(0))
+    rollout = bound._imagine(make_world(0.5), {"x": start}, jax.random.key(0))
     return rollout.features[..., 0].sum()
 
   step = 1e-2

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 
 from dreamerax.runtime.collect import Collector, EpisodeTracker
-from dreamerax.runtime.policy import Policy
-from dreamerax.types import Transition
-from tests.runtime.toys import Regression, make_envs, make_replay
+from dreamerax.runtime.policy import Policy, RandomPolicy
+from dreamerax.types import ActionSpec, EnvSpec, Transition
+from tests.runtime.toys import SPEC, Regression, make_envs, make_replay
 
 PARAMS = {"k": np.float32(1.0)}
 
@@ -63,3 +63,31 @@ def test_noise_differs_from_call_to_call_and_repeats_with_the_index():
   row, carry = make_envs(2, 0).reset(), policy.initial_carry(2)
   first, again, next_one = (policy(PARAMS, carry, row, index)[0].tolist() for index in (0, 0, 1))
   assert first == again != next_one
+
+
+def test_chance_fills_the_replay_until_the_policy_follows():
+  replay = make_replay(streams=2)
+  collector = Collector(RandomPolicy(Regression(), SPEC, seed=0), make_envs(2, 0), replay)
+  for step in range(100):
+    if step == 50:
+      collector.follow(Policy(Regression(), explore=False, key=jax.random.key(0)))
+    collector.send(PARAMS)
+    collector.receive()
+  random, chosen = [], []
+  for _ in range(40):
+    batch, slots = replay.sample()
+    begun, x = batch.steps.is_first[:, 1:], batch.steps.observation["x"][:, :-1]
+    for row, start in enumerate(slots.positions):
+      for t in np.flatnonzero(~begun[row]):
+        (random if start + t < 50 else chosen).append((batch.steps.action[row, t + 1, 0], x[row, t, 0]))
+  actions = np.array(random)[:, 0]
+  assert actions.min() < -0.9 and actions.max() > 0.9 and abs(actions.mean()) < 0.15
+  np.testing.assert_allclose(*np.array(chosen).T, atol=1e-6)
+
+
+def test_chance_takes_every_discrete_action_and_another_each_time():
+  spec = EnvSpec(SPEC.observation, ActionSpec(3, discrete=True))
+  policy, row = RandomPolicy(Regression(), spec, seed=0), make_envs(4, 0).reset()
+  actions = np.concatenate([policy(PARAMS, {}, row, index)[0] for index in range(100)])
+  np.testing.assert_array_equal(np.sort(actions, -1), np.tile([0, 0, 1], (400, 1)))
+  assert actions.sum(0).min() > 80

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamerax.runtime.schedule import TrainRatio, TrainRatioConfig
+from dreamerax.runtime.schedule import BurstConfig, TrainRatio, TrainRatioConfig
 
 
 class Counters(NamedTuple):
@@ -116,3 +116,31 @@ def test_a_ratio_without_meaning_is_refused(ratio):
 def test_an_empty_batch_is_refused():
   with pytest.raises(ValueError, match="steps_per_update=0"):
     TrainRatio(32, 0)
+
+
+def test_bursts_fall_due_every_so_many_steps_after_the_first_call():
+  schedule = BurstConfig(updates=100, every=1000, first=7).build(50)
+  due = [schedule.due(Counters(env_steps=n)) for n in (5000, 5999, 6000, 6001, 6999, 7000, 9500, 9999, 10_000)]
+  assert due == [7, 0, 100, 0, 0, 100, 200, 0, 100]
+
+
+def test_bursts_count_the_steps_of_their_unit():
+  schedule = BurstConfig(updates=1, every=5, first=0, unit="agent_steps").build(50)
+  assert [schedule.due(Counters(env_steps=n, agent_steps=n // 2)) for n in range(0, 41, 2)].count(1) == 4
+
+
+def test_bursts_go_on_where_they_were_and_owe_nothing_for_a_refill():
+  config = BurstConfig(updates=2, every=10, first=1)
+  schedule, again = config.build(50), config.build(50)
+  schedule.due(Counters(env_steps=3))
+  again.restore(schedule.state())
+  assert again.due(Counters(env_steps=13)) == schedule.due(Counters(env_steps=13)) == 2
+  again.waive(Counters(env_steps=500))
+  assert again.due(Counters(env_steps=509)) == 0
+  assert again.due(Counters(env_steps=510)) == 2
+
+
+@pytest.mark.parametrize("field", ["updates", "every", "first"])
+def test_bursts_without_meaning_are_refused(field):
+  with pytest.raises(ValueError, match=f"schedule.{field}=-1"):
+    BurstConfig(**{field: -1})

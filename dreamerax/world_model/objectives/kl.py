@@ -1,6 +1,7 @@
 """KL objectives: how posterior and prior are drawn together."""
 
-from collections.abc import Callable
+import abc
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import jax
@@ -8,9 +9,25 @@ import jax.numpy as jnp
 
 from dreamerax.ops import checks
 
+Divergence = Callable[[jax.Array, jax.Array], jax.Array]  # statistics [..., P] of q and of p -> KL(q ‖ p) [...] in nats
+
 
 @dataclass(frozen=True)
-class FreeBits:
+class KL(abc.ABC):
+  """Configuration of a KL objective."""
+
+  @property
+  @abc.abstractmethod
+  def scales(self) -> Mapping[str, float]:
+    """Factor of each loss in the total."""
+
+  @abc.abstractmethod
+  def losses(self, kl: Divergence, posterior: jax.Array, prior: jax.Array) -> dict[str, jax.Array]:
+    """Losses in nats from statistics [B, T, P]: [B, T], or scalars where they are taken of the batch's mean."""
+
+
+@dataclass(frozen=True)
+class FreeBits(KL):
   """DreamerV3's pair of KL losses with free nats per state (Hafner et al. 2023, Eq. 3).
 
   "dynamics" trains the prior towards the posterior, "representation" the posterior towards the prior; neither counts below
@@ -26,15 +43,75 @@ class FreeBits:
 
   @property
   def scales(self) -> dict[str, float]:
-    """Factor of each loss in the total."""
     return {"dynamics": self.dynamics_scale, "representation": self.representation_scale}
 
-  def losses(
-    self, kl: Callable[[jax.Array, jax.Array], jax.Array], posterior: jax.Array, prior: jax.Array
-  ) -> dict[str, jax.Array]:
-    """kl: maps two statistics [B, T, P] to [B, T]. Returns the losses [B, T], in nats."""
-    stop = jax.lax.stop_gradient
-    return {
-      "dynamics": jnp.maximum(kl(stop(posterior), prior), self.free_nats),
-      "representation": jnp.maximum(kl(posterior, stop(prior)), self.free_nats),
-    }
+  def losses(self, kl: Divergence, posterior: jax.Array, prior: jax.Array) -> dict[str, jax.Array]:
+    return jax.tree.map(lambda x: jnp.maximum(x, self.free_nats), _both_ways(kl, posterior, prior))
+
+
+@dataclass(frozen=True)
+class BalancedKL(KL):
+  """Dreamer v2's KL balancing: free nats on the batch's mean (Hafner et al. 2021, section 2.1 and Algorithm 2).
+
+  The prior moves towards the posterior `balance / (1 - balance)` times as fast as the posterior towards the prior.
+  """
+
+  free_nats: float = 1.0  # of the mean over the batch
+  balance: float = 0.8  # share of the loss that trains the prior
+  scale: float = 1.0  # factor in the total loss
+
+  def __post_init__(self):
+    checks.at_least(0, self, "free_nats", "scale")
+    checks.between(0, 1, self, "balance")
+
+  @property
+  def scales(self) -> dict[str, float]:
+    return {"dynamics": self.scale * self.balance, "representation": self.scale * (1 - self.balance)}
+
+  def losses(self, kl: Divergence, posterior: jax.Array, prior: jax.Array) -> dict[str, jax.Array]:
+    return jax.tree.map(lambda x: jnp.maximum(x.mean(), self.free_nats), _both_ways(kl, posterior, prior))
+
+
+@dataclass(frozen=True)
+class StateFreeNats(KL):
+  """PlaNet's KL: one loss for posterior and prior, that above `free_nats` of each state (Hafner et al. 2019, section 5).
+
+  The published code subtracts the free nats, which changes the value and no gradient.
+  """
+
+  free_nats: float = 3.0  # per state
+  scale: float = 1.0  # factor in the total loss
+
+  def __post_init__(self):
+    checks.at_least(0, self, "free_nats", "scale")
+
+  @property
+  def scales(self) -> dict[str, float]:
+    return {"kl": self.scale}
+
+  def losses(self, kl: Divergence, posterior: jax.Array, prior: jax.Array) -> dict[str, jax.Array]:
+    return {"kl": jnp.maximum(kl(posterior, prior), self.free_nats)}
+
+
+@dataclass(frozen=True)
+class MeanFreeNats(KL):
+  """Dreamer v1's KL: one loss for posterior and prior, free nats on the batch's mean (as in its published code)."""
+
+  free_nats: float = 3.0  # of the mean over the batch
+  scale: float = 1.0  # factor in the total loss
+
+  def __post_init__(self):
+    checks.at_least(0, self, "free_nats", "scale")
+
+  @property
+  def scales(self) -> dict[str, float]:
+    return {"kl": self.scale}
+
+  def losses(self, kl: Divergence, posterior: jax.Array, prior: jax.Array) -> dict[str, jax.Array]:
+    return {"kl": jnp.maximum(kl(posterior, prior).mean(), self.free_nats)}
+
+
+def _both_ways(kl: Divergence, posterior: jax.Array, prior: jax.Array) -> dict[str, jax.Array]:
+  """The same KL [B, T] twice, with a gradient into one side each."""
+  stop = jax.lax.stop_gradient
+  return {"dynamics": kl(stop(posterior), prior), "representation": kl(posterior, stop(prior))}

@@ -1,0 +1,71 @@
+"""What actor-critics share: two networks, acting with one of them, imagining with it."""
+
+import abc
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+from flax import nnx
+
+from dreamerax.behavior.base import Behavior, BehaviorModule, Memory, Optimizers
+from dreamerax.behavior.imagination import Latent, Rollout, World, imagine
+from dreamerax.behavior.policy_gradient import PolicyGradient, Reinforce
+from dreamerax.nets.heads import ActorHead, TwoHotHead
+from dreamerax.ops import checks
+from dreamerax.ops.optimizers import LaProp
+from dreamerax.types import ActionSpec
+
+
+@dataclass(frozen=True)
+class ActorCriticBase(Behavior):
+  """An actor and a critic, and how the actor's gradient is estimated."""
+
+  actor: ActorHead = field(default_factory=ActorHead)
+  critic: TwoHotHead = field(default_factory=TwoHotHead)
+  gradient: PolicyGradient = field(default_factory=Reinforce)
+  actor_optimizer: LaProp = field(default_factory=LaProp)
+  critic_optimizer: LaProp = field(default_factory=LaProp)
+  horizon: int = 15  # agent steps
+  trace: float = 0.95  # λ of the λ-returns
+  entropy_scale: float = 3e-4  # of the entropy that is added to the actor's objective
+
+  def __post_init__(self):
+    checks.at_least(1, self, "horizon")
+    checks.between(0, 1, self, "trace")
+    checks.at_least(0, self, "entropy_scale")
+
+  @abc.abstractmethod
+  def build(self, features: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ActorCriticBaseModule": ...
+
+
+class ActorCriticBaseModule(BehaviorModule):
+  """Children "actor" and "critic"; a subclass has the losses."""
+
+  config: ActorCriticBase
+
+  def __init__(self, config: ActorCriticBase, features: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs):
+    self.config = config
+    self.actor = config.actor.build(features, action, dtype=dtype, rngs=rngs)
+    self.critic = config.critic.build(features, dtype=dtype, rngs=rngs)
+
+  def act(
+    self, world: World, latent: Latent, memory: Memory, key: jax.Array, *, explore: bool
+  ) -> tuple[jax.Array, Memory]:
+    policy = self.actor(world.features(latent))
+    return policy.sample(seed=key) if explore else policy.mode(), memory
+
+  def value(self, features: jax.Array) -> jax.Array:
+    """features [..., F] -> expected discounted return [...] from there on."""
+    return self.critic(features).mean()
+
+  @property
+  def optimizers(self) -> Optimizers:
+    return {"actor": self.config.actor_optimizer, "critic": self.config.critic_optimizer}
+
+  def _imagine(self, world: World, start: Latent, key: jax.Array) -> Rollout:
+    """`horizon` steps of the actor, whose gradient does not reach the features that it acts on."""
+
+    def act(features: jax.Array, key: jax.Array) -> jax.Array:
+      return self.config.gradient.act(self.actor(jax.lax.stop_gradient(features)), key)
+
+    return imagine(world, act, start, self.config.horizon, key)

@@ -1,0 +1,104 @@
+"""A planner as a behaviour: every decision searches the world model for the best actions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from dreamerax.behavior.actor_critic_base import ActorCriticBase
+from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed
+from dreamerax.behavior.imagination import Latent, World
+from dreamerax.behavior.planners.base import Planner, shift
+from dreamerax.behavior.planners.cem import CEM
+from dreamerax.nets.modules import Params
+from dreamerax.ops import checks
+from dreamerax.types import ActionSpec
+
+
+@dataclass(frozen=True)
+class Planning(Behavior):
+  """Model-predictive control in latent space (Hafner et al. 2019): plan, execute the first action, look, plan again.
+
+  A plan is worth the sum of the mean rewards along one sampled latent rollout. The end of an episode is not foreseen.
+  """
+
+  planner: Planner = field(default_factory=CEM)
+  replan_every: int = 1  # decisions that a plan serves; as many as the planner's horizon is open loop
+  discount: float = 1.0  # of planned rewards per agent step; the published planner has none
+  guide: ActorCriticBase | None = None  # learns beside the planner; its critic then values the state at the horizon
+
+  def __post_init__(self):
+    checks.between(1, self.planner.horizon, self, "replan_every")
+    checks.between(0, 1, self, "discount")
+
+  def build(self, features: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs) -> "PlanningModule":
+    """Raises ValueError for discrete actions, which these planners do not search."""
+    return PlanningModule(self, features, action, dtype=dtype, rngs=rngs)
+
+
+class PlanningModule(BehaviorModule):
+  """Built from `Planning`; its memory is the plan, whose first action was executed last."""
+
+  def __init__(self, config: Planning, features: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs):
+    if action.discrete:
+      raise ValueError("planners search continuous actions: choose an actor-critic for discrete ones")
+    self.config, self.action_size = config, action.size
+    self.guide = None if config.guide is None else config.guide.build(features, action, dtype=dtype, rngs=rngs)
+
+  def initial_memory(self, num_envs: int) -> Memory:
+    plan = jnp.zeros((num_envs, self.config.planner.horizon, self.action_size))
+    return {"plan": plan, "age": jnp.zeros(num_envs, jnp.int32)}
+
+  def act(
+    self, world: World, latent: Latent, memory: Memory, key: jax.Array, *, explore: bool
+  ) -> tuple[jax.Array, Memory]:
+    plan, due = memory["plan"], memory["age"] % self.config.replan_every == 0  # [E, H, A], [E]
+
+    def search() -> jax.Array:
+      keys = jax.random.split(key, plan.shape[0])
+      return jax.vmap(lambda *args: self._plan(world, *args))(latent, plan, keys)
+
+    found = jax.lax.cond(due.any(), search, lambda: plan)
+    plan = jnp.where(due[:, None, None], found, jax.vmap(shift)(plan))
+    return plan[:, 0], {"plan": plan, "age": memory["age"] + 1}
+
+  def init_slow(self) -> Params:
+    return self.guide.init_slow() if self.guide else {}
+
+  def update_slow(self, slow: Params, updates: jax.Array) -> Params:
+    return self.guide.update_slow(slow, updates) if self.guide else slow
+
+  @property
+  def optimizers(self) -> Optimizers:
+    return {"guide": self.guide.optimizers} if self.guide else {}
+
+  @property
+  def scales(self) -> Mapping[str, float]:
+    return self.guide.scales if self.guide else {}
+
+  def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
+    return self.guide.losses(slow, world, start, replayed, key) if self.guide else BehaviorLosses({}, slow, {})
+
+  def _plan(self, world: World, latent: Latent, previous: jax.Array, key: jax.Array) -> jax.Array:
+    """[H, A] from one latent [F] and the plan before it [H, A]."""
+
+    def rollout(actions: jax.Array, key: jax.Array) -> Latent:  # [N, H, A] -> [N, H, F]
+      def step(latent: Latent, inputs: tuple[jax.Array, jax.Array]) -> tuple[Latent, Latent]:
+        latent = world.step(latent, *inputs)
+        return latent, latent
+
+      start = jax.tree.map(lambda x: jnp.broadcast_to(x, (actions.shape[0], *x.shape)), latent)
+      _, latents = jax.lax.scan(step, start, (actions.swapaxes(0, 1), jax.random.split(key, actions.shape[1])))
+      return jax.tree.map(lambda x: x.swapaxes(0, 1), latents)
+
+    def objective(latents: Latent) -> jax.Array:  # [N, H, F] -> [N]
+      features = world.features(latents)
+      reward = world.reward(features)
+      horizon, discount = reward.shape[1], self.config.discount
+      score = (reward * discount ** jnp.arange(horizon)).sum(1)
+      return score if self.guide is None else score + discount**horizon * self.guide.value(features[:, -1])
+
+    return self.config.planner.plan(key, rollout, objective, previous)

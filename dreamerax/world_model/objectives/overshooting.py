@@ -1,0 +1,58 @@
+"""Latent overshooting: priors of several steps ahead are drawn to the posteriors too."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from dreamerax.dynamics.base import DynamicsModule, Latent
+from dreamerax.ops import checks
+from dreamerax.types import Transition
+
+
+@dataclass(frozen=True)
+class Overshooting:
+  """Multi-step KL of PlaNet (Hafner et al. 2019, Eq. 7).
+
+  From every posterior the model imagines the recorded actions; the prior d steps later is compared with the posterior there,
+  for d = 2 … distance (d = 1 is the ordinary KL). Free nats count per state, posteriors get no gradient, pairs with the
+  beginning of an episode between them are left out.
+  """
+
+  distance: int = 50  # agent steps
+  free_nats: float = 3.0  # per state
+  scale: float = 0.0  # factor in the total loss
+
+  def __post_init__(self):
+    if self.distance < 2:
+      raise ValueError(f"distance={self.distance} must be at least 2: one step ahead is what the KL loss does")
+    checks.at_least(0, self, "free_nats", "scale")
+
+  def loss(
+    self, dynamics: DynamicsModule, latents: Latent, stats: jax.Array, steps: Transition, key: jax.Array
+  ) -> jax.Array:
+    """Mean over all pairs, in nats; scalar.
+
+    Args:
+      latents, stats: [B, T, ...] posteriors and their statistics. steps: [B, T].
+    """
+    length = stats.shape[1]
+    distance = min(self.distance, length - 1)
+    target = jax.lax.stop_gradient(stats)
+
+    def later(x: jax.Array, by: int | jax.Array) -> jax.Array:
+      return jnp.roll(x, -by, 1)  # what comes round from the front is masked
+
+    def step(carry, inputs):
+      latent, valid = carry  # imagined from `d - 1` steps before
+      d, key = inputs
+      latent = dynamics.imagine_step(latent, later(steps.action, d), key)
+      valid = valid & ~later(steps.is_first, d) & (jnp.arange(length) + d < length)
+      kl = jnp.maximum(dynamics.kl(later(target, d), dynamics.prior(latent)), self.free_nats)
+      counts = valid & (d > 1)
+      return (latent, valid), (jnp.where(counts, kl, 0.0).sum(), counts.sum())
+
+    valid = jnp.ones(stats.shape[:2], bool)
+    distances = jnp.arange(1, distance + 1)
+    _, (total, count) = jax.lax.scan(step, (latents, valid), (distances, jax.random.split(key, distance)))
+    return total.sum() / jnp.maximum(count.sum(), 1)
