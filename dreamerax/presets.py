@@ -8,18 +8,24 @@ import tyro
 
 from dreamerax.agent import AgentConfig
 from dreamerax.behavior.actor_critic import ActorCritic
+from dreamerax.behavior.actor_critic_v2 import ActorCriticV2
+from dreamerax.behavior.planners.cem import CEM
+from dreamerax.behavior.planning import Planning
 from dreamerax.config import nearest
+from dreamerax.dynamics.gru_rssm import GruRSSM
 from dreamerax.dynamics.rssm import RSSM
-from dreamerax.dynamics.stochastic import Categorical
+from dreamerax.dynamics.stochastic import Categorical, Gaussian
 from dreamerax.envs import EnvConfig
-from dreamerax.nets.decoders import ConvDecoder
+from dreamerax.nets.decoders import ConvDecoder, StridedDecoder
 from dreamerax.nets.encoders import ConvEncoder, StridedEncoder
-from dreamerax.nets.heads import ActorHead, BinaryHead, TwoHotHead
-from dreamerax.ops.optimizers import LaProp
+from dreamerax.nets.gru import LayerNormGRU, ResetAfterGRU, ResetBeforeGRU
+from dreamerax.nets.heads import ActorHead, BinaryHead, NormalHead, TanhNormalActor, TruncatedNormalActor, TwoHotHead
+from dreamerax.ops.optimizers import Adam, LaProp
 from dreamerax.replay.replay import ReplayConfig
 from dreamerax.runtime.loop import LoopConfig
-from dreamerax.runtime.schedule import ScheduleConfig, TrainRatioConfig
+from dreamerax.runtime.schedule import BurstConfig, ScheduleConfig, TrainRatioConfig
 from dreamerax.world_model.model import WorldModel
+from dreamerax.world_model.objectives.kl import BalancedKL, FreeBits, MeanFreeNats, StateFreeNats
 
 _Flat = tyro.conf.arg(name="")  # on the command line the group's options carry no prefix: --task, not --env.task
 
@@ -73,6 +79,10 @@ SIZES: Mapping[str, Size] = {
 }
 
 
+# PlaNet, Dreamer v1 and v2 were published in one size each; "small" has a quarter of its widths, for a CPU.
+OLDER_SIZES: Mapping[str, int] = {"published": 1, "small": 4}
+
+
 class Preset(NamedTuple):
   """A method by name."""
 
@@ -115,6 +125,134 @@ def dreamer_v3(size: str) -> RunConfig:
   )
 
 
+def planet(size: str) -> RunConfig:
+  """PlaNet (Hafner et al. 2019): a Gaussian RSSM, and CEM in its imagination in place of a policy.
+
+  dreamerax train planet --task dmc/cheetah_run --action-repeat 4
+
+  Action repeats as published: cartpole 8; reacher, cheetah and ball_in_cup 4; finger and walker 2. The published CEM takes
+  about a second a decision on a CPU: --agent.behavior.planner.candidates 100 --agent.behavior.planner.elites 10 do there.
+  """
+  share = OLDER_SIZES[size]
+  deter, units = 200 // share, 300 // share
+  return RunConfig(
+    size=size,
+    env_steps=1_000_000,
+    num_envs=1,
+    env=EnvConfig(task="dmc/cheetah_run", action_repeat=4),
+    agent=AgentConfig(
+      world_model=WorldModel(
+        encoder=StridedEncoder(depth=32 // share, activation="relu", units=units),
+        dynamics=GruRSSM(
+          deter=deter, hidden=deter, activation="relu", cell=ResetBeforeGRU(), stochastic=Gaussian(dims=30)
+        ),
+        decoder=StridedDecoder(depth=32 // share, activation="relu", units=units),
+        reward=NormalHead(layers=3, units=units, activation="relu"),
+        continues=None,
+        kl=StateFreeNats(free_nats=3.0),
+        image_bits=5,
+        reconstruction_scale=0.5,
+        reward_scale=10.0,
+      ),
+      behavior=Planning(CEM(horizon=12, candidates=1000, elites=100, iterations=10)),
+      optimizer=Adam(learning_rate=1e-3, eps=1e-4, clip=1000.0),
+      exploration_noise=0.3,
+    ),
+    replay=ReplayConfig(capacity=5_000_000, batch_size=50, batch_length=50, context=0, online=False),
+    schedule=BurstConfig(updates=100, every=1000, first=100),  # an episode has 1000 env steps
+    loop=LoopConfig(prefill_steps=5 * 1000 // 4, prefill_policy="random"),
+  )
+
+
+def dreamer_v1(size: str) -> RunConfig:
+  """Dreamer (Hafner et al. 2020): a Gaussian RSSM, and a policy trained by gradients through it.
+
+  dreamerax train dreamer-v1 --task dmc/walker_walk
+  """
+  share = OLDER_SIZES[size]
+  deter, units = 200 // share, 400 // share
+  discount = 0.99
+  return RunConfig(
+    size=size,
+    env_steps=1_000_000,
+    num_envs=1,
+    env=EnvConfig(task="dmc/walker_walk", action_repeat=2),
+    agent=AgentConfig(
+      world_model=WorldModel(
+        encoder=StridedEncoder(depth=32 // share, activation="relu", units=units),
+        dynamics=GruRSSM(
+          deter=deter, hidden=deter, activation="elu", cell=ResetAfterGRU(), stochastic=Gaussian(dims=30)
+        ),
+        decoder=StridedDecoder(depth=32 // share, activation="relu", units=units),
+        reward=NormalHead(layers=2, units=units),
+        continues=None,
+        kl=MeanFreeNats(free_nats=3.0),
+        discount=discount,
+        reconstruction_scale=0.5,
+      ),
+      behavior=ActorCriticV2(
+        actor=TanhNormalActor(layers=4, units=units),
+        critic=NormalHead(layers=3, units=units),
+        actor_optimizer=Adam(learning_rate=8e-5, eps=1e-7, clip=100.0),
+        critic_optimizer=Adam(learning_rate=8e-5, eps=1e-7, clip=100.0),
+        entropy_scale=0.0,
+        target_every=0,
+        start_values=False,
+      ),
+      optimizer=Adam(learning_rate=6e-4, eps=1e-7, clip=100.0),
+      exploration_noise=0.3,
+    ),
+    replay=ReplayConfig(capacity=5_000_000, batch_size=50, batch_length=50, context=0, online=False),
+    schedule=BurstConfig(updates=100, every=1000, first=100),
+    loop=LoopConfig(prefill_steps=5000 // 2, prefill_policy="random"),
+  )
+
+
+def dreamer_v2(size: str) -> RunConfig:
+  """Dreamer v2 (Hafner et al. 2021) with its figures for DeepMind Control: a categorical RSSM, KL balancing, a target network.
+
+  dreamerax train dreamer-v2 --task dmc/walker_walk
+  """
+  share = OLDER_SIZES[size]
+  deter, units = 200 // share, 400 // share
+  decay = 1e-6
+  return RunConfig(
+    size=size,
+    env_steps=1_000_000,
+    num_envs=1,
+    env=EnvConfig(task="dmc/walker_walk", action_repeat=2),
+    agent=AgentConfig(
+      world_model=WorldModel(
+        encoder=StridedEncoder(depth=48 // share, activation="elu", units=units),
+        dynamics=GruRSSM(
+          deter=deter,
+          hidden=deter,
+          activation="elu",
+          cell=LayerNormGRU(),
+          stochastic=Categorical(groups=32, classes=32 // share, unimix=0.0),
+        ),
+        decoder=StridedDecoder(depth=48 // share, activation="elu", units=units),
+        reward=NormalHead(layers=4, units=units),
+        continues=None,
+        kl=BalancedKL(free_nats=1.0, balance=0.8),
+        discount=0.99,
+        reconstruction_scale=0.5,
+      ),
+      behavior=ActorCriticV2(
+        actor=TruncatedNormalActor(layers=4, units=units),
+        critic=NormalHead(layers=4, units=units),
+        actor_optimizer=Adam(learning_rate=8e-5, eps=1e-5, clip=100.0, decay=decay),
+        critic_optimizer=Adam(learning_rate=8e-5, eps=1e-5, clip=100.0, decay=decay),
+      ),
+      optimizer=Adam(learning_rate=3e-4, eps=1e-5, clip=100.0, decay=decay),
+      model_first=True,
+    ),
+    replay=ReplayConfig(capacity=2_000_000, batch_size=16, batch_length=50, context=0, online=False),
+    schedule=BurstConfig(updates=1, every=5, first=100, unit="agent_steps"),
+    loop=LoopConfig(prefill_steps=1000, prefill_policy="random"),
+  )
+
+
 def quick(size: str) -> RunConfig:
   """The family's parts in a size that learns on a laptop's CPU, on a task that takes minutes.
 
@@ -132,10 +270,11 @@ def quick(size: str) -> RunConfig:
     agent=AgentConfig(
       world_model=WorldModel(
         encoder=StridedEncoder(depth=8, activation="elu", units=units),
-        dynamics=RSSM(deter=256, hidden=128, stochastic=Categorical(groups=32, classes=8)),
+        dynamics=RSSM(deter=256, hidden=128, stochastic=Gaussian(dims=16)),
         decoder=ConvDecoder(depth=2, mults=(2, 4, 8, 16), units=256),
         reward=TwoHotHead(layers=1, units=units),
         continues=BinaryHead(layers=1, units=units),
+        kl=FreeBits(dynamics_scale=0.08, representation_scale=0.02),
         discount=discount,
       ),
       behavior=ActorCritic(
@@ -153,9 +292,14 @@ def quick(size: str) -> RunConfig:
   )
 
 
+_OLDER = (tuple(OLDER_SIZES), "published")
+
 PRESETS: Mapping[str, Preset] = {
   "quick": Preset("cartpole_balance in minutes on a laptop's CPU", quick, ("tiny",), "tiny"),
   "dreamer-v3": Preset("DreamerV3 with the published figures, walker_walk by default", dreamer_v3, tuple(SIZES), "12m"),
+  "dreamer-v2": Preset("Dreamer v2: categorical latents, gradients through the dynamics", dreamer_v2, *_OLDER),
+  "dreamer-v1": Preset("Dreamer: Gaussian latents, gradients through the dynamics", dreamer_v1, *_OLDER),
+  "planet": Preset("PlaNet: Gaussian latents, planning by the cross-entropy method", planet, *_OLDER),
 }
 
 
