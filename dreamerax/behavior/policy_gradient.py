@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import jax
 
-from dreamerax.ops.distributions import Distribution
+from dreamerax.ops.distributions import Policy
 
 
 @dataclass(frozen=True)
@@ -13,11 +13,11 @@ class PolicyGradient(abc.ABC):
   """How imagined actions are drawn, and what the actor minimises."""
 
   @abc.abstractmethod
-  def act(self, policy: Distribution, key: jax.Array) -> jax.Array:
+  def act(self, policy: Policy, key: jax.Array) -> jax.Array:
     """Actions [N, A] for imagination, with or without a gradient into the policy."""
 
   @abc.abstractmethod
-  def loss(self, policy: Distribution, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
+  def loss(self, policy: Policy, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
     """[N, H] loss to minimise.
 
     Args:
@@ -31,10 +31,10 @@ class PolicyGradient(abc.ABC):
 class Reinforce(PolicyGradient):
   """Likelihood-ratio gradient with the value as baseline (Williams 1992); DreamerV3 uses it for every kind of action."""
 
-  def act(self, policy: Distribution, key: jax.Array) -> jax.Array:
+  def act(self, policy: Policy, key: jax.Array) -> jax.Array:
     return jax.lax.stop_gradient(policy.sample(seed=key))
 
-  def loss(self, policy: Distribution, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
+  def loss(self, policy: Policy, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
     return -policy.log_prob(actions) * jax.lax.stop_gradient(returns - values)
 
 
@@ -45,8 +45,8 @@ class Pathwise(PolicyGradient):
   Reparameterised samples for Gaussians (Hafner et al. 2020, Eq. 7), straight-through ones for categoricals.
   """
 
-  def act(self, policy: Distribution, key: jax.Array) -> jax.Array:
+  def act(self, policy: Policy, key: jax.Array) -> jax.Array:
     return policy.sample(seed=key)
 
-  def loss(self, policy: Distribution, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
+  def loss(self, policy: Policy, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
     return -returns
