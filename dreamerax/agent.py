@@ -13,7 +13,7 @@ from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.behavior.base import Behavior, BehaviorModule, Replayed
 from dreamerax.behavior.imagination import World
 from dreamerax.nets.modules import Params, frozen, params_of, with_params
-from dreamerax.ops.optimizers import LaProp
+from dreamerax.ops.optimizers import LaProp, Optimizer
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec
 from dreamerax.world_model.model import WorldModel, WorldModelModule
 
@@ -27,7 +27,7 @@ class AgentConfig:
 
   world_model: WorldModel = field(default_factory=WorldModel)
   behavior: Behavior = field(default_factory=ActorCritic)
-  optimizer: LaProp = field(default_factory=LaProp)  # of the world model; the behaviour brings its own
+  optimizer: Optimizer = field(default_factory=LaProp)  # of the world model; the behaviour brings its own
   compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: float32 on CPU, bfloat16 on accelerators
 
 

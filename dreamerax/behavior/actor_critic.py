@@ -11,11 +11,11 @@ from flax import nnx
 from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Replayed
 from dreamerax.behavior.imagination import Latent, Rollout, World, imagine
 from dreamerax.behavior.policy_gradient import PolicyGradient, Reinforce
-from dreamerax.nets.heads import ActorHead, TwoHotHead, TwoHotHeadModule
+from dreamerax.nets.heads import Actor, ActorHead, ScalarHead, ScalarHeadModule, TwoHotHead
 from dreamerax.nets.modules import Params, frozen, params_of, with_params
 from dreamerax.ops import checks
 from dreamerax.ops.normalizers import PercentileScale
-from dreamerax.ops.optimizers import LaProp
+from dreamerax.ops.optimizers import LaProp, Optimizer
 from dreamerax.ops.returns import lambda_return
 from dreamerax.types import ActionSpec
 
@@ -30,12 +30,12 @@ class ActorCritic(Behavior):
   learns from replayed rewards, and that loss reaches the world model.
   """
 
-  actor: ActorHead = field(default_factory=ActorHead)
-  critic: TwoHotHead = field(default_factory=TwoHotHead)
+  actor: Actor = field(default_factory=ActorHead)
+  critic: ScalarHead = field(default_factory=TwoHotHead)
   gradient: PolicyGradient = field(default_factory=Reinforce)
   return_scale: PercentileScale = field(default_factory=PercentileScale)
-  actor_optimizer: LaProp = field(default_factory=LaProp)
-  critic_optimizer: LaProp = field(default_factory=LaProp)
+  actor_optimizer: Optimizer = field(default_factory=LaProp)
+  critic_optimizer: Optimizer = field(default_factory=LaProp)
   horizon: int = 15  # agent steps
   trace: float = 0.95  # λ of the λ-returns
   entropy_scale: float = 3e-4  # of the entropy that is added to the actor's objective
@@ -74,7 +74,7 @@ class ActorCriticModule(BehaviorModule):
     return {**slow, "critic": mixed}
 
   @property
-  def optimizers(self) -> Mapping[str, LaProp]:
+  def optimizers(self) -> Mapping[str, Optimizer]:
     return {"actor": self.config.actor_optimizer, "critic": self.config.critic_optimizer}
 
   @property
@@ -129,13 +129,13 @@ class ActorCriticModule(BehaviorModule):
     }
     return loss.mean(), metrics
 
-  def _critic_loss(self, slow_critic: TwoHotHeadModule, features: jax.Array, target: jax.Array) -> jax.Array:
+  def _critic_loss(self, slow_critic: ScalarHeadModule, features: jax.Array, target: jax.Array) -> jax.Array:
     """[...] loss of the critic at features [..., F] towards target [...], kept near the slow critic."""
     prediction = self.critic(features)
     slow_target = _stop(frozen(slow_critic)(_stop(features)).mean())
     return -prediction.log_prob(_stop(target)) - self.config.slow_scale * prediction.log_prob(slow_target)
 
-  def _replay_loss(self, slow_critic: TwoHotHeadModule, replayed: Replayed, bootstrap: jax.Array) -> jax.Array:
+  def _replay_loss(self, slow_critic: ScalarHeadModule, replayed: Replayed, bootstrap: jax.Array) -> jax.Array:
     """λ-returns of replayed rewards, bootstrapped by what imagination expected from each state; the last step is dropped."""
     steps = replayed.steps
     discount = self.config.discount * (1.0 - steps.is_terminal.astype(jnp.float32))

@@ -10,7 +10,7 @@ from flax import nnx
 
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.nets.modules import Params
-from dreamerax.ops.optimizers import LaProp
+from dreamerax.ops.optimizers import Optimizer
 from dreamerax.types import ActionSpec, Transition
 
 
@@ -59,7 +59,7 @@ class BehaviorModule(nnx.Module):
 
   @property
   @abc.abstractmethod
-  def optimizers(self) -> Mapping[str, LaProp]:
+  def optimizers(self) -> Mapping[str, Optimizer]:
     """What trains each of the module's children, by name."""
 
   @property

@@ -10,9 +10,9 @@ from flax import nnx
 
 from dreamerax.dynamics.base import Dynamics, Latent
 from dreamerax.dynamics.rssm import RSSM
-from dreamerax.nets.decoders import ConvDecoder
+from dreamerax.nets.decoders import ConvDecoder, Decoder
 from dreamerax.nets.encoders import ConvEncoder, Encoder
-from dreamerax.nets.heads import BinaryHead, TwoHotHead
+from dreamerax.nets.heads import BinaryHead, ScalarHead, TwoHotHead
 from dreamerax.ops import checks
 from dreamerax.types import ArrayDict, Batch, EnvSpec, Transition
 from dreamerax.world_model.objectives.kl import FreeBits
@@ -25,8 +25,8 @@ class WorldModel:
 
   encoder: Encoder = field(default_factory=ConvEncoder)
   dynamics: Dynamics = field(default_factory=RSSM)
-  decoder: ConvDecoder = field(default_factory=ConvDecoder)
-  reward: TwoHotHead = field(default_factory=lambda: TwoHotHead(layers=1))
+  decoder: Decoder = field(default_factory=ConvDecoder)
+  reward: ScalarHead = field(default_factory=lambda: TwoHotHead(layers=1))
   continues: BinaryHead = field(default_factory=BinaryHead)
   kl: FreeBits = field(default_factory=FreeBits)
   discount: float = 1 - 1 / 333  # folded into the continue target: (1 - terminal) times this
