@@ -15,7 +15,7 @@ from dreamerax.behavior.imagination import World
 from dreamerax.dynamics.base import reset_where
 from dreamerax.nets.modules import Params, frozen, params_of, with_params
 from dreamerax.ops import checks
-from dreamerax.ops.optimizers import LaProp
+from dreamerax.ops.optimizers import LaProp, Optimizer
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec
 from dreamerax.world_model.model import Posterior, WorldModel, WorldModelModule
 
@@ -37,13 +37,11 @@ class AgentConfig:
 
   world_model: WorldModel = field(default_factory=WorldModel)
   behavior: Behavior = field(default_factory=ActorCritic)
-  optimizer: LaProp = field(default_factory=LaProp)  # of the world model; the behaviour brings its own
+  optimizer: Optimizer = field(default_factory=LaProp)  # of the world model; the behaviour brings its own
   model_first: bool = (
-    False  # True: the behaviour learns in the model as just updated (Dreamer v2); False: all gradients at once
+    False  # the behaviour learns in the model as just updated (Dreamer v2), not at the same parameters
   )
-  exploration_noise: float = (
-    0.0  # deviation of what is added to exploring actions; for discrete ones, chance of any action
-  )
+  exploration_noise: float = 0.0  # deviation of noise on exploring actions; for discrete ones, the chance of any action
   compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: float32 on CPU, bfloat16 on accelerators
 
   def __post_init__(self):

@@ -40,6 +40,18 @@ def linear(params, x):
   return x @ params["kernel"] + params["bias"]
 
 
+def relu(x):
+  return np.maximum(x, 0)
+
+
+def elu(x):
+  return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+
+def softplus(x):
+  return np.log1p(np.exp(x))
+
+
 def block_linear(params, x):
   """By one dense matrix with the blocks on its diagonal."""
   blocks, rows, columns = params["kernel"].shape
@@ -57,6 +69,25 @@ def mlp(params, x):
   for i in range(len(params["linears"])):
     x = norm_silu(params["norms"][f"norm{i}"], linear(params["linears"][f"linear{i}"], x))
   return x
+
+
+def plain_mlp(params, x, activation):
+  for i in range(len(params["linears"])):
+    x = activation(linear(params["linears"][f"linear{i}"], x))
+  return x
+
+
+def conv_transposed(params, x):
+  """[N, H, W, I] -> [N, 2 H - 2 + K, 2 W - 2 + K, O]: every pixel paints a K x K patch, two pixels further on each time."""
+  kernel = params["kernel"]
+  size = len(kernel)
+  batch, height, width, _ = x.shape
+  out = np.zeros((batch, 2 * height - 2 + size, 2 * width - 2 + size, kernel.shape[-1]))
+  for row in range(height):
+    for column in range(width):
+      patch = np.einsum("ni,yxio->nyxo", x[:, row, column], kernel)
+      out[:, 2 * row : 2 * row + size, 2 * column : 2 * column + size] += patch
+  return out + params["bias"]
 
 
 def conv_same(params, x):

@@ -12,6 +12,9 @@ from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.config import from_dict, nearest, to_dict
 from dreamerax.dynamics.rssm import RSSM
 from dreamerax.dynamics.stochastic import Gaussian
+from dreamerax.nets.decoders import StridedDecoder
+from dreamerax.nets.heads import NormalHead, TruncatedNormalActor
+from dreamerax.ops.optimizers import Adam
 from dreamerax.presets import PRESETS, RunConfig
 
 PAIRS = [(name, size) for name, preset in PRESETS.items() for size in preset.sizes]
@@ -46,6 +49,15 @@ def test_a_part_of_another_class_survives_json():
   read = from_dict(RunConfig, json.loads(json.dumps(to_dict(config))))
   assert read == config
   assert isinstance(read.agent.world_model.dynamics, RSSM) and read.agent.world_model.dynamics.stochastic.size == 7
+
+
+def test_the_parts_of_the_older_methods_survive_json():
+  config = presets.build("dreamer-v3", "1m")
+  world_model = replace(config.agent.world_model, decoder=StridedDecoder(activation="elu"), reward=NormalHead(layers=2))
+  behavior = ActorCritic(actor=TruncatedNormalActor(), critic=NormalHead(), actor_optimizer=Adam(8e-5, decay=1e-6))
+  agent = replace(config.agent, world_model=world_model, behavior=behavior, optimizer=Adam(6e-4))
+  config = replace(config, agent=agent)
+  assert from_dict(RunConfig, json.loads(json.dumps(to_dict(config)))) == config
 
 
 @pytest.mark.parametrize(

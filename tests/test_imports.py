@@ -87,6 +87,7 @@ def test_an_environment_process_starts_without_jax():
 
 def test_one_file_knows_each_replaceable_library():
   assert importers_of("distrax") <= {"ops/distributions.py"}
+  assert importers_of("tensorflow_probability") <= {"ops/distributions.py"}
   assert importers_of("tyro") <= {"cli.py", "presets.py"}  # presets only mark how a group is shown
 
 

@@ -11,7 +11,7 @@ from flax import nnx
 from dreamerax.behavior.actor_critic_base import ActorCriticBase, ActorCriticBaseModule
 from dreamerax.behavior.base import BehaviorLosses, Replayed
 from dreamerax.behavior.imagination import Latent, Rollout, World
-from dreamerax.nets.heads import TwoHotHeadModule
+from dreamerax.nets.heads import ScalarHeadModule
 from dreamerax.nets.modules import Params, frozen, params_of, with_params
 from dreamerax.ops import checks
 from dreamerax.ops.normalizers import PercentileScale
@@ -106,13 +106,13 @@ class ActorCriticModule(ActorCriticBaseModule):
     }
     return loss.mean(), metrics
 
-  def _critic_loss(self, slow_critic: TwoHotHeadModule, features: jax.Array, target: jax.Array) -> jax.Array:
+  def _critic_loss(self, slow_critic: ScalarHeadModule, features: jax.Array, target: jax.Array) -> jax.Array:
     """[...] loss of the critic at features [..., F] towards target [...], kept near the slow critic."""
     prediction = self.critic(features)
     slow_target = _stop(frozen(slow_critic)(_stop(features)).mean())
     return -prediction.log_prob(_stop(target)) - self.config.slow_scale * prediction.log_prob(slow_target)
 
-  def _replay_loss(self, slow_critic: TwoHotHeadModule, replayed: Replayed, bootstrap: jax.Array) -> jax.Array:
+  def _replay_loss(self, slow_critic: ScalarHeadModule, replayed: Replayed, bootstrap: jax.Array) -> jax.Array:
     """λ-returns of replayed rewards, bootstrapped by what imagination expected from each state; the last step is dropped."""
     steps = replayed.steps
     discount = self.config.discount * (1.0 - steps.is_terminal.astype(jnp.float32))

@@ -10,9 +10,9 @@ from flax import nnx
 from dreamerax.behavior.base import Behavior, BehaviorModule, Memory, Optimizers
 from dreamerax.behavior.imagination import Latent, Rollout, World, imagine
 from dreamerax.behavior.policy_gradient import PolicyGradient, Reinforce
-from dreamerax.nets.heads import ActorHead, TwoHotHead
+from dreamerax.nets.heads import Actor, ActorHead, ScalarHead, TwoHotHead
 from dreamerax.ops import checks
-from dreamerax.ops.optimizers import LaProp
+from dreamerax.ops.optimizers import LaProp, Optimizer
 from dreamerax.types import ActionSpec
 
 
@@ -20,11 +20,11 @@ from dreamerax.types import ActionSpec
 class ActorCriticBase(Behavior):
   """An actor and a critic, and how the actor's gradient is estimated."""
 
-  actor: ActorHead = field(default_factory=ActorHead)
-  critic: TwoHotHead = field(default_factory=TwoHotHead)
+  actor: Actor = field(default_factory=ActorHead)
+  critic: ScalarHead = field(default_factory=TwoHotHead)
   gradient: PolicyGradient = field(default_factory=Reinforce)
-  actor_optimizer: LaProp = field(default_factory=LaProp)
-  critic_optimizer: LaProp = field(default_factory=LaProp)
+  actor_optimizer: Optimizer = field(default_factory=LaProp)
+  critic_optimizer: Optimizer = field(default_factory=LaProp)
   horizon: int = 15  # agent steps
   trace: float = 0.95  # λ of the λ-returns
   entropy_scale: float = 3e-4  # of the entropy that is added to the actor's objective

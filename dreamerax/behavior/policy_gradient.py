@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import jax
 
 from dreamerax.ops import checks
-from dreamerax.ops.distributions import Distribution
+from dreamerax.ops.distributions import Policy
 
 
 @dataclass(frozen=True)
@@ -14,11 +14,11 @@ class PolicyGradient(abc.ABC):
   """How imagined actions are drawn, and what the actor minimises."""
 
   @abc.abstractmethod
-  def act(self, policy: Distribution, key: jax.Array) -> jax.Array:
+  def act(self, policy: Policy, key: jax.Array) -> jax.Array:
     """Actions [N, A] for imagination, with or without a gradient into the policy."""
 
   @abc.abstractmethod
-  def loss(self, policy: Distribution, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
+  def loss(self, policy: Policy, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
     """[N, H] loss to minimise.
 
     Args:
@@ -32,10 +32,10 @@ class PolicyGradient(abc.ABC):
 class Reinforce(PolicyGradient):
   """Likelihood-ratio gradient with the value as baseline (Williams 1992); DreamerV3 uses it for every kind of action."""
 
-  def act(self, policy: Distribution, key: jax.Array) -> jax.Array:
+  def act(self, policy: Policy, key: jax.Array) -> jax.Array:
     return jax.lax.stop_gradient(policy.sample(seed=key))
 
-  def loss(self, policy: Distribution, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
+  def loss(self, policy: Policy, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
     return -policy.log_prob(actions) * jax.lax.stop_gradient(returns - values)
 
 
@@ -46,10 +46,10 @@ class Pathwise(PolicyGradient):
   Reparameterised samples for Gaussians (Hafner et al. 2020, Eq. 7), straight-through ones for categoricals.
   """
 
-  def act(self, policy: Distribution, key: jax.Array) -> jax.Array:
+  def act(self, policy: Policy, key: jax.Array) -> jax.Array:
     return policy.sample(seed=key)
 
-  def loss(self, policy: Distribution, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
+  def loss(self, policy: Policy, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
     return -returns
 
 
@@ -62,9 +62,9 @@ class Mixed(PolicyGradient):
   def __post_init__(self):
     checks.between(0, 1, self, "pathwise")
 
-  def act(self, policy: Distribution, key: jax.Array) -> jax.Array:
+  def act(self, policy: Policy, key: jax.Array) -> jax.Array:
     return Pathwise().act(policy, key)
 
-  def loss(self, policy: Distribution, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
+  def loss(self, policy: Policy, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
     through, likelihood = (part.loss(policy, actions, returns, values) for part in (Pathwise(), Reinforce()))
     return self.pathwise * through + (1 - self.pathwise) * likelihood

@@ -1,24 +1,37 @@
-"""Dense building blocks: initialiser, linear, block-linear, normalised activation, MLP."""
+"""Dense building blocks: initialisers, linear, block-linear, normalised activation, MLPs."""
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.nn.initializers import Initializer
 
 # Truncated at two standard deviations and rescaled, so the standard deviation of what is drawn is sqrt(scale / fan-in).
 trunc_normal_in = partial(jax.nn.initializers.variance_scaling, mode="fan_in", distribution="truncated_normal")
+glorot_uniform = jax.nn.initializers.glorot_uniform()  # what TensorFlow's layers start from unless told otherwise
+
+Activation = Literal["relu", "elu"]
 
 
 class Linear(nnx.Module):
   """x @ kernel + bias over the last axis."""
 
-  def __init__(self, inputs: int, units: int, *, dtype: Any, rngs: nnx.Rngs, scale: float = 1.0):
-    """scale: factor on the initial kernel; 0 starts the layer's output at zero."""
+  def __init__(
+    self,
+    inputs: int,
+    units: int,
+    *,
+    dtype: Any,
+    rngs: nnx.Rngs,
+    scale: float = 1.0,
+    init: Initializer = trunc_normal_in(1.0),  # noqa: B008
+  ):
+    """scale: factor on the initial kernel; 0 starts the layer's output at zero. init: draws that kernel."""
     self.dtype = dtype
-    self.kernel = nnx.Param(_scaled(trunc_normal_in(1.0), scale)(rngs.params(), (inputs, units), jnp.float32))
+    self.kernel = nnx.Param(_scaled(init, scale)(rngs.params(), (inputs, units), jnp.float32))
     self.bias = nnx.Param(jnp.zeros(units))
 
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -75,6 +88,24 @@ class MLP(nnx.Module):
     """[..., inputs] -> [..., units]."""
     for linear, norm in zip(self.linears.values(), self.norms.values(), strict=True):
       x = norm(linear(x))
+    return x
+
+
+class PlainMLP(nnx.Module):
+  """`layers` times linear, activation: no normalisation, Glorot uniform kernels (PlaNet, Dreamer v1 and v2)."""
+
+  def __init__(self, inputs: int, units: int, layers: int, activation: Activation, *, dtype: Any, rngs: nnx.Rngs):
+    sizes: Sequence[int] = [inputs] + [units] * layers
+    self.activation = activation
+    self.linears = nnx.Dict(
+      {f"linear{i}": Linear(sizes[i], sizes[i + 1], dtype=dtype, rngs=rngs, init=glorot_uniform) for i in range(layers)}
+    )
+    self.output_size = sizes[-1]
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """[..., inputs] -> [..., units]."""
+    for linear in self.linears.values():
+      x = getattr(jax.nn, self.activation)(linear(x))
     return x
 
 

@@ -1,5 +1,6 @@
-"""Latents back to observations: upsampling convolutions for images, an MLP for vectors."""
+"""Latents back to observations: convolutions for images, an MLP for vectors."""
 
+import abc
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,15 +10,63 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from dreamerax.nets.blocks import MLP, BlockLinear, Linear, NormSilu, trunc_normal_in
+from dreamerax.nets.blocks import (
+  MLP,
+  Activation,
+  BlockLinear,
+  Linear,
+  NormSilu,
+  PlainMLP,
+  glorot_uniform,
+  trunc_normal_in,
+)
 from dreamerax.nets.observations import check_halvings, image_keys, stacked_image_shape, vector_shapes
 from dreamerax.ops import checks
-from dreamerax.ops.convolution import upsample_conv
+from dreamerax.ops.convolution import conv_transposed_strided, upsample_conv
 from dreamerax.types import ArraySpec
 
 
 @dataclass(frozen=True)
-class ConvDecoder:
+class Decoder(abc.ABC):
+  """Configuration of a decoder."""
+
+  @abc.abstractmethod
+  def build(
+    self, spec: Mapping[str, ArraySpec], deter: int, stoch: int, *, dtype: Any, rngs: nnx.Rngs
+  ) -> "DecoderModule":
+    """Raises ValueError naming the observations that cannot be decoded."""
+
+
+class DecoderModule(nnx.Module):
+  """Latents to observations, as far as decoders do not differ."""
+
+  images: tuple[str, ...]  # names in the order in which they are stacked
+  image_channels: tuple[int, ...]  # of each
+  vectors: tuple[tuple[str, tuple[int, ...]], ...]  # name and shape
+  mlp: MLP | PlainMLP  # where there are vectors
+  heads: nnx.Dict  # from the MLP to each vector
+
+  def __call__(self, deter: jax.Array, stoch: jax.Array) -> dict[str, jax.Array]:
+    """deter [..., D], stoch [..., S] -> {name: [..., *shape]} float32: images aim at [0, 1], vectors are in symlog space."""
+    outputs = {}
+    if self.images:
+      image = self._decode_images(deter, stoch)
+      image = image.reshape(*deter.shape[:-1], *image.shape[1:])
+      splits = [sum(self.image_channels[: i + 1]) for i in range(len(self.image_channels) - 1)]
+      outputs = dict(zip(self.images, jnp.split(image, splits, -1), strict=True))
+    if self.vectors:
+      x = self.mlp(jnp.concatenate([deter, stoch], -1))
+      for key, shape in self.vectors:
+        outputs[key] = self.heads[key](x).reshape(*x.shape[:-1], *shape).astype(jnp.float32)
+    return outputs
+
+  @abc.abstractmethod
+  def _decode_images(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
+    """deter [..., D], stoch [..., S] -> [N, H, W, C] float32, leading axes flattened and images stacked along channels."""
+
+
+@dataclass(frozen=True)
+class ConvDecoder(Decoder):
   """DreamerV3's decoder: a small picture from deter (block-linear) and stoch (MLP), then nearest upsampling and convolutions.
 
   Images come out of a sigmoid, in [0, 1]; vectors come out in symlog space.
@@ -38,11 +87,10 @@ class ConvDecoder:
   def build(
     self, spec: Mapping[str, ArraySpec], deter: int, stoch: int, *, dtype: Any, rngs: nnx.Rngs
   ) -> "ConvDecoderModule":
-    """Raises ValueError naming the observations that cannot be decoded."""
     return ConvDecoderModule(self, spec, deter, stoch, dtype=dtype, rngs=rngs)
 
 
-class ConvDecoderModule(nnx.Module):
+class ConvDecoderModule(DecoderModule):
   """Built from `ConvDecoder`."""
 
   def __init__(
@@ -74,17 +122,7 @@ class ConvDecoderModule(nnx.Module):
         {key: Linear(config.units, math.prod(shape), dtype=dtype, rngs=rngs) for key, shape in self.vectors}
       )
 
-  def __call__(self, deter: jax.Array, stoch: jax.Array) -> dict[str, jax.Array]:
-    """deter [..., D], stoch [..., S] -> {name: [..., *shape]} float32: images in [0, 1], vectors in symlog space."""
-    outputs = self._decode_images(deter, stoch) if self.images else {}
-    if self.vectors:
-      x = self.mlp(jnp.concatenate([deter, stoch], -1))
-      for key, shape in self.vectors:
-        outputs[key] = self.heads[key](x).reshape(*x.shape[:-1], *shape).astype(jnp.float32)
-    return outputs
-
-  def _decode_images(self, deter: jax.Array, stoch: jax.Array) -> dict[str, jax.Array]:
-    leading = deter.shape[:-1]
+  def _decode_images(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
     height, width, channels = self.small_shape
     # Each block of deter paints its own channels of the small picture: [N, G (h w c)] -> [N, h, w, (G c)].
     from_deter = self.from_deter(deter).reshape(-1, self.blocks, height, width, channels // self.blocks)
@@ -94,10 +132,71 @@ class ConvDecoderModule(nnx.Module):
     *inner, last = self.convs.values()
     for conv, norm in zip(inner, self.norms.values(), strict=True):
       x = norm(conv(x))
-    image = jax.nn.sigmoid(last(x).astype(jnp.float32))
-    image = image.reshape(*leading, *image.shape[1:])
-    splits = [sum(self.image_channels[: i + 1]) for i in range(len(self.image_channels) - 1)]
-    return dict(zip(self.images, jnp.split(image, splits, -1), strict=True))
+    return jax.nn.sigmoid(last(x).astype(jnp.float32))
+
+
+@dataclass(frozen=True)
+class StridedDecoder(Decoder):
+  """The decoder of PlaNet, Dreamer v1 and v2: a linear layer to one pixel, from there transposed convolutions to 64x64.
+
+  Kernels 5, 5, 6, 6 of stride 2, Glorot uniform. The published ones predict pixels around zero; here 0.5 is added, which
+  changes no loss; nothing bounds them to [0, 1]. Vectors come out of an MLP, in symlog space, as in all decoders here.
+  """
+
+  depth: int = 32  # channels before the image's own, half as many as one convolution earlier
+  activation: Activation = "relu"
+  layers: int = 4  # of the MLP for vectors
+  units: int = 400  # width of that MLP
+
+  def __post_init__(self):
+    checks.at_least(1, self, "depth", "layers", "units")
+
+  def build(
+    self, spec: Mapping[str, ArraySpec], deter: int, stoch: int, *, dtype: Any, rngs: nnx.Rngs
+  ) -> "StridedDecoderModule":
+    return StridedDecoderModule(self, spec, deter, stoch, dtype=dtype, rngs=rngs)
+
+
+class StridedDecoderModule(DecoderModule):
+  """Built from `StridedDecoder`."""
+
+  def __init__(
+    self, config: StridedDecoder, spec: Mapping[str, ArraySpec], deter: int, stoch: int, *, dtype: Any, rngs: nnx.Rngs
+  ):
+    self.activation = config.activation
+    self.images, self.vectors = image_keys(spec), vector_shapes(spec)
+    features = deter + stoch
+    if self.images:
+      height, width, channels = stacked_image_shape(spec)
+      if (height, width) != (64, 64):
+        raise ValueError(
+          f"image size {height}x{width}: the strided decoder paints 64x64 only; change the image size, or the decoder"
+        )
+      self.image_channels = tuple(spec[key].shape[-1] for key in self.images)
+      self.dense = Linear(features, 32 * config.depth, dtype=dtype, rngs=rngs, init=glorot_uniform)
+      sizes = [32 * config.depth, 4 * config.depth, 2 * config.depth, config.depth, channels]
+      self.convs = nnx.Dict(
+        {
+          f"conv{i}": _TransposedConv(sizes[i], sizes[i + 1], kernel, dtype, rngs)
+          for i, kernel in enumerate((5, 5, 6, 6))  # 1 -> 5 -> 13 -> 30 -> 64 pixels a side
+        }
+      )
+    if self.vectors:
+      self.mlp = PlainMLP(features, config.units, config.layers, config.activation, dtype=dtype, rngs=rngs)
+      self.heads = nnx.Dict(
+        {
+          key: Linear(config.units, math.prod(shape), dtype=dtype, rngs=rngs, init=glorot_uniform)
+          for key, shape in self.vectors
+        }
+      )
+
+  def _decode_images(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
+    x = self.dense(jnp.concatenate([deter, stoch], -1))
+    x = x.reshape(-1, 1, 1, x.shape[-1])
+    *inner, last = self.convs.values()
+    for conv in inner:
+      x = getattr(jax.nn, self.activation)(conv(x))
+    return last(x).astype(jnp.float32) + 0.5
 
 
 class _UpConv(nnx.Module):
@@ -110,3 +209,15 @@ class _UpConv(nnx.Module):
 
   def __call__(self, x: jax.Array) -> jax.Array:
     return upsample_conv(x, self.kernel[...].astype(self.dtype)) + self.bias[...].astype(self.dtype)
+
+
+class _TransposedConv(nnx.Module):
+  """[N, H, W, I] -> [N, 2 H - 2 + K, 2 W - 2 + K, O]: a transposed convolution of stride 2."""
+
+  def __init__(self, inputs: int, units: int, kernel: int, dtype: Any, rngs: nnx.Rngs):
+    self.dtype = dtype
+    self.kernel = nnx.Param(glorot_uniform(rngs.params(), (kernel, kernel, inputs, units), jnp.float32))
+    self.bias = nnx.Param(jnp.zeros(units))
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return conv_transposed_strided(x, self.kernel[...].astype(self.dtype)) + self.bias[...].astype(self.dtype)

@@ -1,6 +1,6 @@
 """Convolutions of the pixel encoder and decoder, in exact forms that a CPU runs several times faster than plain ones.
 
-Images are [B, H, W, C], kernels [K, K, I, O] with odd K, padding is SAME. Two identities do most of the work:
+Images are [B, H, W, C], kernels [K, K, I, O]; but for strides K is odd and padding SAME. Two identities do most of the work:
 
 - A convolution followed by a 2x2 max-pool needs its four output phases side by side. Moving each 2x2 block of pixels
   into channels makes them one convolution, 4·I -> 4·O channels, at half the resolution, and the pool a maximum over
@@ -63,6 +63,28 @@ def conv_strided(x: jax.Array, kernel: jax.Array) -> jax.Array:
   patches = [blocks[:, i : i + height, j : j + width] for i in range(2) for j in range(2)]
   taps = kernel.reshape(2, 2, 2, 2, inputs, outputs).transpose(0, 2, 1, 3, 4, 5)  # block row, column, pixel row, column
   return jnp.concatenate(patches, -1) @ taps.reshape(-1, outputs)
+
+
+def conv_transposed_strided(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Transposed convolution of stride 2 without padding: x [B, H, W, I], kernel [K, K, I, O] -> [B, 2H-2+K, 2W-2+K, O].
+
+  Pixel (h, w) adds x[h, w] @ kernel[i, j] to (2h + i, 2w + j), as in TensorFlow; jax.lax.conv_transpose wants the kernel
+  turned by 180°. On the CPU the four phases of the result are one convolution of stride 1 with a quarter of the taps, and a
+  single pixel is a matrix product.
+  """
+  chex.assert_shape(kernel, (None, kernel.shape[0], x.shape[-1], None))
+  (batch, height, width, inputs), (size, _, _, outputs) = x.shape, kernel.shape
+  if not _on_cpu():
+    return lax.conv_transpose(x, kernel[::-1, ::-1], (2, 2), "VALID", dimension_numbers=_LAYOUT)
+  if height == width == 1:
+    return (x.reshape(batch, inputs) @ kernel.transpose(2, 0, 1, 3).reshape(inputs, -1)).reshape(batch, size, size, -1)
+  reach = (size + 1) // 4  # of the small convolution, whose side 2·reach + 1 is at least K / 2
+  taps = 2 * reach + 1
+  kernel = jnp.pad(kernel, ((0, 2 * taps - size), (0, 2 * taps - size), (0, 0), (0, 0)))
+  kernel = kernel.reshape(taps, 2, taps, 2, inputs, outputs)[::-1, :, ::-1].transpose(0, 2, 4, 1, 3, 5)
+  x = jnp.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+  y = _depth_to_space(conv_same(x, kernel.reshape(taps, taps, inputs, 4 * outputs)))
+  return y[:, : 2 * height - 2 + size, : 2 * width - 2 + size]
 
 
 def upsample_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:

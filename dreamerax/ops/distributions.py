@@ -1,4 +1,4 @@
-"""Distributions over what heads and dynamics predict; the one file that imports distrax."""
+"""Distributions over what heads and dynamics predict; the one file that imports distrax and tensorflow_probability."""
 
 from typing import Any, Protocol, cast
 
@@ -6,20 +6,32 @@ import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tensorflow_probability.substrates import jax as tfp
 
 from dreamerax.ops.transforms import symexp
 
 _StraightThroughOneHot: Any = distrax.straight_through_wrapper(distrax.OneHotCategorical)
 
 
-class Distribution(Protocol):
-  """What the rest of the package uses of a distrax distribution."""
+class Policy(Protocol):
+  """What is used of a distribution over actions."""
 
   def sample(self, *, seed: jax.Array) -> jax.Array: ...
-  def mean(self) -> jax.Array: ...
   def mode(self) -> jax.Array: ...
   def log_prob(self, value: jax.Array) -> jax.Array: ...
   def entropy(self) -> jax.Array: ...
+
+
+class Prediction(Protocol):
+  """What is used of a distribution over scalars."""
+
+  def mean(self) -> jax.Array: ...
+  def log_prob(self, value: jax.Array) -> jax.Array: ...
+
+
+class Distribution(Policy, Prediction, Protocol):
+  """What the rest of the package uses of a distrax distribution."""
+
   def kl_divergence(self, other: Any) -> jax.Array: ...
 
 
@@ -55,9 +67,108 @@ def normal(mean: jax.Array, std: jax.Array) -> Distribution:
   return cast(Distribution, distrax.Independent(dist, 1))
 
 
+def scalar_normal(mean: jax.Array) -> Distribution:
+  """Gaussian of unit variance over scalars, mean [...], in float32: half the squared error and a constant."""
+  return cast(Distribution, distrax.Normal(mean.astype(jnp.float32), 1.0))
+
+
 def bernoulli(logits: jax.Array) -> Distribution:
   """Bernoulli whose log_prob takes soft targets in [0, 1] too, where it is the cross-entropy."""
   return cast(Distribution, distrax.Bernoulli(logits=logits.astype(jnp.float32)))
+
+
+class TanhNormal:
+  """Dreamer v1's policy (Hafner et al. 2020): tanh of a diagonal Gaussian over the last axis, in float32.
+
+  Mode and entropy have no closed form. As published, they are read off 100 samples; here these are drawn with a fixed key,
+  so that the same parameters always give the same answer.
+  """
+
+  _SAMPLES = 100
+  _LARGEST = 1 - 2.0**-24  # of the float32 below 1: the inverse of tanh stays finite
+
+  def __init__(self, mean: jax.Array, std: jax.Array):
+    """mean, std: [..., A] of the Gaussian."""
+    self._normal: Any = normal(mean, std)
+
+  def sample(self, *, seed: jax.Array) -> jax.Array:
+    """[..., A] with a gradient into mean and std."""
+    return jnp.tanh(self._normal.sample(seed=seed))
+
+  def log_prob(self, value: jax.Array) -> jax.Array:
+    """[...] density of actions [..., A]; those at ±1 count as the nearest float32 within."""
+    return self._log_density(jnp.arctanh(jnp.clip(value, -self._LARGEST, self._LARGEST)))
+
+  def mode(self) -> jax.Array:
+    """[..., A] the most probable of the samples."""
+    raw = self._raw_samples()
+    best = self._log_density(raw).argmax(0)  # [...]
+    return jnp.tanh(jnp.take_along_axis(raw, best[None, ..., None], 0)[0])
+
+  def entropy(self) -> jax.Array:
+    """[...] in nats, estimated from the samples."""
+    return -self._log_density(self._raw_samples()).mean(0)
+
+  def _raw_samples(self) -> jax.Array:
+    return self._normal.sample(seed=jax.random.key(0), sample_shape=(self._SAMPLES,))  # [100, ..., A]
+
+  def _log_density(self, raw: jax.Array) -> jax.Array:
+    """Of tanh(raw): log(1 - tanh²) written so that it neither overflows nor loses digits for large |raw|."""
+    slope = 2 * (np.log(2) - raw - jax.nn.softplus(-2 * raw))
+    return self._normal.log_prob(raw) - slope.sum(-1)
+
+
+class TruncatedNormal:
+  """Dreamer v2's policy (Hafner et al. 2021): a diagonal Gaussian over the last axis, cut off at both ends, in float32."""
+
+  _MARGIN = 1e-6  # samples keep this distance from the ends
+
+  def __init__(self, mean: jax.Array, std: jax.Array, low: float, high: float):
+    """mean, std: [..., A] of the Gaussian before it is cut off; the mean lies within [low, high]."""
+    self._mean, self._std, self._low, self._high = mean.astype(jnp.float32), std.astype(jnp.float32), low, high
+    self._dist: Any = tfp.distributions.TruncatedNormal(self._mean, self._std, low, high)
+
+  def sample(self, *, seed: jax.Array) -> jax.Array:
+    """[..., A] with a gradient into mean and std, which keeping the distance from the ends does not change.
+
+    The gradient is that of the inverse distribution function, from differentiating F(sample; mean, std) = const. jax's own
+    sampler gives NaN for one draw in 2^23 where an end lies more than some five deviations away.
+    """
+    drawn = jax.lax.stop_gradient(self._dist.sample(seed=seed))
+    by_mean, by_std = jax.lax.stop_gradient(self._sample_gradients(drawn))
+    value = jnp.clip(drawn, self._low + self._MARGIN, self._high - self._MARGIN)
+    return value + by_mean * _zero_with_gradient(self._mean) + by_std * _zero_with_gradient(self._std)
+
+  def log_prob(self, value: jax.Array) -> jax.Array:
+    """[...] density of actions [..., A]; -inf beyond the ends."""
+    return self._dist.log_prob(value).sum(-1)
+
+  def mode(self) -> jax.Array:
+    """[..., A] the Gaussian's mean, or the nearest end."""
+    return self._dist.mode()
+
+  def entropy(self) -> jax.Array:
+    """[...] in nats."""
+    return self._dist.entropy().sum(-1)
+
+  def _sample_gradients(self, sample: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Derivatives of a sample by mean and by std at a constant value of the distribution function."""
+    z, low, high = ((end - self._mean) / self._std for end in (sample, self._low, self._high))
+    inside = _log_mass(low, high)
+    # By how much z follows each end: in logarithms, since tiny masses meet huge exponentials.
+    follow_low = jnp.exp(_log_mass(-high, -z) - inside + (z**2 - low**2) / 2)
+    follow_high = jnp.exp(_log_mass(low, z) - inside + (z**2 - high**2) / 2)
+    return 1 - follow_low - follow_high, z - follow_low * low - follow_high * high
+
+
+def _log_mass(low: jax.Array, high: jax.Array) -> jax.Array:
+  """log(Φ(high) - Φ(low)) for low <= high, up to rounding, without losing digits where low <= 0."""
+  log_low, log_high = jax.scipy.special.log_ndtr(low), jax.scipy.special.log_ndtr(high)
+  return log_high + jnp.log1p(-jnp.exp(jnp.minimum(log_low - log_high, 0)))
+
+
+def _zero_with_gradient(x: jax.Array) -> jax.Array:
+  return x - jax.lax.stop_gradient(x)
 
 
 class SymexpTwoHot:

@@ -1,5 +1,6 @@
-"""Gradient transformations: LaProp with adaptive gradient clipping."""
+"""What turns gradients into steps: LaProp with adaptive gradient clipping, and TensorFlow's Adam."""
 
+import abc
 from dataclasses import dataclass
 
 import jax
@@ -10,7 +11,16 @@ from dreamerax.ops import checks
 
 
 @dataclass(frozen=True)
-class LaProp:
+class Optimizer(abc.ABC):
+  """Configuration of an optimiser."""
+
+  @abc.abstractmethod
+  def build(self) -> optax.GradientTransformation:
+    """The optax transformation; its update needs the parameters."""
+
+
+@dataclass(frozen=True)
+class LaProp(Optimizer):
   """LaProp (Ziyin et al. 2020) behind adaptive gradient clipping, with a linear warm-up, as DreamerV3 trains with.
 
   Order: clip each tensor, divide by the bias-corrected root mean square, average with bias-corrected momentum, then the
@@ -30,7 +40,6 @@ class LaProp:
     checks.between(0, 1, self, "beta1", "beta2")
 
   def build(self) -> optax.GradientTransformation:
-    """The optax transformation; its update needs the parameters."""
     rate = self.learning_rate
     if self.warmup:
       rate = optax.schedules.linear_schedule(0.0, self.learning_rate, self.warmup)
@@ -40,6 +49,45 @@ class LaProp:
       optax.ema(self.beta1, debias=True),
       optax.scale_by_learning_rate(rate),
     )
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+  """Adam (Kingma and Ba 2015) behind clipping by global norm, as PlaNet, Dreamer v1 and v2 train with.
+
+  `eps` is what the paper calls epsilon hat, as in TensorFlow: added to the root of the uncorrected mean square. optax adds
+  it to the corrected one, where it weighs 1 / sqrt(1 - beta2^updates) less: 32 times in the first update.
+  """
+
+  learning_rate: float = 1e-3
+  eps: float = 1e-7
+  clip: float = 100.0  # largest norm of all gradients together
+  decay: float = 0.0  # share of each parameter taken off per update, whatever the learning rate
+  beta1: float = 0.9  # of the mean
+  beta2: float = 0.999  # of the mean square
+
+  def __post_init__(self):
+    checks.more_than_zero(self, "learning_rate", "clip")
+    checks.at_least(0, self, "eps")
+    checks.between(0, 1, self, "decay", "beta1", "beta2")
+
+  def build(self) -> optax.GradientTransformation:
+    return optax.chain(
+      optax.clip_by_global_norm(self.clip),
+      scale_by_adam_hat(self.beta1, self.beta2, self.eps),
+      optax.scale_by_learning_rate(self.learning_rate),
+      optax.add_decayed_weights(-self.decay),
+    )
+
+
+def scale_by_adam_hat(beta1: float, beta2: float, eps: float) -> optax.GradientTransformation:
+  """optax's `scale_by_adam` with TensorFlow's epsilon: m / (1 - beta1^t) · sqrt(1 - beta2^t) / (sqrt(v) + eps)."""
+
+  def update(updates, state, params=None):
+    corrected = eps / jnp.sqrt(1 - beta2 ** (state.count + 1))
+    return optax.scale_by_adam(beta1, beta2, corrected).update(updates, state, params)
+
+  return optax.GradientTransformation(optax.scale_by_adam(beta1, beta2).init, update)
 
 
 def clip_per_tensor(clip: float, minimum_norm: float = 1e-3) -> optax.GradientTransformation:

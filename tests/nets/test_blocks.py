@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from dreamerax.nets.blocks import MLP, BlockLinear, Linear, NormSilu
+from dreamerax.nets.blocks import MLP, BlockLinear, Linear, NormSilu, PlainMLP, glorot_uniform
 from tests import plain
 
 
@@ -62,6 +62,28 @@ def test_kernels_start_with_the_published_spread_and_biases_at_zero(layer, fan):
   assert np.abs(kernel).max() <= 2 * 1.1369 * fan**-0.5
   assert kernel.mean() == pytest.approx(0, abs=0.02 * fan**-0.5)
   assert not layer.bias[...].any()
+
+
+@pytest.mark.parametrize("activation", ["relu", "elu"])
+def test_an_mlp_without_normalisation_equals_numpy(x, activation):
+  layer, params = plain.randomised(lambda: PlainMLP(12, 7, 3, activation, dtype=jnp.float32, rngs=nnx.Rngs(0)))
+  expected = plain.plain_mlp(params, x, getattr(plain, activation))
+  np.testing.assert_allclose(plain.call(layer, type(layer).__call__, x), expected, rtol=1e-4, atol=1e-5)
+  assert layer.output_size == 7
+
+
+def test_it_starts_glorot_uniform_as_in_tensorflow():
+  mlp = PlainMLP(500, 100, 2, "elu", dtype=jnp.float32, rngs=nnx.Rngs(params=1))
+  for layer, fans in zip(mlp.linears.values(), (500 + 100, 100 + 100), strict=True):
+    kernel, bound = np.asarray(layer.kernel[...]), np.sqrt(6 / fans)
+    assert 0.99 * bound < np.abs(kernel).max() <= bound
+    assert kernel.std() == pytest.approx(bound / np.sqrt(3), rel=0.02)
+    assert not layer.bias[...].any()
+
+
+def test_an_initialiser_can_be_given_and_is_scaled_too():
+  layer = Linear(30, 20, dtype=jnp.float32, rngs=nnx.Rngs(0), scale=0.1, init=glorot_uniform)
+  assert 0.09 * np.sqrt(6 / 50) < np.abs(layer.kernel[...]).max() <= 0.1 * np.sqrt(6 / 50)
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.01])

@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from scipy import stats
 
-from dreamerax.nets.heads import ActorHead, BinaryHead, TwoHotHead
+from dreamerax.nets.heads import ActorHead, BinaryHead, NormalHead, TanhNormalActor, TruncatedNormalActor, TwoHotHead
 from dreamerax.types import ActionSpec
 from tests import plain
 
@@ -55,3 +56,50 @@ def test_yes_or_no_equals_numpy(features):
   head, params = plain.randomised(lambda: make(BinaryHead(layers=1, units=8)))
   logit = plain.linear(params["out"], plain.mlp(params["mlp"], features))[:, 0]
   np.testing.assert_allclose(head(features).mean(), plain.sigmoid(logit), rtol=1e-4)
+
+
+@pytest.mark.parametrize("activation", ["relu", "elu"])
+def test_a_scalar_of_unit_variance_equals_numpy(features, activation):
+  head, params = plain.randomised(lambda: make(NormalHead(layers=2, units=8, activation=activation)))
+  mean = plain.linear(params["out"], plain.plain_mlp(params["mlp"], features, getattr(plain, activation)))[:, 0]
+  target = np.linspace(-3, 3, 5)
+  prediction = head(features)
+  np.testing.assert_allclose(prediction.mean(), mean, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(prediction.mode(), mean, rtol=1e-4, atol=1e-5)
+  expected = -0.5 * (target - mean) ** 2 - 0.5 * np.log(2 * np.pi)
+  np.testing.assert_allclose(prediction.log_prob(jnp.asarray(target)), expected, rtol=1e-4)
+
+
+def test_the_policy_of_dreamer_v1_equals_numpy(features):
+  config = TanhNormalActor(layers=2, units=8, init_std=3.0, min_std=0.2, mean_scale=1.5)
+  head, params = plain.randomised(lambda: make(config, ActionSpec(3)))
+  out = plain.linear(params["out"]["mean_std"], plain.plain_mlp(params["mlp"], features, plain.elu))
+  mean = 1.5 * np.tanh(out[:, :3] / 1.5)
+  std = plain.softplus(out[:, 3:] + np.log(np.exp(3.0) - 1)) + 0.2
+  action = np.random.default_rng(1).uniform(-0.9, 0.9, (5, 3))
+  expected = stats.norm.logpdf(np.arctanh(action), mean, std) - np.log(1 - action**2)
+  np.testing.assert_allclose(head(features).log_prob(jnp.asarray(action)), expected.sum(-1), rtol=1e-4)
+
+
+def test_the_policy_of_dreamer_v2_equals_numpy(features):
+  head, params = plain.randomised(lambda: make(TruncatedNormalActor(layers=2, units=8), ActionSpec(3)))
+  x = plain.plain_mlp(params["mlp"], features, plain.elu)
+  mean, raw = (plain.linear(params["out"][key], x) for key in ("mean", "std"))
+  mean, std = np.tanh(mean), 2 * plain.sigmoid(raw / 2) + 0.1
+  policy = head(features)
+  np.testing.assert_allclose(policy.mode(), mean, rtol=1e-4, atol=1e-5)
+  entropy = stats.truncnorm.entropy((-1 - mean) / std, (1 - mean) / std, mean, std)
+  np.testing.assert_allclose(policy.entropy(), entropy.sum(-1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("config", [TanhNormalActor(layers=1, units=8), TruncatedNormalActor(layers=1, units=8)])
+def test_older_discrete_policies_are_one_hot_and_may_be_certain(features, config):
+  head, params = plain.randomised(lambda: make(config, ActionSpec(4, discrete=True)))
+  policy = head(100 * features)
+  np.testing.assert_allclose(np.sort(policy.sample(seed=jax.random.key(0)), -1)[:, -1], 1.0, atol=1e-6)
+  logits = plain.linear(params["out"]["logits"], plain.plain_mlp(params["mlp"], 100 * features, plain.elu))
+  np.testing.assert_array_equal(policy.mode().argmax(-1), logits.argmax(-1))
+  rarest = np.eye(4)[logits.argmin(-1)]
+  expected = logits.min(-1) - np.logaddexp.reduce(logits, -1)
+  np.testing.assert_allclose(policy.log_prob(jnp.asarray(rarest)), expected, rtol=1e-4)
+  assert expected.min() < np.log(1e-4)

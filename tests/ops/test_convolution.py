@@ -11,6 +11,7 @@ import pytest
 from jax import lax
 
 from dreamerax.ops import convolution
+from tests.plain import conv_transposed
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -147,6 +148,31 @@ def test_equal_maxima_share_the_gradient(on_cpu, monkeypatch):
 def test_wrong_shapes_are_named(function, shape, kernel, message):
   with pytest.raises(ValueError, match=message):
     getattr(convolution, function)(jnp.zeros(shape), jnp.zeros(kernel))
+
+
+TRANSPOSED = [(1, 1, 5), (5, 4, 5), (3, 5, 6), (2, 3, 3), (3, 2, 2)]  # height, width, kernel size
+
+
+def plain_transposed(x, kernel):
+  return lax.conv_transpose(x, kernel[::-1, ::-1], (2, 2), "VALID", dimension_numbers=LAYOUT)
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+@pytest.mark.parametrize(("height", "width", "size"), TRANSPOSED)
+def test_a_transposed_convolution_equals_the_plain_form_with_both_gradients(height, width, size, on_cpu, monkeypatch):
+  monkeypatch.setattr(convolution, "_on_cpu", lambda: on_cpu)
+  x, kernel = arrays((2, height, width, size, 3, 4))
+  forms = (convolution.conv_transposed_strided, plain_transposed)
+  ours, reference = (jax.jit(lambda x, k, f=f: with_gradients(f, x, k)) for f in forms)
+  for actual, expected in zip(ours(x, kernel), reference(x, kernel), strict=True):
+    assert_close(actual, expected, 3e-5)
+
+
+@pytest.mark.parametrize(("height", "width", "size"), TRANSPOSED[:2])
+def test_a_transposed_convolution_equals_a_numpy_loop(height, width, size):
+  x, kernel = arrays((2, height, width, size, 3, 4))
+  expected = conv_transposed({"kernel": np.float64(kernel), "bias": 0.0}, np.float64(x))
+  assert_close(convolution.conv_transposed_strided(x, kernel), expected, 1e-5)
 
 
 SHARDED = """

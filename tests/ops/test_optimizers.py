@@ -1,4 +1,4 @@
-"""LaProp with clipping against a NumPy loop over single tensors."""
+"""LaProp and Adam, each with its clipping, against NumPy loops."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from dreamerax.ops.optimizers import LaProp, clip_per_tensor
+from dreamerax.ops.optimizers import Adam, LaProp, clip_per_tensor
 
 
 def laprop(params, gradients, *, rate, clip, eps, beta1, beta2, warmup):
@@ -83,3 +83,60 @@ def test_clipping_without_parameters_is_refused():
   clip = clip_per_tensor(0.3)
   with pytest.raises(ValueError, match="parameters"):
     clip.update({"x": jnp.ones(2)}, clip.init({"x": jnp.ones(2)}))
+
+
+def tensorflow_adam(params, gradients, *, rate, clip, eps, decay, beta1, beta2):
+  """The update that TensorFlow documents, in float64: its epsilon stands outside the bias correction."""
+  mean = {key: np.zeros_like(x) for key, x in params.items()}
+  square = {key: np.zeros_like(x) for key, x in params.items()}
+  for step, gradient in enumerate(gradients, 1):
+    norm = np.sqrt(sum((g**2).sum() for g in gradient.values()))
+    corrected = rate * np.sqrt(1 - beta2**step) / (1 - beta1**step)
+    for key, g in gradient.items():
+      g = g * min(1.0, clip / norm)
+      mean[key] = beta1 * mean[key] + (1 - beta1) * g
+      square[key] = beta2 * square[key] + (1 - beta2) * g**2
+      decayed = (1 - decay) * params[key]
+      params = {**params, key: decayed - corrected * mean[key] / (np.sqrt(square[key]) + eps)}
+    yield params
+
+
+def test_adam_equals_tensorflows_with_clipping_and_decay():
+  # An epsilon as large as the gradients, so that it matters where it is added.
+  settings = {"clip": 2.0, "eps": 0.03, "decay": 0.01, "beta1": 0.8, "beta2": 0.99}
+  build = Adam(learning_rate=1e-2, **settings).build()
+  update = jax.jit(build.update)
+  gradients = [tensors(step, scale=2.0 ** (3 - step)) for step in range(1, 9)]  # clipped at first, later not
+  params = jax.tree.map(jnp.float32, tensors(0))
+  state = build.init(params)
+  expected = tensorflow_adam(tensors(0), gradients, rate=1e-2, **settings)
+  for step, (gradient, target) in enumerate(zip(gradients, expected, strict=True)):
+    updates, state = update(jax.tree.map(jnp.float32, gradient), state, params)
+    params = optax.apply_updates(params, updates)
+    for key, value in target.items():
+      np.testing.assert_allclose(params[key], value, rtol=2e-5, atol=1e-6, err_msg=f"{key} after step {step}")
+
+
+def test_decay_takes_its_share_whatever_the_learning_rate():
+  params, still = {"x": jnp.full(3, 2.0)}, {"x": jnp.zeros(3)}
+  for rate in (1e-6, 1.0):
+    build = Adam(learning_rate=rate, decay=0.25).build()
+    updates, _ = build.update(still, build.init(params), params)
+    np.testing.assert_allclose(updates["x"], -0.5, rtol=1e-6)
+
+
+def test_the_norm_that_adam_clips_is_that_of_its_own_group():
+  build = optax.partition(
+    {"a": Adam(clip=1.0, eps=1.0).build(), "b": Adam(clip=1.0, eps=1.0).build()}, {"a": "a", "b": "b"}
+  )
+  params = {"a": jnp.zeros(2), "b": jnp.zeros(1)}
+  updates, _ = build.update({"a": jnp.array([0.3, 0.4]), "b": jnp.array([1e4])}, build.init(params), params)
+  alone = Adam(clip=1.0, eps=1.0).build()
+  expected, _ = alone.update({"a": jnp.array([0.3, 0.4])}, alone.init({"a": jnp.zeros(2)}), {"a": jnp.zeros(2)})
+  np.testing.assert_allclose(updates["a"], expected["a"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("field", "value"), [("learning_rate", 0.0), ("clip", 0.0), ("eps", -1.0), ("decay", 1.5)])
+def test_settings_of_adam_that_make_no_sense_are_named(field, value):
+  with pytest.raises(ValueError, match=f"{field}={value}"):
+    Adam(**{field: value})
