@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from flax import nnx, traverse_util
+from flax import nnx
 
 from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Replayed
@@ -157,9 +157,10 @@ class Agent:
 
   def _behavior_optimizer(self) -> optax.GradientTransformation:
     """One transformation for each part of the behaviour that names an optimiser, by the path to it."""
-    groups = traverse_util.flatten_dict(self._behavior.optimizers, sep="/")
-    labels = traverse_util.unflatten_dict({path: path for path in groups}, sep="/")
-    return optax.partition({path: part.build() for path, part in groups.items()}, labels)
+    groups = self._behavior.optimizers
+    labels = jax.tree_util.tree_map_with_path(lambda path, _: jax.tree_util.keystr(path), groups)
+    parts = zip(jax.tree.leaves(labels), jax.tree.leaves(groups), strict=True)
+    return optax.partition({label: part.build() for label, part in parts}, labels)
 
   def _compute_dtype(self) -> str:
     if self.config.compute_dtype == "auto":

@@ -24,7 +24,7 @@ class Behavior(abc.ABC):
 
 Memory = dict[str, jax.Array]  # what a behaviour remembers from decision to decision, [E, ...]
 
-Optimizers = Mapping[str, Any]  # by name of a child: what trains it (LaProp), or the same of the child's children
+Optimizers = Mapping[str, Any]  # by name of a child: what trains it (an Optimizer), or the same of the child's children
 
 
 class Replayed(NamedTuple):

@@ -10,9 +10,9 @@ from flax import nnx
 
 from dreamerax.dynamics.base import Dynamics, Latent
 from dreamerax.dynamics.rssm import RSSM
-from dreamerax.nets.decoders import ConvDecoder
+from dreamerax.nets.decoders import ConvDecoder, Decoder
 from dreamerax.nets.encoders import ConvEncoder, Encoder
-from dreamerax.nets.heads import BinaryHead, TwoHotHead
+from dreamerax.nets.heads import BinaryHead, ScalarHead, TwoHotHead
 from dreamerax.ops import checks
 from dreamerax.ops.transforms import dither
 from dreamerax.types import ArrayDict, Batch, EnvSpec, Transition
@@ -27,15 +27,13 @@ class WorldModel:
 
   encoder: Encoder = field(default_factory=ConvEncoder)
   dynamics: Dynamics = field(default_factory=RSSM)
-  decoder: ConvDecoder = field(default_factory=ConvDecoder)
-  reward: TwoHotHead = field(default_factory=lambda: TwoHotHead(layers=1))
+  decoder: Decoder = field(default_factory=ConvDecoder)
+  reward: ScalarHead = field(default_factory=lambda: TwoHotHead(layers=1))
   continues: BinaryHead | None = field(default_factory=BinaryHead)  # None: every episode is taken to go on
   kl: KL = field(default_factory=FreeBits)
   overshooting: Overshooting | None = None
   discount: float = 1 - 1 / 333  # folded into the continue target: (1 - terminal) times this
-  image_bits: int = (
-    8  # depth that images are reduced to, with noise in place of the bits taken away (PlaNet: 5); 8 leaves them
-  )
+  image_bits: int = 8  # that images are cut to, with noise in place of the others (PlaNet: 5); 8 leaves them alone
   reconstruction_scale: float = 1.0  # factor of the squared errors in the total loss; half of them is a unit Gaussian's
   reward_scale: float = 1.0  # factor of the reward loss in the total loss
 
