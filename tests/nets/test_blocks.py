@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from dreamerax.nets.blocks import MLP, BlockLinear, Linear, NormSilu
+from dreamerax.nets.blocks import MLP, BlockLinear, Linear, NormSilu, SplitLinear, glorot_uniform
 from tests import plain
 
 
@@ -23,6 +23,12 @@ def test_block_linear_is_a_dense_block_diagonal_matrix(x):
 def test_blocks_that_do_not_divide_are_refused():
   with pytest.raises(ValueError, match="blocks=5 must divide the layer's 12 inputs"):
     BlockLinear(12, 10, 5, dtype=jnp.float32, rngs=nnx.Rngs(0))
+
+
+def test_a_split_linear_is_the_linear_of_both_inputs(x):
+  layer, params = plain.randomised(lambda: SplitLinear(5, 7, 8, dtype=jnp.float32, rngs=nnx.Rngs(0)))
+  out = plain.call(layer, lambda layer, x: layer.with_drive(x[:, :5], layer.drive(x[:, 5:])), x)
+  np.testing.assert_allclose(out, plain.linear(params, x), rtol=1e-4, atol=1e-5)
 
 
 def test_norm_silu_and_mlp_equal_numpy(x):
@@ -62,6 +68,13 @@ def test_kernels_start_with_the_published_spread_and_biases_at_zero(layer, fan):
   assert np.abs(kernel).max() <= 2 * 1.1369 * fan**-0.5
   assert kernel.mean() == pytest.approx(0, abs=0.02 * fan**-0.5)
   assert not layer.bias[...].any()
+
+
+def test_glorot_kernels_are_uniform_with_the_mean_of_both_fans():
+  kernel = np.asarray(Linear(300, 100, dtype=jnp.float32, rngs=nnx.Rngs(0), init=glorot_uniform).kernel[...])
+  limit = np.sqrt(6 / 400)
+  assert 0.99 * limit < np.abs(kernel).max() <= limit
+  assert kernel.std() == pytest.approx(limit / np.sqrt(3), rel=0.02)
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.01])
