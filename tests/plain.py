@@ -110,6 +110,43 @@ def upsample(x):
   return x.repeat(2, 1).repeat(2, 2)
 
 
+def layer_norm(params, x, epsilon):
+  centred = x - x.mean(-1, keepdims=True)
+  return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon) * params["scale"] + params["bias"]
+
+
+def reset_before_gru(params, inputs, deter):
+  """TensorFlow 1's GRUBlockCell, one state at a time: [N, I], [N, D] -> [N, D]."""
+  states = []
+  for x, h in zip(inputs, deter, strict=True):
+    reset, update = np.split(sigmoid(linear(params["gates"], np.concatenate([h, x]))), 2)
+    candidate = np.tanh(linear(params["candidate"], np.concatenate([h * reset, x])))
+    states.append((1 - update) * candidate + update * h)
+  return np.stack(states)
+
+
+def reset_after_gru(params, inputs, deter):
+  """Keras's GRUCell with reset_after, one state at a time: [N, I], [N, D] -> [N, D]."""
+  states = []
+  for x, h in zip(inputs, deter, strict=True):
+    from_input, from_state = (linear(params[name], y).reshape(3, -1) for name, y in (("inputs", x), ("recurrent", h)))
+    update, reset = sigmoid(from_input[:2] + from_state[:2])
+    candidate = np.tanh(from_input[2] + reset * from_state[2])
+    states.append(update * h + (1 - update) * candidate)
+  return np.stack(states)
+
+
+def layer_norm_gru(params, inputs, deter):
+  """Dreamer v2's cell, one state at a time: [N, I], [N, D] -> [N, D]."""
+  states = []
+  for x, h in zip(inputs, deter, strict=True):
+    gates = layer_norm(params["norm"], linear(params["gates"], np.concatenate([h, x])), 1e-3)
+    reset, candidate, update = np.split(gates, 3)
+    update = sigmoid(update - 1)
+    states.append(update * np.tanh(sigmoid(reset) * candidate) + (1 - update) * h)
+  return np.stack(states)
+
+
 def gru(params, deter, stoch, action, blocks):
   """The block-GRU with its inputs concatenated and repeated to every block, as it is described: [N, D] -> [N, D]."""
   action = action / np.maximum(1, np.abs(action))

@@ -9,7 +9,9 @@ from dreamerax.agent import Agent, AgentConfig
 from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.behavior.actor_critic_v2 import ActorCriticV2
 from dreamerax.behavior.policy_gradient import Pathwise
+from dreamerax.dynamics.gru_rssm import GruRSSM
 from dreamerax.dynamics.rssm import RSSM
+from dreamerax.dynamics.ssm import SSM
 from dreamerax.dynamics.stochastic import Categorical, Gaussian
 from dreamerax.nets.decoders import ConvDecoder
 from dreamerax.nets.encoders import ConvEncoder
@@ -174,6 +176,18 @@ def test_other_latents_actions_observations_and_dtypes_take_an_update(spec, conf
   assert action.shape == (3, spec.action.size) and action.dtype == np.float32
   if spec.action.discrete:
     np.testing.assert_allclose(np.sort(action, -1)[:, -1], 1.0)
+
+
+@pytest.mark.parametrize("dynamics", [GruRSSM(deter=8, hidden=8), SSM(hidden=8)], ids=["gru-rssm", "ssm"])
+def test_other_dynamics_fit_into_the_update(dynamics):
+  config = tiny.config()
+  config = replace(config, world_model=replace(config.world_model, dynamics=dynamics))
+  agent = Agent(config, tiny.VECTOR)
+  state = jax.eval_shape(agent.init, jax.random.key(0))
+  _, latents, _ = jax.eval_shape(agent.update, state, tiny.batch(agent), jax.random.key(0))
+  assert {k: (x.shape, x.dtype.name) for k, x in latents.items()} == {
+    k: ((4, 5, *s.shape), s.dtype) for k, s in agent.latent_spec.items()
+  }
 
 
 def test_sequences_without_context_start_from_zero():

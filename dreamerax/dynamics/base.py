@@ -11,7 +11,8 @@ from flax import nnx
 
 from dreamerax.types import ArraySpec
 
-Latent = dict[str, jax.Array]  # the state at one time, "deter" [..., D] and "stoch" [..., S]
+# The state at one time: "deter" [..., D], "stoch" [..., S], and what else its prior needs. D may be 0.
+Latent = dict[str, jax.Array]
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,14 @@ class DynamicsModule(nnx.Module):
   deter_size: int
   stoch_size: int
 
+  @abc.abstractmethod
+  def initial(self, batch: int) -> Latent:
+    """[batch, F] zeros, the state before anything was seen."""
+
   @property
   @abc.abstractmethod
   def latent_spec(self) -> Mapping[str, ArraySpec]:
-    """How a latent of one step is stored in replay."""
+    """How a latent of one step is stored in replay; entries of length 0 are not."""
 
   @abc.abstractmethod
   def pack(self, latent: Latent) -> dict[str, jax.Array]:
@@ -76,10 +81,6 @@ class DynamicsModule(nnx.Module):
   @abc.abstractmethod
   def entropy(self, stats: jax.Array) -> jax.Array:
     """Entropy [...] in nats of the stochastic part with statistics [..., P]."""
-
-  def initial(self, batch: int) -> Latent:
-    """[batch, F] zeros, the state before anything was seen."""
-    return {"deter": jnp.zeros((batch, self.deter_size)), "stoch": jnp.zeros((batch, self.stoch_size))}
 
   def features(self, latent: Latent) -> jax.Array:
     """[..., D + S], what heads, actor and critic see."""

@@ -29,6 +29,10 @@ class Stochastic(abc.ABC):
   def distribution(self, stats: jax.Array) -> Distribution:
     """stats [..., stats_size] -> distribution over one event per leading index."""
 
+  @abc.abstractmethod
+  def parameters(self, stats: jax.Array) -> jax.Array:
+    """stats [..., stats_size] -> the distribution's own parameters [..., stats_size] in float32, for a network to read."""
+
   def sample(self, stats: jax.Array, key: jax.Array) -> jax.Array:
     """stats [..., stats_size] -> [..., size]; the sample carries a gradient into stats."""
     return self.distribution(stats).sample(seed=key).reshape(*stats.shape[:-1], self.size)
@@ -81,6 +85,10 @@ class Categorical(Stochastic):
   def distribution(self, stats: jax.Array) -> Distribution:
     return distributions.one_hot(self._split(stats), self.unimix, event_dims=1)
 
+  def parameters(self, stats: jax.Array) -> jax.Array:
+    """The probabilities."""
+    return jnp.exp(distributions.mix_uniform(self._split(stats), self.unimix)).reshape(stats.shape)
+
   @property
   def stored_spec(self) -> ArraySpec:
     return ArraySpec((self.groups,), "uint8")
@@ -115,8 +123,63 @@ class Gaussian(Stochastic):
     return 2 * self.dims
 
   def distribution(self, stats: jax.Array) -> Distribution:
+    return distributions.normal(*self._mean_and_std(stats))
+
+  def parameters(self, stats: jax.Array) -> jax.Array:
+    """Mean and standard deviation."""
+    return jnp.concatenate(self._mean_and_std(stats), -1)
+
+  @property
+  def stored_spec(self) -> ArraySpec:
+    return ArraySpec((self.dims,), "float32")
+
+  def pack(self, sample: jax.Array) -> jax.Array:
+    return sample.astype(jnp.float32)
+
+  def unpack(self, stored: jax.Array) -> jax.Array:
+    return stored.astype(jnp.float32)
+
+  def _mean_and_std(self, stats: jax.Array) -> tuple[jax.Array, jax.Array]:
     mean, raw = jnp.split(stats.astype(jnp.float32), 2, -1)
-    return distributions.normal(mean, jax.nn.softplus(raw) + self.min_std)
+    return mean, jax.nn.softplus(raw) + self.min_std
+
+
+@dataclass(frozen=True)
+class Deterministic(Stochastic):
+  """No randomness: a point, compared with another as the means of Gaussians of unit variance, by half the squared distance.
+
+  With it a state-space model becomes a plain recurrent network that observations correct: the deterministic ablation of
+  Hafner et al. 2019, whose code offers samples replaced by their means, but with a learned deviation in the divergence.
+  """
+
+  dims: int = 30
+
+  def __post_init__(self):
+    checks.at_least(1, self, "dims")
+
+  @property
+  def size(self) -> int:
+    return self.dims
+
+  @property
+  def stats_size(self) -> int:
+    return self.dims
+
+  def distribution(self, stats: jax.Array) -> Distribution:
+    """The Gaussian by which points are compared."""
+    return distributions.normal(stats, jnp.ones_like(stats))
+
+  def parameters(self, stats: jax.Array) -> jax.Array:
+    """The point."""
+    return stats.astype(jnp.float32)
+
+  def sample(self, stats: jax.Array, key: jax.Array) -> jax.Array:
+    """The point itself, whatever the key."""
+    return stats.astype(jnp.float32)
+
+  def entropy(self, stats: jax.Array) -> jax.Array:
+    """Zero: there is one outcome."""
+    return jnp.zeros(stats.shape[:-1])
 
   @property
   def stored_spec(self) -> ArraySpec:

@@ -11,6 +11,7 @@ from jax.nn.initializers import Initializer
 
 # Truncated at two standard deviations and rescaled, so the standard deviation of what is drawn is sqrt(scale / fan-in).
 trunc_normal_in = partial(jax.nn.initializers.variance_scaling, mode="fan_in", distribution="truncated_normal")
+unit_trunc_normal = trunc_normal_in(1.0)
 glorot_uniform = jax.nn.initializers.glorot_uniform()  # what TensorFlow's layers start from unless told otherwise
 
 Activation = Literal["relu", "elu"]
@@ -27,9 +28,9 @@ class Linear(nnx.Module):
     dtype: Any,
     rngs: nnx.Rngs,
     scale: float = 1.0,
-    init: Initializer = trunc_normal_in(1.0),  # noqa: B008
+    init: Initializer = unit_trunc_normal,
   ):
-    """scale: factor on the initial kernel; 0 starts the layer's output at zero. init: draws that kernel."""
+    """init: draws the initial kernel. scale: factor on it; 0 starts the layer's output at zero."""
     self.dtype = dtype
     self.kernel = nnx.Param(_scaled(init, scale)(rngs.params(), (inputs, units), jnp.float32))
     self.bias = nnx.Param(jnp.zeros(units))
@@ -37,6 +38,37 @@ class Linear(nnx.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """[..., inputs] -> [..., units] in the compute dtype."""
     return x.astype(self.dtype) @ self.kernel[...].astype(self.dtype) + self.bias[...].astype(self.dtype)
+
+
+class SplitLinear(Linear):
+  """A linear layer over [state, inputs]; what the inputs contribute can be computed for a whole sequence before a scan.
+
+  `with_drive(state, drive(inputs))` is what calling the layer on their concatenation gives.
+  """
+
+  def __init__(
+    self,
+    state: int,
+    inputs: int,
+    units: int,
+    *,
+    dtype: Any,
+    rngs: nnx.Rngs,
+    init: Initializer = unit_trunc_normal,
+  ):
+    super().__init__(state + inputs, units, dtype=dtype, rngs=rngs, init=init)
+    self.state_size = state
+
+  def drive(self, inputs: jax.Array) -> jax.Array:
+    """[..., inputs] -> [..., units]: what the inputs contribute, the bias included."""
+    return inputs.astype(self.dtype) @ self._kernel()[self.state_size :] + self.bias[...].astype(self.dtype)
+
+  def with_drive(self, state: jax.Array, drive: jax.Array) -> jax.Array:
+    """state [..., state], drive [..., units] -> the layer's output [..., units]."""
+    return state.astype(self.dtype) @ self._kernel()[: self.state_size] + drive
+
+  def _kernel(self) -> jax.Array:
+    return self.kernel[...].astype(self.dtype)
 
 
 class BlockLinear(nnx.Module):
@@ -49,7 +81,7 @@ class BlockLinear(nnx.Module):
     self.dtype, self.blocks = dtype, blocks
     shape = (blocks, inputs // blocks, units // blocks)
     # Fan-in counts the inputs of all blocks, as the published initialisation does: jax takes a leading axis for space.
-    self.kernel = nnx.Param(trunc_normal_in(1.0)(rngs.params(), shape, jnp.float32))
+    self.kernel = nnx.Param(unit_trunc_normal(rngs.params(), shape, jnp.float32))
     self.bias = nnx.Param(jnp.zeros(units))
 
   def __call__(self, x: jax.Array) -> jax.Array:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from dreamerax.nets.blocks import MLP, BlockLinear, Linear, NormSilu, PlainMLP, glorot_uniform
+from dreamerax.nets.blocks import MLP, BlockLinear, Linear, NormSilu, PlainMLP, SplitLinear, glorot_uniform
 from tests import plain
 
 
@@ -23,6 +23,12 @@ def test_block_linear_is_a_dense_block_diagonal_matrix(x):
 def test_blocks_that_do_not_divide_are_refused():
   with pytest.raises(ValueError, match="blocks=5 must divide the layer's 12 inputs"):
     BlockLinear(12, 10, 5, dtype=jnp.float32, rngs=nnx.Rngs(0))
+
+
+def test_a_split_linear_is_the_linear_of_both_inputs(x):
+  layer, params = plain.randomised(lambda: SplitLinear(5, 7, 8, dtype=jnp.float32, rngs=nnx.Rngs(0)))
+  out = plain.call(layer, lambda layer, x: layer.with_drive(x[:, :5], layer.drive(x[:, 5:])), x)
+  np.testing.assert_allclose(out, plain.linear(params, x), rtol=1e-4, atol=1e-5)
 
 
 def test_norm_silu_and_mlp_equal_numpy(x):

@@ -1,0 +1,105 @@
+"""What dynamics share that first predict a step from the last, and then correct it by what was observed."""
+
+import abc
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dreamerax.dynamics.base import DynamicsModule, Latent, reset_where
+from dreamerax.dynamics.stochastic import Stochastic
+from dreamerax.types import ArraySpec
+
+
+class FilteringModule(DynamicsModule):
+  """A step predicts what needs no observation, and samples "stoch" from the prior or, having observed, from the posterior.
+
+  What actions and embeddings contribute does not depend on the state: subclasses compute these drives apart, and sequences
+  have them computed for all steps at once, outside the scan.
+  """
+
+  stochastic: Stochastic
+  dtype: Any  # to compute in
+
+  @property
+  def predicted_sizes(self) -> Mapping[str, int]:
+    """Lengths of a latent's entries beside "stoch"."""
+    return {"deter": self.deter_size}
+
+  @abc.abstractmethod
+  def action_drive(self, action: jax.Array) -> jax.Array:
+    """[..., A] -> [..., N]: what the action contributes to the prediction."""
+
+  @abc.abstractmethod
+  def embed_drive(self, embed: jax.Array) -> jax.Array:
+    """[..., E] -> [..., N]: what the embedding contributes to the posterior."""
+
+  @abc.abstractmethod
+  def predict(self, latent: Latent, action_drive: jax.Array) -> Latent:
+    """The next latent but for "stoch": all that its prior and posterior need of the past."""
+
+  @abc.abstractmethod
+  def posterior(self, predicted: Latent, embed_drive: jax.Array) -> jax.Array:
+    """[..., P] statistics of the stochastic part, given what was predicted and observed."""
+
+  @property
+  def latent_spec(self) -> Mapping[str, ArraySpec]:
+    name = jnp.dtype(self.dtype).name
+    predicted = {key: ArraySpec((size,), name) for key, size in self.predicted_sizes.items() if size}
+    return {**predicted, "stoch": self.stochastic.stored_spec}
+
+  def pack(self, latent: Latent) -> dict[str, jax.Array]:
+    predicted = {key: latent[key].astype(self.dtype) for key, size in self.predicted_sizes.items() if size}
+    return {**predicted, "stoch": self.stochastic.pack(latent["stoch"])}
+
+  def unpack(self, stored: Mapping[str, jax.Array]) -> Latent:
+    stoch = self.stochastic.unpack(stored["stoch"])
+    leading = stoch.shape[:-1]
+    predicted = {k: stored[k] if size else jnp.zeros((*leading, 0)) for k, size in self.predicted_sizes.items()}
+    return jax.tree.map(lambda x: x.astype(self.dtype), {**predicted, "stoch": stoch})
+
+  def initial(self, batch: int) -> Latent:
+    sizes = {**self.predicted_sizes, "stoch": self.stoch_size}
+    return {key: jnp.zeros((batch, size), self.dtype) for key, size in sizes.items()}
+
+  def observe_step(
+    self, latent: Latent, action: jax.Array, embed: jax.Array, is_first: jax.Array, key: jax.Array
+  ) -> tuple[Latent, jax.Array]:
+    action_drive = self.action_drive(reset_where(is_first, action))
+    return self._observe_step(latent, action_drive, self.embed_drive(embed), is_first, key)
+
+  def observe(
+    self, latent: Latent, action: jax.Array, embed: jax.Array, is_first: jax.Array, key: jax.Array
+  ) -> tuple[Latent, jax.Array]:
+    action = jnp.where(is_first[..., None], 0.0, action)
+    inputs = (self.action_drive(action), self.embed_drive(embed), is_first)
+    inputs = jax.tree.map(lambda x: x.swapaxes(0, 1), inputs)  # [T, B, ...]
+    keys = jax.random.split(key, action.shape[1])
+
+    def step(latent: Latent, inputs: tuple[jax.Array, ...]) -> tuple[Latent, tuple[Latent, jax.Array]]:
+      latent, stats = self._observe_step(latent, *inputs)
+      return latent, (latent, stats)
+
+    _, outputs = jax.lax.scan(step, latent, (*inputs, keys))
+    return jax.tree.map(lambda x: x.swapaxes(0, 1), outputs)  # [B, T, ...]
+
+  def imagine_step(self, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
+    predicted = self.predict(latent, self.action_drive(action))
+    return self._with_sample(predicted, self.prior(predicted), key)
+
+  def kl(self, posterior: jax.Array, prior: jax.Array) -> jax.Array:
+    return self.stochastic.kl(posterior, prior)
+
+  def entropy(self, stats: jax.Array) -> jax.Array:
+    return self.stochastic.entropy(stats)
+
+  def _observe_step(
+    self, latent: Latent, action_drive: jax.Array, embed_drive: jax.Array, is_first: jax.Array, key: jax.Array
+  ) -> tuple[Latent, jax.Array]:
+    predicted = self.predict(reset_where(is_first, latent), action_drive)
+    stats = self.posterior(predicted, embed_drive)
+    return self._with_sample(predicted, stats, key), stats
+
+  def _with_sample(self, predicted: Latent, stats: jax.Array, key: jax.Array) -> Latent:
+    return {**predicted, "stoch": self.stochastic.sample(stats, key).astype(self.dtype)}
