@@ -217,7 +217,8 @@ class Agent:
   ) -> tuple[jax.Array, BehaviorLosses]:
     world, behavior = with_params(self._world, world_params), with_params(self._behavior, params)
     latents = seen.posterior.latents
-    start = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), jax.lax.stop_gradient(latents))  # [B T, F]
+    count = batch.steps.reward.size
+    start = jax.tree.map(lambda x: x.reshape(count, x.shape[-1]), jax.lax.stop_gradient(latents))  # [B T, F]
     replayed = Replayed(world.dynamics.features(latents), batch.steps)
     behaved = behavior.losses(state["slow"], _as_world(frozen(world)), start, replayed, key)
     return self._total(behaved.losses), behaved

@@ -1,7 +1,7 @@
 """The recurrent state-space models before DreamerV3: a GRU with a stochastic state on top, plain dense layers between them."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import jax
 from flax import nnx
@@ -9,7 +9,7 @@ from flax import nnx
 from dreamerax.dynamics.base import Dynamics, Latent
 from dreamerax.dynamics.filtering import FilteringModule
 from dreamerax.dynamics.stochastic import Gaussian, Stochastic
-from dreamerax.nets.blocks import Linear, SplitLinear, glorot_uniform
+from dreamerax.nets.blocks import Activation, Linear, SplitLinear, glorot_uniform
 from dreamerax.nets.gru import GRU, ResetBeforeGRU
 from dreamerax.ops import checks
 
@@ -27,7 +27,7 @@ class GruRSSM(Dynamics):
 
   deter: int = 200  # length of the deterministic state
   hidden: int = 200  # width of the layers between the states
-  activation: Literal["relu", "elu"] = "relu"  # of these layers
+  activation: Activation = "relu"  # of these layers
   cell: GRU = field(default_factory=ResetBeforeGRU)
   stochastic: Stochastic = field(default_factory=Gaussian)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import jax
 from flax import nnx
@@ -10,7 +10,7 @@ from flax import nnx
 from dreamerax.dynamics.base import Dynamics, Latent
 from dreamerax.dynamics.filtering import FilteringModule
 from dreamerax.dynamics.stochastic import Gaussian, Stochastic
-from dreamerax.nets.blocks import Linear, SplitLinear, glorot_uniform
+from dreamerax.nets.blocks import Activation, Linear, SplitLinear, glorot_uniform
 from dreamerax.ops import checks
 
 
@@ -23,7 +23,7 @@ class SSM(Dynamics):
   """
 
   hidden: int = 200  # width of the layers
-  activation: Literal["relu", "elu"] = "relu"  # of these layers
+  activation: Activation = "relu"  # of these layers
   stochastic: Stochastic = field(default_factory=Gaussian)
 
   def __post_init__(self):

@@ -4,13 +4,13 @@ import abc
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from dreamerax.nets.blocks import MLP, NormSilu, trunc_normal_in
+from dreamerax.nets.blocks import MLP, Activation, NormSilu, trunc_normal_in
 from dreamerax.nets.observations import (
   check_halvings,
   concatenate_vectors,
@@ -67,7 +67,7 @@ class StridedEncoder(Encoder):
 
   depth: int = 32  # channels of the first convolution; each further one has twice as many
   stages: int = 4
-  activation: Literal["relu", "elu"] = "relu"
+  activation: Activation = "relu"
   layers: int = 3  # of the MLP for vectors
   units: int = 1024  # width of the MLPs
 
