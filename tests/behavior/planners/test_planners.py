@@ -292,7 +292,6 @@ def test_shift_drops_the_action_that_was_taken():
     (lambda: MPPI(temperature=0), "temperature=0 must be more than 0"),
     (lambda: MPPI(min_std=2), "min_std=2 must lie between 0 and 1.0"),
     (lambda: GradientPlanner(learning_rate=-1), "learning_rate=-1 must be more than 0"),
-    (lambda: GradientPlanner(candidates=0), "candidates=0 must be at least 1"),
   ],
 )
 def test_what_makes_no_sense_is_named(make, message):
