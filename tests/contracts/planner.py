@@ -10,10 +10,10 @@ import pytest
 
 from dreamerax.behavior.planners.base import Planner
 
-HORIZON, ACTION = 3, 2
+ENVS, HORIZON, ACTION = 3, 3, 2
 GOAL = np.array([3.0, -3.0], np.float32)
-START = np.zeros(ACTION, np.float32)
-NOTHING = np.zeros((HORIZON, ACTION), np.float32)
+STARTS = np.zeros((ENVS, ACTION), np.float32)
+NOTHING = np.zeros((ENVS, HORIZON, ACTION), np.float32)
 
 
 class PlannerContract(abc.ABC):
@@ -23,88 +23,93 @@ class PlannerContract(abc.ABC):
   def make(self, horizon: int) -> Planner: ...
 
   @pytest.fixture
-  def plan(self):
+  def plans(self):
     return compiled(self.make(HORIZON))
 
-  def test_a_plan_stays_within_the_bounds_and_gets_nearer(self, plan):
-    actions = plan(jax.random.key(0), START, NOTHING)
-    assert actions.shape == (HORIZON, ACTION)
+  def test_plans_stay_within_the_bounds_and_get_nearer(self, plans):
+    actions = plans(keys(0, 1, 2), STARTS, NOTHING)
+    assert actions.shape == (ENVS, HORIZON, ACTION)
     assert np.abs(actions).max() <= 1
-    assert distance(START, actions) < 0.8 * distance(START, NOTHING)
+    assert (distance(STARTS, actions) < 0.8 * distance(STARTS, NOTHING)).all()
 
-  def test_the_key_decides(self, plan):
-    actions = plan(jax.random.key(0), START, NOTHING)
-    np.testing.assert_array_equal(plan(jax.random.key(0), START, NOTHING), actions)
-    assert not np.allclose(plan(jax.random.key(1), START, NOTHING), actions, atol=1e-6)
+  def test_the_key_decides(self, plans):
+    one, other, again = plans(keys(0, 1, 0), STARTS, NOTHING)
+    np.testing.assert_array_equal(one, again)
+    np.testing.assert_array_equal(one, plans(keys(0, 1, 2), STARTS, NOTHING)[0])
+    assert not np.allclose(one, other, atol=1e-6)
 
-  def test_environments_do_not_disturb_each_other(self, plan):
+  def test_an_environment_alone_gets_the_plan_it_gets_among_others(self, plans):
     rng = np.random.default_rng(0)
-    keys = jax.random.split(jax.random.key(0), 3)
-    start = rng.normal(size=(3, ACTION)).astype(np.float32)
-    previous = rng.uniform(-1, 1, (3, HORIZON, ACTION)).astype(np.float32)
-    together = jax.jit(jax.vmap(functools.partial(plan_from, self.make(HORIZON))))(keys, start, previous)
-    alone = [plan(*inputs) for inputs in zip(keys, start, previous, strict=True)]
-    np.testing.assert_allclose(together, alone, atol=1e-3)
-
-  def test_states_may_be_any_tree(self, plan):
-    def rollout(actions, key):
-      states = moved(START, actions)
-      return {"x": states[..., 0], "rest": (states[..., 1:],)}
-
-    def objective(tree):
-      return closeness(jnp.concatenate([tree["x"][..., None], *tree["rest"]], -1))
-
-    search = jax.jit(lambda key: self.make(HORIZON).plan(key, rollout, objective, jnp.asarray(NOTHING)))
-    np.testing.assert_allclose(search(jax.random.key(0)), plan(jax.random.key(0), START, NOTHING), atol=1e-3)
+    starts = rng.normal(size=STARTS.shape).astype(np.float32)
+    previous = rng.uniform(-1, 1, NOTHING.shape).astype(np.float32)
+    alone, _ = compiled_alone(self.make(HORIZON))
+    expected = [alone(*inputs) for inputs in zip(keys(0, 1, 2), starts, previous, strict=True)]
+    np.testing.assert_allclose(plans(keys(0, 1, 2), starts, previous), expected, atol=1e-3)
 
   def test_each_rollout_draws_anew(self):
-    drawn = []
-
-    def rollout(actions, key):
-      jax.debug.callback(lambda data: drawn.append(tuple(data.tolist())), jax.random.key_data(key))
-      return moved(START, actions)
-
-    jax.jit(lambda key: self.make(HORIZON).plan(key, rollout, closeness, jnp.asarray(NOTHING)))(jax.random.key(0))
+    alone, drawn = compiled_alone(self.make(HORIZON))
+    drawn.clear()
+    alone(jax.random.key(0), STARTS[0], NOTHING[0])
     jax.effects_barrier()
     assert drawn
     assert len(set(drawn)) == len(drawn)
 
   def test_a_horizon_of_one_step(self):
-    actions = compiled(self.make(1))(jax.random.key(0), START, NOTHING[:1])
-    assert actions.shape == (1, ACTION)
-    assert distance(START, actions) < distance(START, NOTHING[:1])
+    actions = compiled(self.make(1))(keys(0, 1, 2), STARTS, NOTHING[:, :1])
+    assert actions.shape == (ENVS, 1, ACTION)
+    assert (distance(STARTS, actions) < distance(STARTS, NOTHING[:, :1])).all()
 
   def test_other_shapes_are_refused(self):
     planner, key = self.make(HORIZON), jax.random.key(0)
     with pytest.raises(AssertionError):
-      plan_from(planner, key, START, jnp.zeros((HORIZON + 1, ACTION)))
+      plan_from(planner, key, STARTS[0], jnp.zeros((HORIZON + 1, ACTION)))
     with pytest.raises(AssertionError):
-      planner.plan(key, lambda actions, key: actions, lambda states: states.sum(2), jnp.asarray(NOTHING))
+      planner.plan(key, lambda actions, key: actions, lambda states: states.sum(2), jnp.asarray(NOTHING[0]))
 
   def test_a_horizon_of_none_is_refused(self):
     with pytest.raises(ValueError, match="horizon=0 must be at least 1"):
       self.make(0)
 
 
-def moved(start, actions):
-  """A point that every action moves: [N, H, A]."""
-  return start + jnp.cumsum(actions, 1)
+def plan_from(planner: Planner, key, start, previous):
+  """The plan [H, A] for a point that is to reach the goal, and can just do so at full speed."""
+  return planner.plan(key, lambda actions, key: start + jnp.cumsum(actions, 1), closeness, previous)
 
 
 def closeness(states):
   return -jnp.square(states - GOAL).sum((1, 2))
 
 
-def plan_from(planner: Planner, key, start, previous):
-  """The plan for a point that is to reach the goal, and can just do so at full speed."""
-  return planner.plan(key, lambda actions, key: moved(start, actions), closeness, previous)
+@functools.cache
+def compiled(planner: Planner):
+  """`plan_from` for ENVS points at once."""
+  return jax.jit(jax.vmap(functools.partial(plan_from, planner)))
 
 
 @functools.cache
-def compiled(planner: Planner):
-  return jax.jit(functools.partial(plan_from, planner))
+def compiled_alone(planner: Planner):
+  """`plan_from` for one point, with states in a tree; and a list that gets the key of each rollout."""
+  drawn = []
+
+  @jax.jit
+  def plan(key, start, previous):
+    def rollout(actions, key):
+      jax.debug.callback(lambda data: drawn.append(tuple(data.tolist())), jax.random.key_data(key))
+      states = start + jnp.cumsum(actions, 1)
+      return {"x": states[..., 0], "rest": (states[..., 1:],)}
+
+    def objective(tree):
+      return closeness(jnp.concatenate([tree["x"][..., None], *tree["rest"]], -1))
+
+    return planner.plan(key, rollout, objective, previous)
+
+  return plan, drawn
 
 
-def distance(start, actions) -> float:
-  """Squared, summed over the steps, in NumPy."""
-  return float(np.square(start + np.cumsum(actions, 0) - GOAL).sum())
+def keys(*seeds: int) -> jax.Array:
+  return jax.vmap(jax.random.key)(jnp.array(seeds))
+
+
+def distance(starts, actions) -> np.ndarray:
+  """[ENVS] squared, summed over the steps, in NumPy."""
+  return np.square(starts[:, None] + np.cumsum(actions, 1) - GOAL).sum((1, 2))

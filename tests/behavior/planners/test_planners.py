@@ -12,9 +12,10 @@ from dreamerax.behavior.planners.cem import CEM
 from dreamerax.behavior.planners.gradient import GradientPlanner
 from dreamerax.behavior.planners.mppi import MPPI
 from dreamerax.behavior.planners.shooting import Shooting
-from tests.contracts.planner import ACTION, HORIZON, NOTHING, START, PlannerContract, compiled
+from tests.contracts.planner import ACTION, HORIZON, STARTS, PlannerContract, compiled, keys
 
 KEYS = 8
+NOTHING = np.zeros((HORIZON, ACTION), np.float32)
 
 
 class TestShooting(PlannerContract):
@@ -66,8 +67,8 @@ def test_the_bottom_of_a_bowl_is_found(planner):
 
 
 def test_shooting_gets_nearer_with_more_candidates():
-  few, some, many = (distances(Shooting(HORIZON, candidates)).mean() for candidates in (2, 50, 5000))
-  assert many < 0.7 * some < 0.7 * 0.7 * few
+  few, many = (distances(Shooting(HORIZON, candidates)).mean() for candidates in (10, 2000))
+  assert many < 0.7 * few
 
 
 # A double integrator to be brought to rest at 0: position and velocity, one force. Cost x'Qx + r u² at each arrival.
@@ -181,22 +182,16 @@ def test_shooting_takes_the_best_of_uniform_candidates():
   assert 0.99 < tried.max() <= 1
 
 
-def test_cem_tries_clipped_normal_candidates_first():
-  _, (tried,) = searched(CEM(HORIZON, candidates=2000, elites=200, iterations=1))
-  assert np.abs(tried).max() == 1
-  np.testing.assert_allclose(
-    (np.abs(tried) == 1).mean(), 0.3173, atol=0.02
-  )  # of N(0, 1), what lies beyond one deviation
-  np.testing.assert_allclose((np.abs(tried) < 0.5).mean(), 0.3829, atol=0.02)
-
-
-def test_cem_returns_the_mean_of_its_last_elites():
-  plan, tried = searched(CEM(HORIZON, candidates=50, elites=7, iterations=3))
+def test_cem_begins_with_clipped_normal_candidates_and_ends_with_the_mean_of_its_elites():
+  plan, tried = searched(CEM(HORIZON, candidates=2000, elites=200, iterations=3))
   assert len(tried) == 3
-  np.testing.assert_allclose(plan, best(tried[-1], 7)[0].mean(0), atol=1e-6)
+  assert np.abs(tried).max() == 1
+  np.testing.assert_allclose((np.abs(tried[0]) == 1).mean(), 0.3173, atol=0.02)  # of N(0, 1), beyond one deviation
+  np.testing.assert_allclose((np.abs(tried[0]) < 0.5).mean(), 0.3829, atol=0.02)
+  np.testing.assert_allclose(plan, best(tried[2], 200)[0].mean(0), atol=1e-6)
 
 
-@pytest.mark.parametrize("elites", [1, 2, 40])
+@pytest.mark.parametrize("elites", [1, 2])
 def test_cem_refits_mean_and_population_deviation(elites):
   """One elite has no deviation, and the floor of 1e-6 under the variance alone shows; of two, n - 1 would show."""
   _, (first, second) = searched(CEM(HORIZON, candidates=2000, elites=elites, iterations=2, initial_std=0.1))
@@ -234,9 +229,25 @@ def test_mppi_keeps_the_least_deviation():
 
 
 def test_mppi_makes_do_with_equal_scores():
+  """As the rewards of a fresh world model are, whose reward head starts at zero."""
   planner = MPPI(HORIZON, candidates=2000, elites=2000, iterations=1)
-  plan = planner.plan(jax.random.key(0), lambda a, key: a, lambda a: jnp.full(len(a), 0.1), jnp.asarray(NOTHING))
+  plan = planner.plan(jax.random.key(0), lambda a, key: a, lambda a: jnp.zeros(len(a)), jnp.asarray(NOTHING))
   np.testing.assert_allclose(plan, 0, atol=0.1)
+
+
+def test_mppi_rounds_to_no_more_than_full_force():
+  """Every elite begins at full force, with weights by its last action: their sum is 1 but for rounding, up or down."""
+
+  def objective(actions):
+    return 10 * (actions[:, 0] == 1).all(1) + actions[:, -1, 0]
+
+  planner = MPPI(HORIZON, candidates=256, elites=16, iterations=1)
+  full = jnp.ones((HORIZON, ACTION))
+  plans = jax.jit(jax.vmap(lambda key: planner.plan(key, lambda actions, key: actions, objective, full)))(
+    jax.random.split(jax.random.key(0), 100)
+  )
+  assert plans[:, 0].min() > 1 - 1e-6
+  assert plans.max() <= 1
 
 
 def test_mppi_goes_on_from_the_rest_of_the_previous_plan():
@@ -261,8 +272,8 @@ def test_gradient_takes_the_best_in_the_end():
 
 @pytest.mark.parametrize("planner", [TestShooting().make(HORIZON), TestCEM().make(HORIZON)], ids=["shooting", "cem"])
 def test_shooting_and_cem_start_from_nothing(planner):
-  key, previous = jax.random.key(0), np.full_like(NOTHING, 0.5)
-  np.testing.assert_array_equal(compiled(planner)(key, START, NOTHING), compiled(planner)(key, START, previous))
+  plans = compiled(planner)(keys(0, 0, 0), STARTS, np.stack([NOTHING, NOTHING + 0.5, NOTHING - 0.5]))
+  np.testing.assert_array_equal(plans, plans[:1].repeat(3, 0))
 
 
 def test_shift_drops_the_action_that_was_taken():
@@ -281,7 +292,6 @@ def test_shift_drops_the_action_that_was_taken():
     (lambda: MPPI(temperature=0), "temperature=0 must be more than 0"),
     (lambda: MPPI(min_std=2), "min_std=2 must lie between 0 and 1.0"),
     (lambda: GradientPlanner(learning_rate=-1), "learning_rate=-1 must be more than 0"),
-    (lambda: GradientPlanner(candidates=0), "candidates=0 must be at least 1"),
   ],
 )
 def test_what_makes_no_sense_is_named(make, message):
