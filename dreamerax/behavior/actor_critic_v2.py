@@ -77,14 +77,17 @@ class ActorCriticV2Module(ActorCriticBaseModule):
     weight = _stop(jnp.cumprod(before, 1))  # [N, H + 1]
 
     policy = self.actor(_stop(rollout.features[:, :-2]))  # in the states 0 … H - 2
-    entropy = policy.entropy()
     actions = _stop(rollout.actions[:, :-2])
     actor_loss = config.gradient.loss(policy, actions, target[:, 1:], _stop(values[:, :-2]))
-    actor_loss = (weight[:, :-2] * (actor_loss - config.entropy_scale * entropy)).mean()
+    metrics = {}
+    if config.entropy_scale:  # Dreamer v1's policy has no entropy in closed form, and no use for one
+      entropy = policy.entropy()
+      metrics["actor/entropy"] = entropy.mean()
+      actor_loss = actor_loss - config.entropy_scale * entropy
+    actor_loss = (weight[:, :-2] * actor_loss).mean()
     critic_loss = self._critic_loss(_stop(rollout.features[:, :-1]), _stop(target), weight[:, :-1])
 
-    metrics = {
-      "actor/entropy": entropy.mean(),
+    metrics |= {
       "actor/action_abs": jnp.abs(rollout.actions).mean(),
       "imagined/return": target.mean(),
       "imagined/reward": reward.mean(),
