@@ -120,7 +120,8 @@ class WorldModelModule(nnx.Module):
   def open_loop(self, batch: Batch, context: int, key: jax.Array) -> dict[str, jax.Array]:
     """Images decoded from `context` observed steps and then from imagination along the recorded actions: [B, T, H, W, C].
 
-    Values in [0, 1], or around it where the decoder's are unbounded. An episode that begins after the context is not foreseen by the prediction.
+    Values in [0, 1], or around it where the decoder's are unbounded. An episode that begins after the context is not foreseen
+    by the prediction.
     """
     observe_key, imagine_key = jax.random.split(key)
     head = Batch(jax.tree.map(lambda x: x[:, :context], batch.steps), batch.context)
