@@ -1,0 +1,46 @@
+"""The code in docs/extending.md is code that works."""
+
+import re
+import sys
+import types
+from pathlib import Path
+
+import jax
+import pytest
+
+from dreamerax.agent import Agent
+from tests.contracts.dynamics import DynamicsContract
+from tests.contracts.planner import PlannerContract
+from tests.test_presets import WALKER
+
+PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
+
+page = types.ModuleType("extending")  # dataclasses look their module up
+sys.modules[page.__name__] = page
+for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S):
+  exec(compile(block, str(PAGE), "exec"), page.__dict__)
+
+
+class TestHeldAction(page.TestHeldAction):
+  """What every planner promises, of the page's."""
+
+
+class TestLinearRSSM(page.TestLinearRSSM):
+  """What every dynamics promises, of the page's."""
+
+
+def test_the_pages_tests_inherit_the_contracts():
+  assert issubclass(TestHeldAction, PlannerContract) and issubclass(TestLinearRSSM, DynamicsContract)
+
+
+def test_the_pages_parts_make_an_agent():
+  run = page.planet_held("small")
+  world_model = page.replace(run.agent.world_model, dynamics=page.LinearRSSM(deter=16), kl=page.PlainKL())
+  agent = Agent(page.replace(run.agent, world_model=world_model), WALKER)
+  state = jax.eval_shape(agent.init, jax.random.key(0))
+  assert state["params"]["world_model"]["dynamics"]["guess"]["kernel"].shape == (16, 60)
+
+
+def test_a_planner_of_the_page_is_checked():
+  with pytest.raises(ValueError, match="candidates=0"):
+    page.HeldAction(candidates=0)
