@@ -157,7 +157,7 @@ class Agent:
     step_losses, metrics = world.losses(batch.steps, posterior)
     losses = {name: loss.mean() for name, loss in step_losses.items()}
 
-    start = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), jax.lax.stop_gradient(posterior.latents))  # [B T, F]
+    start = jax.tree.map(lambda x: jax.lax.collapse(x, 0, 2), jax.lax.stop_gradient(posterior.latents))  # [B T, F]
     replayed = Replayed(world.dynamics.features(posterior.latents), batch.steps)
     behaved = behavior.losses(slow, _as_world(frozen(world)), start, replayed, imagine_key)
 
