@@ -217,8 +217,7 @@ class Agent:
   ) -> tuple[jax.Array, BehaviorLosses]:
     world, behavior = with_params(self._world, world_params), with_params(self._behavior, params)
     latents = seen.posterior.latents
-    count = batch.steps.reward.size
-    start = jax.tree.map(lambda x: x.reshape(count, x.shape[-1]), jax.lax.stop_gradient(latents))  # [B T, F]
+    start = jax.tree.map(lambda x: jax.lax.collapse(x, 0, 2), jax.lax.stop_gradient(latents))  # [B T, F]
     replayed = Replayed(world.dynamics.features(latents), batch.steps)
     behaved = behavior.losses(state["slow"], _as_world(frozen(world)), start, replayed, key)
     return self._total(behaved.losses), behaved

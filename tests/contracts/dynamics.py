@@ -50,9 +50,9 @@ class DynamicsContract(abc.ABC):
     other_embed[1, :2] += 5
     one = plain.call(dynamics, observe, latent(dynamics, 0), (action, embed, is_first), key)
     other = plain.call(dynamics, observe, latent(dynamics, 1), (other_action, other_embed, is_first), key)
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-      np.testing.assert_array_equal(a[1, 2:], b[1, 2:])
-      assert not a.size or not np.array_equal(a[1, :2], b[1, :2])
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[1, 2:], b[1, 2:]), one, other)
+    before = jax.tree.map(lambda a, b: np.array_equal(a[1, :2], b[1, :2]), one, other)
+    assert not all(jax.tree.leaves(before))  # each may agree: categorical samples do by chance, empty parts always
 
   def test_a_reset_equals_the_initial_state(self, dynamics):
     action, embed, _ = inputs()
