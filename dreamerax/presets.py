@@ -10,7 +10,7 @@ from dreamerax.agent import AgentConfig
 from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.config import nearest
 from dreamerax.dynamics.rssm import RSSM
-from dreamerax.dynamics.stochastic import Categorical
+from dreamerax.dynamics.stochastic import Categorical, Gaussian
 from dreamerax.envs import EnvConfig
 from dreamerax.nets.decoders import ConvDecoder
 from dreamerax.nets.encoders import ConvEncoder, StridedEncoder
@@ -20,6 +20,7 @@ from dreamerax.replay.replay import ReplayConfig
 from dreamerax.runtime.loop import LoopConfig
 from dreamerax.runtime.schedule import TrainRatioConfig
 from dreamerax.world_model.model import WorldModel
+from dreamerax.world_model.objectives.kl import FreeBits
 
 _Flat = tyro.conf.arg(name="")  # on the command line the group's options carry no prefix: --task, not --env.task
 
@@ -126,16 +127,17 @@ def quick(size: str) -> RunConfig:
   units, discount = 64, 0.96
   return RunConfig(
     size=size,
-    env_steps=150_000,
+    env_steps=100_000,
     num_envs=4,
     env=EnvConfig(task="dmc/cartpole_balance", action_repeat=8, rendering="balanced"),
     agent=AgentConfig(
       world_model=WorldModel(
         encoder=StridedEncoder(depth=8, activation="elu", units=units),
-        dynamics=RSSM(deter=256, hidden=128, stochastic=Categorical(groups=32, classes=8)),
+        dynamics=RSSM(deter=256, hidden=128, stochastic=Gaussian(dims=16)),
         decoder=ConvDecoder(depth=2, mults=(2, 4, 8, 16), units=256),
         reward=TwoHotHead(layers=1, units=units),
         continues=BinaryHead(layers=1, units=units),
+        kl=FreeBits(dynamics_scale=0.08, representation_scale=0.02),
         discount=discount,
       ),
       behavior=ActorCritic(
