@@ -123,13 +123,13 @@ def _seconds(fn: Callable[[], Any]) -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--preset", default="dreamer-v3")
-  parser.add_argument("--size", nargs="+", default=["1m"], help="one row for each")
+  parser.add_argument("--size", nargs="+", help="one row for each; the preset's default by default")
   parser.add_argument("--batch", type=int, help="sequences per batch; the preset's own by default")
   parser.add_argument("--length", type=int, help="steps per sequence; the preset's own by default")
   parser.add_argument("--repeats", type=int, default=5, help="timed updates")
   options = parser.parse_args(arguments)
   rows = []
-  for size in options.size:
+  for size in options.size or [None]:
     config = presets.build(options.preset, size)
     replay = replace(
       config.replay,

@@ -264,7 +264,7 @@ def quick(size: str) -> RunConfig:
   units, discount = 64, 0.96
   return RunConfig(
     size=size,
-    env_steps=150_000,
+    env_steps=100_000,
     num_envs=4,
     env=EnvConfig(task="dmc/cartpole_balance", action_repeat=8, rendering="balanced"),
     agent=AgentConfig(

@@ -127,7 +127,7 @@ def test_a_preset_without_a_size_is_that_of_its_default(name: str):
 def test_quick_is_the_task_that_anybody_can_run():
   config = build("quick")
   assert config.env.task == "dmc/cartpole_balance" and config.env.image_size == 64
-  assert Agent(config.agent, WALKER).parameter_count() == 1_027_306
+  assert Agent(config.agent, WALKER).parameter_count() == 754_474
 
 
 def test_unknown_names_are_answered_with_the_nearest():
