@@ -1,5 +1,6 @@
 """The command line: reads arguments with tyro and hands over to one file per command."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -46,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
   except (NoRenderer, Diverged) as error:
     print(f"dreamerax {name}: {error}", file=sys.stderr)
     return 1
+  except BrokenPipeError:  # whoever reads, `| head` say, has seen enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
+    return 1
   except KeyboardInterrupt:
     return 130  # as a shell counts it; training has its own way to leave
 
@@ -56,7 +60,14 @@ def _train(arguments: list[str]) -> int:
   preset = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
   default = train.defaults(preset, size=_peek(arguments, "--size"), logdir=_peek(arguments, "--logdir"))
   prog = f"dreamerax train {preset or '[PRESET]'}"
-  chosen = tyro.cli(train.Arguments, default=default, args=arguments, prog=prog, description=train.describe(preset))
+  chosen = tyro.cli(
+    train.Arguments,
+    default=default,
+    args=arguments,
+    prog=prog,
+    description=train.describe(preset),
+    config=(tyro.conf.AvoidSubcommands,),  # a part that may be absent is so or not by the preset; its fields are flags
+  )
   return train.run(preset, chosen)
 
 

@@ -202,6 +202,25 @@ def test_help_explains_each_command(dreamerax):
   assert "(default: dmc/walker_walk)" in dreamerax("train", "dreamer-v3", "--help").text
 
 
+@pytest.mark.parametrize(
+  ("preset", "flag"),
+  [
+    ("quick", "--agent.world-model.continues.layers"),
+    ("planet", "--agent.behavior.planner.candidates"),
+    ("dreamer-v1", "--agent.behavior.actor.init-std"),
+    ("dreamer-v2", "--agent.world-model.dynamics.stochastic.unimix"),
+  ],
+)
+def test_every_figure_of_every_part_is_a_flag(dreamerax, preset: str, flag: str):
+  assert flag in dreamerax("train", preset, "--help").text
+
+
+def test_a_reader_that_has_seen_enough_is_no_mistake():
+  line = f"{sys.executable} -m dreamerax train --help | head -1"
+  done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+  assert done.stdout.startswith("usage: dreamerax train") and done.stderr == ""
+
+
 def test_the_module_is_the_program():
   done = subprocess.run([sys.executable, "-m", "dreamerax", "--help"], capture_output=True, text=True, check=True)
   assert done.stdout.startswith("usage: dreamerax COMMAND")
