@@ -163,9 +163,7 @@ class TruncatedNormal:
 
 def _log_mass(low: jax.Array, high: jax.Array) -> jax.Array:
   """log(Φ(high) - Φ(low)) for low <= high, up to rounding, without losing digits where low <= 0."""
-  log_low, log_high = (
-    cast(jax.Array, jax.scipy.special.log_ndtr(x)) for x in (low, high)
-  )  # jax 0.11 types it more loosely
+  log_low, log_high = (cast(jax.Array, jax.scipy.special.log_ndtr(x)) for x in (low, high))  # jax 0.11: a loose type
   return log_high + jnp.log1p(-jnp.exp(jnp.minimum(log_low - log_high, 0)))
 
 
