@@ -29,6 +29,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
   Either is told in one line on stderr.
   """
+  try:
+    try:
+      return _run(arguments)
+    finally:
+      sys.stdout.flush()  # here, where a closed pipe can still be told from a crash
+  except BrokenPipeError:  # whoever reads, `| head` say, has seen enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at the end
+    return 1
+
+
+def _run(arguments: Sequence[str] | None) -> int:
   if arguments is None and sys.argv[1:2] in (["train"], ["eval"]):
     restart_with_huge_pages()
   arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -46,9 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 2
   except (NoRenderer, Diverged) as error:
     print(f"dreamerax {name}: {error}", file=sys.stderr)
-    return 1
-  except BrokenPipeError:  # whoever reads, `| head` say, has seen enough
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
     return 1
   except KeyboardInterrupt:
     return 130  # as a shell counts it; training has its own way to leave
