@@ -9,7 +9,7 @@ from flax import nnx
 from dreamerax.dynamics.base import Dynamics, Latent
 from dreamerax.dynamics.filtering import FilteringModule
 from dreamerax.dynamics.stochastic import Gaussian, Stochastic
-from dreamerax.nets.blocks import Activation, Linear, SplitLinear, glorot_uniform
+from dreamerax.nets.blocks import Activation, Linear, SplitLinear, activate, glorot_uniform
 from dreamerax.nets.gru import GRU, ResetBeforeGRU
 from dreamerax.ops import checks
 
@@ -60,14 +60,11 @@ class GruRSSMModule(FilteringModule):
     return self.posterior_in.drive(embed)
 
   def predict(self, latent: Latent, action_drive: jax.Array) -> Latent:
-    hidden = self._activate(self.cell_in.with_drive(latent["stoch"], action_drive))
+    hidden = activate(self.activation, self.cell_in.with_drive(latent["stoch"], action_drive))
     return {"deter": self.cell(latent["deter"], self.cell.input_drive(hidden))}
 
   def prior(self, latent: Latent) -> jax.Array:
-    return self.prior_out(self._activate(self.prior_in(latent["deter"])))
+    return self.prior_out(activate(self.activation, self.prior_in(latent["deter"])))
 
   def posterior(self, predicted: Latent, embed_drive: jax.Array) -> jax.Array:
-    return self.posterior_out(self._activate(self.posterior_in.with_drive(predicted["deter"], embed_drive)))
-
-  def _activate(self, x: jax.Array) -> jax.Array:
-    return getattr(jax.nn, self.activation)(x)
+    return self.posterior_out(activate(self.activation, self.posterior_in.with_drive(predicted["deter"], embed_drive)))

@@ -10,7 +10,7 @@ from flax import nnx
 from dreamerax.dynamics.base import Dynamics, Latent
 from dreamerax.dynamics.filtering import FilteringModule
 from dreamerax.dynamics.stochastic import Gaussian, Stochastic
-from dreamerax.nets.blocks import Activation, Linear, SplitLinear, glorot_uniform
+from dreamerax.nets.blocks import Activation, Linear, SplitLinear, activate, glorot_uniform
 from dreamerax.ops import checks
 
 
@@ -57,7 +57,7 @@ class SSMModule(FilteringModule):
     return self.posterior_in.drive(embed)
 
   def predict(self, latent: Latent, action_drive: jax.Array) -> Latent:
-    hidden = self._activate(self.prior_in.with_drive(latent["stoch"], action_drive))
+    hidden = activate(self.activation, self.prior_in.with_drive(latent["stoch"], action_drive))
     return {"deter": latent["deter"], "prior": self.prior_out(hidden)}
 
   def prior(self, latent: Latent) -> jax.Array:
@@ -65,7 +65,4 @@ class SSMModule(FilteringModule):
 
   def posterior(self, predicted: Latent, embed_drive: jax.Array) -> jax.Array:
     prior = self.stochastic.parameters(predicted["prior"])
-    return self.posterior_out(self._activate(self.posterior_in.with_drive(prior, embed_drive)))
-
-  def _activate(self, x: jax.Array) -> jax.Array:
-    return getattr(jax.nn, self.activation)(x)
+    return self.posterior_out(activate(self.activation, self.posterior_in.with_drive(prior, embed_drive)))

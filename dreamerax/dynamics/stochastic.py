@@ -104,19 +104,38 @@ class Categorical(Stochastic):
 
 
 @dataclass(frozen=True)
-class Gaussian(Stochastic):
-  """A diagonal Gaussian with standard deviation softplus(raw) + min_std (Hafner et al. 2019)."""
+class _Real(Stochastic):
+  """A state of `dims` real numbers, stored as they are."""
 
   dims: int = 30
-  min_std: float = 0.1
 
   def __post_init__(self):
     checks.at_least(1, self, "dims")
-    checks.more_than_zero(self, "min_std")
 
   @property
   def size(self) -> int:
     return self.dims
+
+  @property
+  def stored_spec(self) -> ArraySpec:
+    return ArraySpec((self.dims,), "float32")
+
+  def pack(self, sample: jax.Array) -> jax.Array:
+    return sample.astype(jnp.float32)
+
+  def unpack(self, stored: jax.Array) -> jax.Array:
+    return stored.astype(jnp.float32)
+
+
+@dataclass(frozen=True)
+class Gaussian(_Real):
+  """A diagonal Gaussian with standard deviation softplus(raw) + min_std (Hafner et al. 2019)."""
+
+  min_std: float = 0.1
+
+  def __post_init__(self):
+    super().__post_init__()
+    checks.more_than_zero(self, "min_std")
 
   @property
   def stats_size(self) -> int:
@@ -129,37 +148,18 @@ class Gaussian(Stochastic):
     """Mean and standard deviation."""
     return jnp.concatenate(self._mean_and_std(stats), -1)
 
-  @property
-  def stored_spec(self) -> ArraySpec:
-    return ArraySpec((self.dims,), "float32")
-
-  def pack(self, sample: jax.Array) -> jax.Array:
-    return sample.astype(jnp.float32)
-
-  def unpack(self, stored: jax.Array) -> jax.Array:
-    return stored.astype(jnp.float32)
-
   def _mean_and_std(self, stats: jax.Array) -> tuple[jax.Array, jax.Array]:
     mean, raw = jnp.split(stats.astype(jnp.float32), 2, -1)
     return mean, jax.nn.softplus(raw) + self.min_std
 
 
 @dataclass(frozen=True)
-class Deterministic(Stochastic):
+class Deterministic(_Real):
   """No randomness: a point, compared with another as the means of Gaussians of unit variance, by half the squared distance.
 
   With it a state-space model becomes a plain recurrent network that observations correct: the deterministic ablation of
   Hafner et al. 2019, whose code offers samples replaced by their means, but with a learned deviation in the divergence.
   """
-
-  dims: int = 30
-
-  def __post_init__(self):
-    checks.at_least(1, self, "dims")
-
-  @property
-  def size(self) -> int:
-    return self.dims
 
   @property
   def stats_size(self) -> int:
@@ -180,13 +180,3 @@ class Deterministic(Stochastic):
   def entropy(self, stats: jax.Array) -> jax.Array:
     """Zero: there is one outcome."""
     return jnp.zeros(stats.shape[:-1])
-
-  @property
-  def stored_spec(self) -> ArraySpec:
-    return ArraySpec((self.dims,), "float32")
-
-  def pack(self, sample: jax.Array) -> jax.Array:
-    return sample.astype(jnp.float32)
-
-  def unpack(self, stored: jax.Array) -> jax.Array:
-    return stored.astype(jnp.float32)

@@ -17,6 +17,11 @@ glorot_uniform = jax.nn.initializers.glorot_uniform()  # what TensorFlow's layer
 Activation = Literal["relu", "elu"]
 
 
+def activate(name: str, x: jax.Array) -> jax.Array:
+  """The function that an `Activation` names, elementwise."""
+  return getattr(jax.nn, name)(x)
+
+
 class Linear(nnx.Module):
   """x @ kernel + bias over the last axis."""
 
@@ -137,7 +142,7 @@ class PlainMLP(nnx.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """[..., inputs] -> [..., units]."""
     for linear in self.linears.values():
-      x = getattr(jax.nn, self.activation)(linear(x))
+      x = activate(self.activation, linear(x))
     return x
 
 

@@ -17,6 +17,7 @@ from dreamerax.nets.blocks import (
   Linear,
   NormSilu,
   PlainMLP,
+  activate,
   glorot_uniform,
   trunc_normal_in,
 )
@@ -195,7 +196,7 @@ class StridedDecoderModule(DecoderModule):
     x = x.reshape(-1, 1, 1, x.shape[-1])
     *inner, last = self.convs.values()
     for conv in inner:
-      x = getattr(jax.nn, self.activation)(conv(x))
+      x = activate(self.activation, conv(x))
     return last(x).astype(jnp.float32) + 0.5
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from dreamerax.nets.blocks import MLP, Activation, NormSilu, trunc_normal_in
+from dreamerax.nets.blocks import MLP, Activation, NormSilu, activate, trunc_normal_in
 from dreamerax.nets.observations import (
   check_halvings,
   concatenate_vectors,
@@ -155,4 +155,4 @@ class _StridedStage(nnx.Module):
 
   def __call__(self, x: jax.Array) -> jax.Array:
     x = conv_strided(x, self.kernel[...].astype(self.dtype)) + self.bias[...].astype(self.dtype)
-    return getattr(jax.nn, self.activation)(x)
+    return activate(self.activation, x)

@@ -73,13 +73,10 @@ class BalancedKL(KL):
 
 
 @dataclass(frozen=True)
-class StateFreeNats(KL):
-  """PlaNet's KL: one loss for posterior and prior, that above `free_nats` of each state (Hafner et al. 2019, section 5).
+class _OneLoss(KL):
+  """One loss that trains posterior and prior alike."""
 
-  The published code subtracts the free nats, which changes the value and no gradient.
-  """
-
-  free_nats: float = 3.0  # per state
+  free_nats: float = 3.0  # what they are counted over, subclasses say
   scale: float = 1.0  # factor in the total loss
 
   def __post_init__(self):
@@ -88,24 +85,22 @@ class StateFreeNats(KL):
   @property
   def scales(self) -> dict[str, float]:
     return {"kl": self.scale}
+
+
+@dataclass(frozen=True)
+class StateFreeNats(_OneLoss):
+  """PlaNet's KL: one loss for posterior and prior, that above `free_nats` of each state (Hafner et al. 2019, section 5).
+
+  The published code subtracts the free nats, which changes the value and no gradient.
+  """
 
   def losses(self, kl: Divergence, posterior: jax.Array, prior: jax.Array) -> dict[str, jax.Array]:
     return {"kl": jnp.maximum(kl(posterior, prior), self.free_nats)}
 
 
 @dataclass(frozen=True)
-class MeanFreeNats(KL):
+class MeanFreeNats(_OneLoss):
   """Dreamer v1's KL: one loss for posterior and prior, free nats on the batch's mean (as in its published code)."""
-
-  free_nats: float = 3.0  # of the mean over the batch
-  scale: float = 1.0  # factor in the total loss
-
-  def __post_init__(self):
-    checks.at_least(0, self, "free_nats", "scale")
-
-  @property
-  def scales(self) -> dict[str, float]:
-    return {"kl": self.scale}
 
   def losses(self, kl: Divergence, posterior: jax.Array, prior: jax.Array) -> dict[str, jax.Array]:
     return {"kl": jnp.maximum(kl(posterior, prior).mean(), self.free_nats)}
