@@ -22,7 +22,7 @@ from dreamerax.runtime.policy import Policy
 from dreamerax.types import EnvSpec
 
 CONFIG = "config.json"
-_MAY_CHANGE = ("env_steps", "loop")  # of a run that goes on: how long it is, and how it is watched
+_MAY_CHANGE = ("env_steps", "loop", "workers")  # of a run that goes on: its length, how it is watched, where envs step
 
 
 def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> TrainResult:
@@ -138,7 +138,7 @@ def _first_difference(old: Any, new: Any, path: str) -> tuple[str, Any, Any] | N
 
 
 def _env_factory(config: RunConfig) -> Callable[[int, int], envs.EnvBatch]:
-  return partial(envs.make_batch, config.env)
+  return partial(envs.make_batch, config.env, workers=config.workers)
 
 
 def env_spec(config: RunConfig) -> EnvSpec:

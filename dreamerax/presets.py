@@ -15,7 +15,7 @@ from dreamerax.config import nearest
 from dreamerax.dynamics.gru_rssm import GruRSSM
 from dreamerax.dynamics.rssm import RSSM
 from dreamerax.dynamics.stochastic import Categorical, Gaussian
-from dreamerax.envs import EnvConfig
+from dreamerax.envs import EnvConfig, WorkerConfig
 from dreamerax.nets.decoders import ConvDecoder, StridedDecoder
 from dreamerax.nets.encoders import ConvEncoder, StridedEncoder
 from dreamerax.nets.gru import LayerNormGRU, ResetAfterGRU, ResetBeforeGRU
@@ -43,6 +43,7 @@ class RunConfig:
   num_envs: int = 16
   """Environments in parallel."""
   env: Annotated[EnvConfig, _Flat] = field(default_factory=EnvConfig)
+  workers: WorkerConfig = field(default_factory=WorkerConfig)
   loop: Annotated[LoopConfig, _Flat] = field(default_factory=LoopConfig)
   replay: ReplayConfig = field(default_factory=ReplayConfig)
   schedule: ScheduleConfig = field(default_factory=TrainRatioConfig)

@@ -73,7 +73,7 @@ REFUSED = {
   "train dreamer-v3 --image-size 50": "image size 50x50",
   "train --observations": "observations is empty",
   "train --observations speed": "speed",
-  "train --rendering fast": "'fast'.*'published'",
+  "train --rendering pretty": "'pretty'.*'published'",
   "train --eval-every -2": "eval_every=-2 must be at least 0",
   "train --replay.batch-size 0": "batch_size=0 must be at least 1",
   "train --replay.batch-length 1": "batch_length=1 must be at least 2",
@@ -196,7 +196,13 @@ def test_help_explains_each_command(dreamerax):
     assert dreamerax(name, "--help").status == 0
   answer = dreamerax("train", "--help")
   assert answer.status == 0
-  for word in ("dreamer-v3", "--task", "{published,balanced}", "--agent.optimizer.learning-rate", "--eval-episodes"):
+  for word in (
+    "dreamer-v3",
+    "--task",
+    "{published,balanced,fast}",
+    "--agent.optimizer.learning-rate",
+    "--eval-episodes",
+  ):
     assert word in answer.text
   assert "(default: dmc/cartpole_balance)" in answer.text
   assert "(default: dmc/walker_walk)" in dreamerax("train", "dreamer-v3", "--help").text

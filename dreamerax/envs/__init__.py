@@ -5,20 +5,38 @@
 """
 
 import difflib
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Literal
 
+from dreamerax.envs import rendering
 from dreamerax.envs.base import EnvBatch, Environment, Step
 from dreamerax.envs.check import check_env
-from dreamerax.envs.dm_control import ALIASES, SHADOW_MAP, task_names
+from dreamerax.envs.dm_control import ALIASES, QUALITIES, task_names
 from dreamerax.envs.dm_control import PREFIX as DMC
 from dreamerax.envs.dm_control import load as _load_dmc
+from dreamerax.envs.process import Setup, WorkerProcess
 from dreamerax.envs.vector import SerialEnvs, derive_seeds
+from dreamerax.envs.workers import WorkerEnvs, Workers
 from dreamerax.envs.wrappers import ActionRepeat
 
-__all__ = ["EnvBatch", "EnvConfig", "Environment", "Step", "check_env", "make", "make_batch", "task_names"]
+__all__ = [
+  "EnvBatch",
+  "EnvConfig",
+  "Environment",
+  "Step",
+  "WorkerConfig",
+  "check_env",
+  "make",
+  "make_batch",
+  "task_names",
+]
 
 GYM = "gym/"
+# Workers are as many as cores; further threads in each would only stand in each other's way.
+_ONE_THREAD = {"LP_NUM_THREADS": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -31,8 +49,9 @@ class EnvConfig:
   """Simulator steps per agent step; rewards are summed over them."""
   image_size: int = 64
   """Side of the picture in pixels (dmc only)."""
-  rendering: Literal["published", "balanced"] = "published"
-  """published: every pixel as dm_control draws it. balanced: shadow map of 512, faster in software (dmc only)."""
+  rendering: Literal["published", "balanced", "fast"] = "published"
+  """published: every pixel as dm_control draws it. balanced: shadow map of 512, hardly to be seen. fast: no shadows,
+  reflections and smooth edges (dmc only)."""
   observations: tuple[str, ...] = ("image",)
   """image, and names of the task's own vectors, such as position (dmc only)."""
 
@@ -41,10 +60,36 @@ class EnvConfig:
       raise ValueError(f"action_repeat={self.action_repeat}: it must be at least 1.")
     if self.image_size < 1:
       raise ValueError(f"image_size={self.image_size}: it must be at least 1 pixel.")
-    if self.rendering not in SHADOW_MAP:
-      raise ValueError(f"rendering={self.rendering!r}: choose one of {', '.join(SHADOW_MAP)}.")
+    if self.rendering not in QUALITIES:
+      raise ValueError(f"rendering={self.rendering!r}: choose one of {', '.join(QUALITIES)}.")
     if not self.observations:
       raise ValueError("observations is empty: name at least one, such as image.")
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+  """The processes that step the environments."""
+
+  count: int | None = None
+  """How many; by default one for each core, and no more than environments. 0 steps them in the trainer's own process."""
+  timeout: float = 600.0
+  """Seconds without an answer after which an environment counts as hung, and is ended and started again."""
+  gpus: tuple[int, ...] = ()
+  """EGL devices to render on, dealt out in turn; by default EGL's first (dmc only)."""
+
+  def __post_init__(self):
+    if self.count is not None and self.count < 0:
+      raise ValueError(f"workers.count={self.count}: it must be at least 0.")
+    if not self.timeout > 0:
+      raise ValueError(f"workers.timeout={self.timeout}: it must be more than 0 seconds.")
+    if any(gpu < 0 for gpu in self.gpus):
+      raise ValueError(f"workers.gpus={self.gpus}: they are numbered from 0.")
+
+  def processes(self, num_envs: int) -> int:
+    """For so many environments; none for a single one, which nothing could overlap."""
+    if self.count is None:
+      return 0 if num_envs == 1 else min(num_envs, len(os.sched_getaffinity(0)))
+    return min(num_envs, self.count)
 
 
 def make(config: EnvConfig, seed: int) -> Environment:
@@ -82,11 +127,16 @@ def make(config: EnvConfig, seed: int) -> Environment:
   return ActionRepeat(env, config.action_repeat) if config.action_repeat > 1 else env
 
 
-def make_batch(config: EnvConfig, num_envs: int, seed: int) -> EnvBatch:
-  """`num_envs` environments with seeds of their own, derived from `seed`.
+def make_batch(config: EnvConfig, num_envs: int, seed: int, workers: WorkerConfig | None = None) -> EnvBatch:
+  """`num_envs` environments with seeds of their own, derived from `seed`; where they step changes nothing that they show.
 
   A user's own environment (`package.module:factory`) is first checked by `check_env`, on one that is thrown away.
-  Raises what `make` raises.
+
+  Args:
+    workers: processes to step them in; None steps them in this one.
+
+  Raises:
+    what `make` raises; ValueError: a worker cannot make its environments.
   """
   seeds = derive_seeds(seed, num_envs)
   if ":" in config.task and not config.task.startswith(GYM):
@@ -97,7 +147,27 @@ def make_batch(config: EnvConfig, num_envs: int, seed: int) -> EnvBatch:
       raise ValueError(f"task={config.task!r}: {error}") from error
     finally:
       env.close()
-  return SerialEnvs([make(config, seed) for seed in seeds])
+  processes = workers.processes(num_envs) if workers else 0
+  if not workers or not processes:
+    return SerialEnvs([make(config, seed) for seed in seeds])
+  start = partial(_start_worker, config, workers, num_envs, rendering.choose() if config.task.startswith(DMC) else None)
+  return WorkerEnvs(Workers(start, seeds, workers=processes, timeout=workers.timeout))
+
+
+def _start_worker(
+  config: EnvConfig,
+  workers: WorkerConfig,
+  num_envs: int,
+  backend: str | None,
+  worker: int,
+  rows: Sequence[int],
+  seeds: Sequence[int],
+  memory: int,
+) -> WorkerProcess:
+  environment = dict(_ONE_THREAD)
+  if workers.gpus:
+    environment["MUJOCO_EGL_DEVICE_ID"] = str(workers.gpus[worker % len(workers.gpus)])
+  return WorkerProcess(Setup(asdict(config), tuple(rows), tuple(seeds), num_envs, backend), memory, environment)
 
 
 def _check_dmc(task: str) -> None:

@@ -1,6 +1,7 @@
 """What an environment is to the rest of the package: one of them, and many of them behind one batched interface."""
 
 import abc
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -57,6 +58,15 @@ class EnvBatch(abc.ABC):
   def spec(self) -> EnvSpec:
     """The spec that all environments share."""
 
+  @property
+  def faults(self) -> int:
+    """How often environments failed and were started again, which cut their episodes short."""
+    return 0
+
+  def split(self) -> "Sequence[EnvBatch]":
+    """Parts, in the order of their environments, whose steps may be in flight at the same time: use them or the whole."""
+    return [self]
+
   @abc.abstractmethod
   def reset(self) -> Transition:
     """Begins an episode everywhere: [E, ...], all `is_first`. An unreceived step is dropped."""
@@ -67,7 +77,10 @@ class EnvBatch(abc.ABC):
 
   @abc.abstractmethod
   def receive(self) -> Transition:
-    """Ends the step: [E, ...], in arrays that the caller owns. `action` is what was sent, zero at `is_first`."""
+    """Ends the step: [E, ...]. `action` is what was sent, zero at `is_first`.
+
+    The arrays are the caller's, but observations only until the second call of `send` from here: copy what is kept.
+    """
 
   def step(self, actions: np.ndarray) -> Transition:
     """`send` and `receive` at once."""
@@ -76,7 +89,7 @@ class EnvBatch(abc.ABC):
 
   @abc.abstractmethod
   def close(self) -> None:
-    """Closes every environment."""
+    """Closes every environment, those of the other parts too."""
 
 
 def checked_action(action: np.ndarray, spec: ActionSpec, name: str) -> np.ndarray:

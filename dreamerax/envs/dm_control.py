@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +17,23 @@ from dreamerax.envs.dm_env import DmEnv
 from dreamerax.types import ArraySpec
 
 PREFIX = "dmc/"
-# Resolution of the shadow map, the dearest part of a frame in software; the suite's own is 2048.
-SHADOW_MAP = {"published": None, "balanced": 512}
+
+
+class Quality(NamedTuple):
+  """How a picture is drawn; None leaves it to dm_control."""
+
+  shadow_map: int | None = (
+    None  # side of the shadow map in pixels, the dearest part of a frame in software; the suite's: 2048
+  )
+  samples: int | None = None  # of a pixel, against jagged edges
+  flags: Mapping[str, bool] = MappingProxyType({})  # of MuJoCo's renderer
+
+
+QUALITIES: Mapping[str, Quality] = {
+  "published": Quality(),
+  "balanced": Quality(shadow_map=512),
+  "fast": Quality(samples=0, flags=MappingProxyType({"shadow": False, "reflection": False})),
+}
 # Names from the papers that are not the suite's own.
 ALIASES = {"cup_catch": "ball_in_cup_catch"}
 _CAMERAS = {"quadruped": 2}
@@ -44,7 +60,7 @@ def load(
     seed: below 2**32; the same seed gives the same episodes, to the bit.
     action_repeat: control steps per action; only the last of them is rendered.
     image_size: side of the square picture "image", uint8 [size, size, 3]: from camera 0, quadruped's from 2.
-    rendering_quality: a key of SHADOW_MAP. "published" leaves every pixel as dm_control draws it.
+    rendering_quality: a key of QUALITIES. "published" leaves every pixel as dm_control draws it.
     observations: "image", and names of the task's own vectors (float32).
 
   Raises:
@@ -55,21 +71,23 @@ def load(
   name = task.removeprefix(PREFIX)
   domain, behaviour = _tasks()[ALIASES.get(name, name)]
   env = _suite().load(domain, behaviour, task_kwargs={"random": seed})
-  camera = _camera(env.physics, _CAMERAS.get(domain, 0), image_size, SHADOW_MAP[rendering_quality])
+  camera = _camera(env.physics, _CAMERAS.get(domain, 0), image_size, QUALITIES[rendering_quality])
   image = (ArraySpec((image_size, image_size, 3), "uint8"), camera)
   return DmEnv(env, name=task, observations=observations, cameras={"image": image}, action_repeat=action_repeat)
 
 
-def _camera(physics: Any, camera_id: int, size: int, shadow_map: int | None) -> Callable[[], np.ndarray]:
+def _camera(physics: Any, camera_id: int, size: int, quality: Quality) -> Callable[[], np.ndarray]:
   """Takes pictures of `physics` as it is: a function without arguments, to a new uint8 [size, size, 3]."""
   from dm_control.mujoco import engine
 
-  # Both are read once, when the first picture makes the rendering context. A larger buffer changes no pixel.
+  # All are read once, when the first picture makes the rendering context. A larger buffer changes no pixel.
   visual = physics.model.vis
   visual.global_.offwidth = max(visual.global_.offwidth, size)
   visual.global_.offheight = max(visual.global_.offheight, size)
-  if shadow_map is not None:
-    visual.quality.shadowsize = shadow_map
+  if quality.shadow_map is not None:
+    visual.quality.shadowsize = quality.shadow_map
+  if quality.samples is not None:
+    visual.quality.offsamples = quality.samples
   camera = None
 
   def take() -> np.ndarray:
@@ -77,7 +95,7 @@ def _camera(physics: Any, camera_id: int, size: int, shadow_map: int | None) -> 
     # Made late, because it makes the context; and once, where `physics.render` would build a scene for every frame.
     camera = camera or engine.Camera(physics, height=size, width=size, camera_id=camera_id)
     # dm_control answers with an upside-down view of a buffer that it uses again.
-    return np.array(camera.render(), order="C")
+    return np.array(camera.render(render_flag_overrides=quality.flags), order="C")
 
   return take
 

@@ -5,6 +5,7 @@ explain nothing and cannot be taken back. A subprocess can fail without harm.
 """
 
 import functools
+import importlib
 import json
 import os
 import subprocess
@@ -85,6 +86,13 @@ def choose() -> str:
       os.environ.pop("PYOPENGL_PLATFORM", None)
       return backend
   raise NoRenderer(_advice(probes, explicit))
+
+
+def adopt(backend: str) -> None:
+  """Binds this process to a backend that another one on this machine has tried; `choose` then tries nothing."""
+  os.environ[VARIABLE] = backend
+  os.environ.pop("PYOPENGL_PLATFORM", None)
+  importlib.import_module("dm_control._render")
 
 
 def _advice(probes: list[Probe], explicit: str | None) -> str:

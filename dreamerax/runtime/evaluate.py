@@ -71,13 +71,13 @@ def evaluate(
     while any(len(done) < wanted for done, wanted in zip(played, quota, strict=True)):
       check()
       if picture and not played[0]:
-        frames.append(row.observation[picture][0])
+        frames.append(row.observation[picture][0].copy())
       actions, carry, _ = policy(params, carry, row, calls)
       row = envs.step(actions)
       calls += 1
       for episode in tracker.add(row):
         if picture and episode.stream == 0 and not played[0]:
-          frames.append(row.observation[picture][0])
+          frames.append(row.observation[picture][0].copy())
         played[episode.stream].append(episode)
   finally:
     envs.close()

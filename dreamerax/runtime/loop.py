@@ -42,9 +42,9 @@ def train(
 ) -> TrainResult:
   """Trains until `env_steps`, or continues a run that `logdir` holds.
 
-  One iteration: the policy acts with the newest parameters, the environments' step begins, the updates that are due are
-  dispatched, and the environments' step is received; devices and simulators work at the same time, and the outcome
-  depends on the seed alone.
+  One iteration: the policy acts with the newest parameters in one part of the environments, their step begins, the updates
+  that are due are dispatched, and the oldest step in flight is received; devices and simulators work at the same time, and
+  the outcome depends on the seed and on how many parts there are.
 
   A continued run restores state, counters and schedule. Its replay begins empty and is filled again to `prefill_steps`
   before updates go on. Those steps count as env steps, as they are experience of the run; no update is owed for them.

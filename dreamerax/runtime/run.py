@@ -146,7 +146,7 @@ class Run:
     return self.schedule.due(self.counters)
 
   def _step(self, updates: int) -> int:
-    """One step of every environment, with `updates` dispatched meanwhile; returns the agent steps that it took."""
+    """One turn of collecting, with `updates` dispatched meanwhile; returns how many agent steps ended."""
     self.stop.check()
     with self._timer("wait_policy"):
       self.collector.send(self.learner.policy_params)
@@ -187,7 +187,7 @@ class Run:
     trained = self.replay.config.batch_size * self.replay.config.batch_length * self.counters.updates
     self._write(
       {f"train/{name}": value for name, value in means.items()}
-      | {"replay/steps": self.replay.steps}
+      | {"replay/steps": self.replay.steps, "envs/faults": self.collector.faults}
       | ({"replay/ratio": trained / collected} if collected else {})
       | {"time/env_steps_per_second": (self.counters.env_steps - self._logged.env_steps) / working}
       | {"time/updates_per_second": (self.counters.updates - self._logged.updates) / working}

@@ -4,8 +4,9 @@ from benchmarks import env
 
 
 def test_the_benchmark_prints_one_line_per_row(capsys):
-  env.main(["--task", "dmc/cartpole_balance", "--envs", "2", "--steps", "2", "--rendering", "balanced"])
+  env.main(["--task", "dmc/cartpole_balance", "--envs", "2", "--workers", "2", "--steps", "2", "--rendering", "fast"])
   (line,) = capsys.readouterr().out.splitlines()
   row = json.loads(line)
   assert row["benchmark"] == "env" and row["envs"] == 2 and row["machine"]["cores"] >= 1
   assert 0 < row["min"] <= row["frames_per_second"] <= row["max"]
+  assert row["renderer"] > 0 and row["share"] > 0

@@ -50,6 +50,13 @@ def test_balanced_pixels_are_nearly_the_published_ones():
   assert 0 < (published != balanced).any(-1).mean() < 0.05
 
 
+def test_fast_pixels_show_the_same_scene_without_its_shadows():
+  images = [make(EnvConfig("dmc/walker_walk", rendering=kind), 0).reset() for kind in ("published", "fast")]
+  published, fast = (step.observation["image"].astype(int) for step in images)
+  assert (published != fast).any(-1).mean() > 0.2  # the floor is lit where the shadow was
+  assert abs(published - fast).mean() < 10
+
+
 def test_only_frames_that_are_returned_are_rendered(suite):
   taken = []
   camera = (cartpole(0).spec.observation["image"], lambda: taken.append(1) or np.zeros((64, 64, 3), np.uint8))

@@ -1,5 +1,9 @@
 """Small environments that cost nothing, for the tests; also what a user's module with factories looks like."""
 
+import os
+import signal
+import time
+
 import dm_env
 import gymnasium
 import numpy as np
@@ -36,6 +40,19 @@ class Counter(Environment):
   def _step(self, reward: float) -> Step:
     clock = np.array([self.clock, self.seed], np.float32)
     return Step({"clock": clock}, reward, self.clock == 0, self.ended, self.ended and self.terminal)
+
+
+class Fragile(Counter):
+  """Breaks at the action (0.5, 0.75): in its own way, given as a function."""
+
+  def __init__(self, seed: int, breaks):
+    super().__init__(seed, length=6)
+    self.breaks = breaks
+
+  def step(self, action: np.ndarray) -> Step:
+    if tuple(action) == (0.5, 0.75):
+      self.breaks()
+    return super().step(action)
 
 
 class Corridor(dm_env.Environment):
@@ -101,6 +118,28 @@ class Gallery(gymnasium.Env):
 
 
 def counter(seed: int) -> Environment:
+  return Counter(seed)
+
+
+def raising(seed: int) -> Environment:
+  def breaks():
+    raise ZeroDivisionError("the pole is not upright")
+
+  return Fragile(seed, breaks)
+
+
+def crashing(seed: int) -> Environment:
+  return Fragile(seed, lambda: os.kill(os.getpid(), signal.SIGSEGV))
+
+
+def hanging(seed: int) -> Environment:
+  return Fragile(seed, lambda: time.sleep(1000))
+
+
+def doomed(seed: int) -> Environment:
+  """Can be made once on trial, and not again."""
+  if seed:
+    raise OSError("no license left")
   return Counter(seed)
 
 

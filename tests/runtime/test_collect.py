@@ -3,10 +3,11 @@
 import jax
 import numpy as np
 
+from dreamerax.envs.vector import SerialEnvs
 from dreamerax.runtime.collect import Collector, EpisodeTracker
 from dreamerax.runtime.policy import Policy, RandomPolicy
 from dreamerax.types import ActionSpec, EnvSpec, Transition
-from tests.runtime.toys import SPEC, Regression, make_envs, make_replay
+from tests.runtime.toys import SPEC, Follow, Regression, make_envs, make_replay
 
 PARAMS = {"k": np.float32(1.0)}
 
@@ -91,3 +92,52 @@ def test_chance_takes_every_discrete_action_and_another_each_time():
   actions = np.concatenate([policy(PARAMS, {}, row, index)[0] for index in range(100)])
   np.testing.assert_array_equal(np.sort(actions, -1), np.tile([0, 0, 1], (400, 1)))
   assert actions.sum(0).min() > 80
+
+
+class Split(SerialEnvs):
+  """Environments in two parts, which note what is asked of them."""
+
+  def split(self):
+    self.log: list[str] = []
+    halves = [Noting(self._envs[:2], "a", self.log), Noting(self._envs[2:], "b", self.log)]
+    return halves
+
+
+class Noting(SerialEnvs):
+  def __init__(self, envs, name, log):
+    super().__init__(envs)
+    self.name, self.log = name, log
+
+  def send(self, actions):
+    self.log.append(f"send {self.name}")
+    super().send(actions)
+
+  def receive(self):
+    if self.log:
+      self.log.append(f"receive {self.name}")
+    return super().receive()
+
+
+def test_parts_take_turns_and_one_is_always_in_flight():
+  envs, replay = Split([Follow(seed) for seed in range(3)]), make_replay(streams=3)
+  collector = Collector(Policy(Regression(), explore=False, key=jax.random.key(0)), envs, replay)
+  steps, episodes = 0, []
+  for _ in range(45):
+    collector.send(PARAMS)
+    count, ended = collector.receive()
+    steps += count
+    episodes += ended
+  assert envs.log[:7] == ["send a", "send b", "receive a", "send a", "receive b", "send b", "receive a"]
+  assert [episode.stream for episode in episodes] == [0, 1, 2, 0, 1, 2]
+  assert {episode.length for episode in episodes} == {10}
+  assert steps == 22 * 2 - 2 * 2 + 22 - 2  # what both parts received, but the rows that begin an episode
+  assert replay.steps == 23 * 2 + 22
+  twin = make_replay(streams=3)  # the same environments in one part show the same
+  whole = Collector(
+    Policy(Regression(), explore=False, key=jax.random.key(0)), SerialEnvs([Follow(seed) for seed in range(3)]), twin
+  )
+  for _ in range(22):
+    whole.send(PARAMS)
+    whole.receive()
+  for name, column in twin._ring.columns.items():
+    np.testing.assert_array_equal(replay._ring.columns[name][:, :22], column[:, :22], err_msg=name)

@@ -1,0 +1,173 @@
+"""One worker process as its owner sees it: started, told to step, asked for its answer, and mourned.
+
+The owner sends a `Setup` as JSON; the worker makes its environments and answers with their spec. From then on the owner
+sends commands, and the worker answers each, in order, once the rows are written. An answer begins with DONE, or with FAILED
+before a traceback; after that the worker has left. Frames and actions never travel here, only in shared memory.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
+
+SLOTS = 2  # versions of each row: one is read while the other is written
+_COMMAND = struct.Struct("<iii")
+DONE, FAILED = b"+", b"!"
+_LAST_LINES = 30  # of what a process that crashed had written to stderr
+_ABORT_SECONDS = 5.0  # to write its stack in
+
+
+class WorkerFault(RuntimeError):
+  """A worker crashed, hung, or its environment raised; the message holds its own account of it."""
+
+
+@dataclass(frozen=True)
+class Setup:
+  """What a worker needs to know before it begins."""
+
+  config: Mapping[str, Any]  # fields of EnvConfig
+  rows: tuple[int, ...]  # which rows of the shared arrays are this worker's
+  seeds: tuple[int, ...]  # one for each of them
+  num_envs: int  # rows in all
+  backend: str | None  # renders with this, untried; None: the worker does not render, or finds out for itself
+
+
+class Command(NamedTuple):
+  """Which rows to step, and where they are written."""
+
+  slot: int  # of the shared arrays
+  low: int  # the first row
+  high: int  # before which row to stop
+
+  @classmethod
+  def read(cls, message: bytes) -> "Command":
+    """What `WorkerProcess.begin` wrote."""
+    return cls(*_COMMAND.unpack(message))
+
+
+class WorkerProcess:
+  """Starts a worker. It ends when this object is closed, or with the process that it belongs to."""
+
+  def __init__(self, setup: Setup, memory: int, environment: Mapping[str, str]):
+    """
+    Args:
+      memory: file descriptor of the shared arrays.
+      environment: variables on top of this process's own.
+    """
+    self.setup = setup
+    self.pending: deque[Command] = deque()  # commands that were sent and not answered, the oldest first
+    self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+    ours, theirs = socket.socketpair()
+    with theirs:
+      # A group of its own, so that Ctrl-C asks the owner alone. Its path is ours, so that it finds what we find.
+      self._process = subprocess.Popen(
+        [sys.executable, "-m", "dreamerax.envs.worker", str(theirs.fileno()), str(memory)],
+        pass_fds=(theirs.fileno(), memory),
+        env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)},
+        stderr=self._stderr,
+        start_new_session=True,
+      )
+    self._connection = Connection(ours.detach())
+    self._tell(json.dumps(dataclasses.asdict(setup)).encode())
+
+  @property
+  def pid(self) -> int:
+    """Of the process."""
+    return self._process.pid
+
+  def spec(self, timeout: float) -> EnvSpec:
+    """Waits until the environments are made. Raises WorkerFault."""
+    return _spec_from_json(json.loads(self._answer(timeout)))
+
+  def begin(self, command: Command) -> None:
+    """Begins to step; a process that is gone shows it in `finish`."""
+    self.pending.append(command)
+    self._tell(_COMMAND.pack(*command))
+
+  def finish(self, command: Command, timeout: float) -> None:
+    """Waits until `command`, and whatever was begun before it, is done. Raises WorkerFault."""
+    while command in self.pending:
+      self._answer(timeout)
+      self.pending.popleft()
+
+  def close(self) -> None:
+    """Ends the process."""
+    self._connection.close()
+    if self._process.poll() is None:
+      self._process.kill()
+    self._process.wait()
+    self._stderr.close()
+
+  def _tell(self, message: bytes) -> None:
+    with contextlib.suppress(OSError):  # it is gone; who waits for its answer is told why
+      self._connection.send_bytes(message)
+
+  def _answer(self, timeout: float) -> bytes:
+    try:
+      if not self._connection.poll(timeout):
+        raise WorkerFault(f"no answer for {timeout:g} seconds; where it stood:\n{self._abort()}")
+      answer = self._connection.recv_bytes()
+    except (EOFError, OSError):
+      status = self._process.wait()
+      name = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+      raise WorkerFault(f"it ended with {name}\n{self._last_words()}".rstrip()) from None
+    if answer[:1] == FAILED:
+      raise WorkerFault(answer[1:].decode(errors="replace").rstrip())
+    return answer[1:]
+
+  def _abort(self) -> str:
+    """Ends the process in a way that makes it write down its stack."""
+    self._process.send_signal(signal.SIGABRT)
+    try:
+      self._process.wait(_ABORT_SECONDS)
+    except subprocess.TimeoutExpired:
+      self._process.kill()
+    return self._last_words()
+
+  def _last_words(self) -> str:
+    self._stderr.seek(0)
+    lines = self._stderr.read().decode(errors="replace").splitlines()
+    return "\n".join(lines[-_LAST_LINES:])
+
+
+def rows_spec(spec: EnvSpec, num_envs: int) -> dict[str, ArraySpec]:
+  """The shared arrays, [SLOTS, E, ...]: a row's observation and what else a transition holds, and two marks from the owner.
+
+  `skip` tells the worker to leave a row alone, `restart` to reset its environment whatever was before.
+  """
+  flags = ("is_first", "is_last", "is_terminal", "skip", "restart")
+  row = {
+    **spec.observation,
+    "action": ArraySpec((spec.action.size,)),
+    "reward": ArraySpec(()),
+    **{name: ArraySpec((), "bool") for name in flags},
+  }
+  return {name: ArraySpec((SLOTS, num_envs, *array.shape), array.dtype) for name, array in row.items()}
+
+
+def spec_to_json(spec: EnvSpec) -> dict[str, Any]:
+  """Plain data, from which the owner builds the spec again."""
+  return {
+    "observation": {key: [array.shape, array.dtype] for key, array in spec.observation.items()},
+    "action": [spec.action.size, spec.action.discrete],
+  }
+
+
+def _spec_from_json(data: Mapping[str, Any]) -> EnvSpec:
+  return EnvSpec(
+    observation={key: ArraySpec(tuple(shape), dtype) for key, (shape, dtype) in data["observation"].items()},
+    action=ActionSpec(*data["action"]),
+  )

@@ -1,0 +1,206 @@
+"""E environments in worker processes, which step while this process does something else."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+import numpy as np
+
+from dreamerax.envs.base import EnvBatch
+from dreamerax.envs.process import SLOTS, Command, WorkerFault, WorkerProcess, rows_spec
+from dreamerax.envs.shared_arrays import map_arrays, reserve
+from dreamerax.types import EnvSpec, Transition
+
+_log = logging.getLogger(__name__)
+
+# A worker that fails so often within so many commands will not get better.
+_FAULTS, _WITHIN = 5, 1000
+
+# (worker, its rows, a seed for each of them, memory) -> the worker
+StartWorker = Callable[[int, Sequence[int], Sequence[int], int], WorkerProcess]
+
+
+class Workers:
+  """Worker processes and the memory that they share; those that fail are started again.
+
+  Rows are dealt out in turn, so that a range of them keeps all workers busy. When a worker fails, the episodes of its rows
+  end: the next row repeats the last observation with the reward 0 and is last, not terminal.
+  """
+
+  def __init__(self, start: StartWorker, seeds: Sequence[int], *, workers: int, timeout: float):
+    """Starts all workers and waits for them.
+
+    Args:
+      seeds: one for each environment.
+      timeout: seconds without an answer after which a worker counts as hung.
+
+    Raises:
+      ValueError: a worker cannot make its environments; holds its traceback.
+    """
+    self.num_envs = len(seeds)
+    self.faults = 0  # how often a worker failed
+    self._start, self._seeds, self._timeout = start, seeds, timeout
+    self._rows = [range(worker, len(seeds), workers) for worker in range(workers)]
+    self._commands = [0] * workers  # sent to each
+    self._failed = [deque[int](maxlen=_FAULTS) for _ in range(workers)]  # when each failed, in its commands
+    self._memory = reserve()
+    self._processes: list[WorkerProcess] = []
+    with ExitStack() as stack:
+      stack.callback(self.close)
+      for worker, rows in enumerate(self._rows):
+        self._processes.append(start(worker, rows, [seeds[row] for row in rows], self._memory))
+      try:
+        specs = [process.spec(timeout) for process in self._processes]
+      except WorkerFault as fault:
+        raise ValueError(f"an environment could not be made in a worker process: {fault}") from None
+      for worker, spec in enumerate(specs):
+        if spec != specs[0]:
+          raise ValueError(f"worker {worker} has the spec {spec}, worker 0 {specs[0]}: they must be equal.")
+      stack.pop_all()
+    self.spec = specs[0]
+    self.arrays = map_arrays(self._memory, rows_spec(self.spec, self.num_envs))  # {name: [SLOTS, E, ...]}
+    self._over = np.ones(self.num_envs, bool)  # the newest row is an episode's last, or there is none
+    self._lost = np.zeros(self.num_envs, bool)  # the newest row is no episode's last, and its environment is gone
+
+  def begin(self, command: Command, *, restart: bool) -> None:
+    """Begins to step the rows with the actions in the shared arrays, or to reset all of them."""
+    rows = slice(command.low, command.high)
+    if restart:
+      self._over[rows], self._lost[rows] = True, False
+    self.arrays["restart"][command.slot, rows] = restart
+    self.arrays["skip"][command.slot, rows] = self._lost[rows]
+    for worker in self._involved(command):
+      self._commands[worker] += 1
+      self._processes[worker].begin(command)
+
+  def finish(self, command: Command) -> None:
+    """Waits until the rows are written.
+
+    Raises:
+      RuntimeError: a worker fails again and again.
+    """
+    for worker in self._involved(command):
+      while True:
+        try:
+          self._processes[worker].finish(command, self._timeout)
+          break
+        except WorkerFault as fault:
+          self._replace(worker, fault)
+    now = {name: array[command.slot] for name, array in self.arrays.items()}
+    for row in range(command.low, command.high):
+      if now["skip"][row]:
+        self._truncate(row, command.slot)
+    self._over[command.low : command.high] = now["is_last"][command.low : command.high]
+
+  def close(self) -> None:
+    """Ends the processes."""
+    for process in self._processes:
+      process.close()
+    self._processes = []
+
+  def _involved(self, command: Command) -> list[int]:
+    return [i for i, rows in enumerate(self._rows) if any(command.low <= row < command.high for row in rows)]
+
+  def _replace(self, worker: int, fault: WorkerFault) -> None:
+    """Starts a worker again and repeats what the failed one had not answered, for rows that are to be reset."""
+    names = f"worker {worker} (environments {', '.join(map(str, self._rows[worker]))})"
+    recent = self._failed[worker]
+    recent.append(self._commands[worker])
+    if len(recent) == _FAULTS and recent[-1] - recent[0] < _WITHIN:
+      raise RuntimeError(f"{names} failed {_FAULTS} times within {_WITHIN} steps, the last time so: {fault}")
+    self.faults += 1
+    _log.warning("%s failed and is started again; its episodes end here. What it said: %s", names, fault)
+    pending = self._processes[worker].pending
+    self._processes[worker].close()
+    rows = list(self._rows[worker])
+    # The old seeds would lead into the same trouble again.
+    seeds = [int(np.random.SeedSequence([self._seeds[row], self.faults]).generate_state(1)[0]) for row in rows]
+    self._processes[worker] = self._start(worker, rows, seeds, self._memory)
+    self._lost[rows] |= ~self._over[rows]
+    for command in pending:
+      mine = [row for row in rows if command.low <= row < command.high]
+      self.arrays["skip"][command.slot, mine] = self._lost[mine]
+    try:
+      self._processes[worker].spec(self._timeout)
+    except WorkerFault as again:
+      raise RuntimeError(f"{names} could not be started again: {again}") from None
+    for command in pending:
+      self._processes[worker].begin(command)
+
+  def _truncate(self, row: int, slot: int) -> None:
+    """Writes the row that ends a lost episode."""
+    before = (slot - 1) % SLOTS
+    for key in self.spec.observation:
+      self.arrays[key][slot, row] = self.arrays[key][before, row]
+    self.arrays["reward"][slot, row] = 0
+    for name, value in (("is_first", False), ("is_last", True), ("is_terminal", False)):
+      self.arrays[name][slot, row] = value
+    self._lost[row] = False
+
+
+class WorkerEnvs(EnvBatch):
+  """Some or all rows of `Workers`; several of these can be in flight at once."""
+
+  def __init__(self, workers: Workers, low: int = 0, high: int | None = None):
+    """The rows from `low` to before `high`, or to the end."""
+    self._workers, self._low, self._high = workers, low, workers.num_envs if high is None else high
+    self._slot = 0
+    self._command: Command | None = None  # in flight
+
+  @property
+  def num_envs(self) -> int:
+    return self._high - self._low
+
+  @property
+  def spec(self) -> EnvSpec:
+    return self._workers.spec
+
+  @property
+  def faults(self) -> int:
+    return self._workers.faults
+
+  def split(self) -> "list[WorkerEnvs]":
+    if self.num_envs == 1:
+      return [self]
+    middle = (self._low + self._high + 1) // 2
+    return [WorkerEnvs(self._workers, self._low, middle), WorkerEnvs(self._workers, middle, self._high)]
+
+  def reset(self) -> Transition:
+    if self._command:
+      self.receive()
+    self._begin(restart=True)
+    return self.receive()
+
+  def send(self, actions: np.ndarray) -> None:
+    if self._command:
+      raise RuntimeError("send was called twice without receive.")
+    actions = np.asarray(actions, np.float32)
+    shape = (self.num_envs, self.spec.action.size)
+    if actions.shape != shape:
+      raise ValueError(f"actions have shape {actions.shape}; {self.num_envs} environments take {shape}.")
+    self._workers.arrays["action"][1 - self._slot, self._low : self._high] = actions
+    self._begin(restart=False)
+
+  def receive(self) -> Transition:
+    if not self._command:
+      raise RuntimeError("receive was called without send.")
+    command, self._command = self._command, None
+    self._workers.finish(command)
+    rows = {name: array[command.slot, command.low : command.high] for name, array in self._workers.arrays.items()}
+    return Transition(
+      observation={key: rows[key] for key in self.spec.observation},
+      action=rows["action"].copy(),
+      reward=rows["reward"].copy(),
+      is_first=rows["is_first"].copy(),
+      is_last=rows["is_last"].copy(),
+      is_terminal=rows["is_terminal"].copy(),
+    )
+
+  def close(self) -> None:
+    self._workers.close()
+
+  def _begin(self, *, restart: bool) -> None:
+    self._slot = 1 - self._slot
+    self._command = Command(self._slot, self._low, self._high)
+    self._workers.begin(self._command, restart=restart)

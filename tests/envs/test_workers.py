@@ -1,0 +1,233 @@
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import psutil
+import pytest
+
+from dreamerax.envs import EnvConfig, WorkerConfig, make_batch
+from dreamerax.envs.base import EnvBatch
+from dreamerax.envs.check import random_action
+
+SAFE = np.zeros(2, np.float32)
+BREAK = np.array([0.5, 0.75], np.float32)
+
+
+@pytest.fixture
+def start():
+  """Makes batches of a toy in worker processes, and closes them."""
+  batches = []
+
+  def make(toy: str, num_envs: int, count: int, **options) -> EnvBatch:
+    batches.append(make_batch(EnvConfig(f"tests.envs.toys:{toy}"), num_envs, 7, WorkerConfig(count, **options)))
+    return batches[-1]
+
+  yield make
+  for batch in batches:
+    batch.close()
+
+
+def processes() -> list[psutil.Process]:
+  return [child for child in psutil.Process().children() if "dreamerax.envs.worker" in child.cmdline()]
+
+
+def assert_equal_rows(one, other):
+  for name in one._fields[1:]:
+    np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+  for key, value in one.observation.items():
+    np.testing.assert_array_equal(value, other.observation[key], err_msg=key)
+
+
+@pytest.mark.parametrize("num_envs, count", [(5, 2), (3, 8)])
+def test_rows_are_those_of_environments_in_this_process(start, num_envs, count):
+  envs = start("counter", num_envs, count)
+  plain = make_batch(EnvConfig("tests.envs.toys:counter"), num_envs, 7)
+  assert envs.spec == plain.spec and envs.num_envs == num_envs
+  assert len(processes()) == min(num_envs, count)
+  rng = np.random.default_rng(0)
+  assert_equal_rows(envs.reset(), plain.reset())
+  for _ in range(12):
+    actions = np.stack([random_action(envs.spec.action, rng) for _ in range(num_envs)])
+    assert_equal_rows(envs.step(actions), plain.step(actions))
+  assert_equal_rows(envs.reset(), plain.reset())  # in the middle of an episode
+
+
+def test_pixels_are_those_of_dm_control_in_this_process():
+  config = EnvConfig("dmc/cartpole_balance", action_repeat=400, rendering="balanced")
+  plain, envs = make_batch(config, 3, 0), make_batch(config, 3, 0, WorkerConfig(2))
+  try:
+    assert_equal_rows(envs.reset(), plain.reset())
+    for _ in range(4):  # over the end of an episode
+      actions = np.full((3, 1), 0.3, np.float32)
+      assert_equal_rows(envs.step(actions), plain.step(actions))
+  finally:
+    envs.close()
+
+
+def test_parts_in_flight_at_once_give_the_rows_of_the_whole(start):
+  parts = start("counter", 5, 2).split()
+  plain = make_batch(EnvConfig("tests.envs.toys:counter"), 5, 7)
+  assert [part.num_envs for part in parts] == [3, 2]
+  whole = plain.reset()
+  rows = [part.reset() for part in parts]
+  rng = np.random.default_rng(0)
+  for _ in range(9):
+    np.testing.assert_array_equal(
+      np.concatenate([row.observation["clock"] for row in rows]), whole.observation["clock"]
+    )
+    np.testing.assert_array_equal(np.concatenate([row.action for row in rows]), whole.action)
+    actions = np.stack([random_action(plain.spec.action, rng) for _ in range(5)])
+    parts[0].send(actions[:3])
+    parts[1].send(actions[3:])
+    whole = plain.step(actions)
+    rows = [parts[0].receive(), parts[1].receive()]
+
+
+def test_an_observation_lasts_until_the_second_next_send(start):
+  envs = start("counter", 2, 1)
+  first = envs.reset()
+  envs.step(np.zeros((2, 2)))
+  np.testing.assert_array_equal(first.observation["clock"][:, 0], 0)
+
+
+def test_a_single_environment_is_not_split(start):
+  envs = start("counter", 1, 1)
+  assert envs.split() == [envs]
+
+
+@pytest.mark.parametrize(
+  "toy, options, account",
+  [
+    ("raising", {}, 'raise ZeroDivisionError("the pole is not upright")'),
+    ("crashing", {}, "signal SIGSEGV"),
+    ("crashing", {}, 'toys.py", line'),
+    ("hanging", {"timeout": 2.0}, 'toys.py", line'),
+  ],
+)
+def test_a_failure_ends_the_episodes_of_its_worker_and_nothing_else(start, caplog, toy, options, account):
+  envs = start(toy, 4, 2, **options)
+  survivors = {child.pid for child in processes()}
+  envs.reset()
+  before = envs.step(np.tile(SAFE, (4, 1)))
+  clock = before.observation["clock"].copy()
+  actions = np.stack([SAFE, BREAK, SAFE, SAFE])
+  row = envs.step(actions)
+  # Worker 1 has environments 1 and 3. Their last observation is shown again, and the episode is cut, not terminal.
+  np.testing.assert_array_equal(row.is_last, [False, True, False, True])
+  assert not row.is_terminal.any() and not row.is_first.any()
+  np.testing.assert_array_equal(row.observation["clock"], clock + np.array([[1, 0], [0, 0], [1, 0], [0, 0]]))
+  np.testing.assert_array_equal(row.action, actions)
+  assert not row.reward[[1, 3]].any()
+  assert envs.faults == 1 and len(survivors & {child.pid for child in processes()}) == 1
+  assert "worker 1 (environments 1, 3)" in caplog.text and account in caplog.text
+
+  row = envs.step(np.tile(SAFE, (4, 1)))
+  np.testing.assert_array_equal(row.is_first, [False, True, False, True])
+  np.testing.assert_array_equal(row.observation["clock"][:, 0], [3, 0, 3, 0])
+  assert (row.observation["clock"][[1, 3], 1] != clock[[1, 3], 1]).all()  # seeds that do not lead into the same failure
+  np.testing.assert_array_equal(envs.step(np.tile(SAFE, (4, 1))).observation["clock"][:, 0], [4, 1, 4, 1])
+
+
+def test_a_failure_while_another_part_is_in_flight_ends_the_episodes_of_both(start):
+  parts = start("crashing", 4, 1).split()
+  for part in parts:
+    part.reset()
+    part.step(np.tile(SAFE, (2, 1)))
+  parts[0].send(np.stack([BREAK, SAFE]))
+  parts[1].send(np.tile(SAFE, (2, 1)))
+  rows = [part.receive() for part in parts]
+  assert all(row.is_last.all() for row in rows)
+  rows = [part.step(np.tile(SAFE, (2, 1))) for part in parts]
+  assert all(row.is_first.all() for row in rows) and parts[1].faults == 1
+
+
+def test_a_worker_killed_between_steps_is_noticed_at_the_next(start):
+  envs = start("counter", 2, 1)
+  envs.reset()
+  os.kill(processes()[0].pid, signal.SIGKILL)
+  row = envs.step(np.zeros((2, 2)))
+  assert row.is_last.all() and envs.step(np.zeros((2, 2))).is_first.all()
+
+
+def test_a_failure_where_an_episode_begins_loses_nothing(start):
+  envs = start("counter", 1, 1)
+  os.kill(processes()[0].pid, signal.SIGKILL)
+  assert envs.reset().is_first.all()
+  envs.reset()
+  for _ in range(4):
+    row = envs.step(np.zeros((1, 2)))
+  assert row.is_last.all()
+  os.kill(processes()[0].pid, signal.SIGKILL)
+  assert envs.step(np.zeros((1, 2))).is_first.all()
+  assert envs.faults == 2
+
+
+def test_an_environment_that_fails_always_ends_the_run(start):
+  envs = start("raising", 2, 1)
+  envs.reset()
+  with pytest.raises(RuntimeError, match=r"worker 0 .* failed 5 times .*\n(.*\n)*.*not upright"):
+    for _ in range(20):
+      envs.step(np.stack([SAFE, BREAK]))
+
+
+def test_what_cannot_be_made_is_said_at_the_start(start):
+  with pytest.raises(ValueError, match=r"(?s)could not be made in a worker.*no license left"):
+    start("doomed", 2, 2)
+  assert not processes()
+
+
+def test_a_graphics_device_that_is_not_there_is_said_at_the_start():
+  with pytest.raises(ValueError, match=r"(?s)could not be made in a worker.*MUJOCO_EGL_DEVICE_ID"):
+    make_batch(EnvConfig("dmc/cartpole_balance"), 2, 0, WorkerConfig(1, gpus=(99,)))
+
+
+def test_workers_end_with_the_process_that_started_them():
+  program = """
+import time
+from dreamerax.envs import EnvConfig, WorkerConfig, make_batch
+envs = make_batch(EnvConfig("tests.envs.toys:counter"), 2, 0, WorkerConfig(2))
+envs.reset()
+print("ready", flush=True)
+time.sleep(1000)
+"""
+  with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as owner:
+    assert owner.stdout and owner.stdout.readline() == "ready\n"
+    children = psutil.Process(owner.pid).children()
+    assert len(children) == 2
+    owner.kill()
+  _, alive = psutil.wait_procs(children, timeout=20)
+  assert not alive
+
+
+def test_ctrl_c_reaches_the_owner_alone(start):
+  envs = start("counter", 2, 1)
+  envs.reset()
+  assert os.getpgid(processes()[0].pid) != os.getpgid(0)
+
+
+def test_send_and_receive_alternate(start):
+  envs = start("counter", 2, 1)
+  with pytest.raises(RuntimeError, match="without send"):
+    envs.receive()
+  envs.reset()
+  envs.send(np.zeros((2, 2)))
+  with pytest.raises(RuntimeError, match="without receive"):
+    envs.send(np.zeros((2, 2)))
+  assert envs.reset().is_first.all()  # drops it
+  with pytest.raises(ValueError, match=r"\(3, 2\)"):
+    envs.send(np.zeros((3, 2)))
+
+
+def test_as_many_workers_as_cores_and_none_for_one_environment():
+  cores = len(os.sched_getaffinity(0))
+  assert WorkerConfig().processes(1) == 0
+  assert WorkerConfig().processes(1000) == cores
+  assert WorkerConfig(count=3).processes(2) == 2 and WorkerConfig(count=0).processes(2) == 0
+
+
+@pytest.mark.parametrize("field, value", [("count", -1), ("timeout", 0.0), ("gpus", (0, -1))])
+def test_settings_without_meaning_are_named(field, value):
+  with pytest.raises(ValueError, match=f"workers.{field}="):
+    WorkerConfig(**{field: value})
