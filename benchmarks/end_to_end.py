@@ -3,8 +3,8 @@
     python -m benchmarks.end_to_end --preset dreamer-v3 --size 1m --task dmc/walker_walk --envs 16 --seconds 60
 
 First the replay is filled and the update compiled, from a start without cached programs unless JAX_COMPILATION_CACHE_DIR
-names some. Then, for `--seconds` each, the agent acts without updates, and acts with the updates that the preset's train
-ratio asks for. Env steps are simulator steps, the action repeat included, summed over the environments.
+names some. Then, for `--seconds` each, the agent acts without updates, and acts with the updates that the preset's schedule
+asks for. Env steps are simulator steps, the action repeat included, summed over the environments.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -27,6 +27,7 @@ from dreamerax.runtime.collect import Collector
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.policy import Policy
+from dreamerax.runtime.schedule import TrainRatioConfig
 from dreamerax.runtime.sharding import init_state, local_mesh
 
 
@@ -92,7 +93,7 @@ class Worker:
 def measure(preset: str, config: RunConfig, seconds: float, began: float) -> dict[str, Any]:
   """One row. began: time.time() from which the start is counted."""
   with ExitStack() as stack:
-    batch = stack.enter_context(closing(envs.make_batch(config.env, config.num_envs, config.seed)))
+    batch = stack.enter_context(closing(envs.make_batch(config.env, config.num_envs, config.seed, config.workers)))
     worker = Worker(config, batch)
     stack.enter_context(closing(worker.learner))
     worker.first_update()
@@ -110,7 +111,7 @@ def measure(preset: str, config: RunConfig, seconds: float, began: float) -> dic
     "action_repeat": repeat,
     "batch": config.replay.batch_size,
     "length": config.replay.batch_length,
-    "train_ratio": config.schedule.ratio,
+    "schedule": asdict(config.schedule),
     "acting_env_steps_per_second": repeat * acting.agent_steps / acting.seconds,
     "training_env_steps_per_second": repeat * training.agent_steps / training.seconds,
     "updates_per_second": training.updates / training.seconds,
@@ -130,7 +131,7 @@ def main(arguments: Sequence[str] | None = None, began: float | None = None) -> 
   parser.add_argument("--envs", type=int, help="environments in parallel")
   parser.add_argument("--batch", type=int, help="sequences per batch")
   parser.add_argument("--length", type=int, help="steps per sequence")
-  parser.add_argument("--ratio", type=float, help="replayed agent steps for each that is collected")
+  parser.add_argument("--ratio", type=float, help="a train ratio in place of the preset's schedule")
   parser.add_argument("--seconds", type=float, default=60, help="of acting, and of training; the start comes on top")
   options = parser.parse_args(arguments)
   config = presets.build(options.preset, options.size)
@@ -143,7 +144,7 @@ def main(arguments: Sequence[str] | None = None, began: float | None = None) -> 
       batch_size=options.batch or config.replay.batch_size,
       batch_length=options.length or config.replay.batch_length,
     ),
-    schedule=replace(config.schedule, ratio=config.schedule.ratio if options.ratio is None else options.ratio),
+    schedule=config.schedule if options.ratio is None else TrainRatioConfig(options.ratio),
   )
   report([measure(options.preset, config, options.seconds, began)])
 

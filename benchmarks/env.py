@@ -1,20 +1,27 @@
-"""How fast environments deliver frames, and how that divides into physics and rendering.
+"""How fast environments deliver frames, and what share that is of what the renderer alone can do.
 
-    python -m benchmarks.env --task dmc/walker_walk --envs 4 --rendering balanced
+    python -m benchmarks.env --task dmc/walker_walk --envs 16 --rendering balanced --workers 0 2
 
-A frame is one agent step of one environment. `physics_ms` and `render_ms` are medians for one frame: the first is the
-simulator's step with the task's own Python, its action repeat included, the second the picture.
+A frame is one agent step of one environment. Actions are random; with worker processes both halves of the environments are
+in flight, as in a run. `renderer` is what the renderer alone delivers when as many processes as there are workers (one
+without) draw at the same time, in stretches between those of the environments, and `share` the median ratio of the two.
+`physics_ms` and `render_ms` are medians for one frame there: the first is the simulator's step with the task's own Python,
+its action repeat included, the second the picture.
 """
 
 import argparse
+import multiprocessing
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from benchmarks.common import machine, report, timed
-from dreamerax.envs import EnvBatch, EnvConfig, make, make_batch
+from benchmarks.common import machine, report
+from dreamerax.envs import EnvBatch, EnvConfig, WorkerConfig, make, make_batch
 from dreamerax.envs.check import random_action
 from dreamerax.envs.dm_control import ALIASES
 
@@ -22,40 +29,65 @@ from dreamerax.envs.dm_control import ALIASES
 REPEATS = 5
 
 
-def measure(config: EnvConfig, num_envs: int, steps: int) -> dict[str, Any]:
+def measure(config: EnvConfig, num_envs: int, workers: int, steps: int) -> dict[str, Any]:
   """One row: frames per second of `num_envs` environments, median, least and most of REPEATS stretches of `steps`."""
-  batch = make_batch(config, num_envs, seed=0)
-  batch.reset()
-  seconds = timed(lambda: _collect(batch, steps), REPEATS)
-  batch.close()
-  frames = num_envs * steps
+  processes = max(1, min(num_envs, workers))
+  rates, parts = [], []
+  spawn = multiprocessing.get_context("spawn")
+  with (
+    closing(make_batch(config, num_envs, 0, WorkerConfig(workers))) as batch,
+    ProcessPoolExecutor(processes, mp_context=spawn) as renderers,
+  ):
+    halves, rng = batch.split(), np.random.default_rng(0)
+    for half in halves:
+      half.reset()
+    for _ in range(REPEATS + 1):
+      rates.append(_collect(halves, steps, rng))
+      parts.append(list(renderers.map(_parts, [config] * processes, [steps] * processes)))
+  rates, parts = rates[1:], parts[1:]  # the first of each warms up
   row: dict[str, Any] = {
     "benchmark": "env",
     "task": config.task,
     "envs": num_envs,
+    "workers": workers,
     "rendering": config.rendering,
+    "image_size": config.image_size,
     "action_repeat": config.action_repeat,
-    "frames_per_second": frames / seconds["median"],
-    "min": frames / seconds["max"],
-    "max": frames / seconds["min"],
+    "frames_per_second": float(np.median(rates)),
+    "min": min(rates),
+    "max": max(rates),
   }
-  return row | _parts(config, steps) | {"machine": machine()}
+  if config.task.startswith("dmc/"):
+    alone = [sum(1 / render for _, render in stretch) for stretch in parts]
+    physics, render = np.median([part for stretch in parts for part in stretch], 0)
+    row |= {
+      "renderer": float(np.median(alone)),
+      "share": float(np.median(np.divide(rates, alone))),
+      "physics_ms": 1e3 * float(physics),
+      "render_ms": 1e3 * float(render),
+    }
+  return row | {"machine": machine()}
 
 
-def _collect(batch: EnvBatch, steps: int) -> None:
-  rng = np.random.default_rng(0)
-  for _ in range(steps):
-    batch.step(np.stack([random_action(batch.spec.action, rng) for _ in range(batch.num_envs)]))
+def _collect(parts: Sequence[EnvBatch], steps: int, rng: np.random.Generator) -> float:
+  """Frames per second of `steps` steps of every environment; none is in flight before and after."""
+  start = time.perf_counter()
+  for i in range(steps + 1):
+    for part in parts:
+      if i > 0:
+        part.receive()
+      if i < steps:
+        part.send(np.stack([random_action(part.spec.action, rng) for _ in range(part.num_envs)]))
+  return sum(part.num_envs for part in parts) * steps / (time.perf_counter() - start)
 
 
-def _parts(config: EnvConfig, steps: int) -> dict[str, float | None]:
-  """Physics and rendering apart: the same task without its picture takes what the picture does not."""
+def _parts(config: EnvConfig, steps: int) -> tuple[float, float]:
+  """Seconds of physics and of rendering: the same task without its picture takes what the picture does not."""
   if not config.task.startswith("dmc/"):
-    return {"physics_ms": None, "render_ms": None}
-  whole = _step_seconds(config, steps)
-  without = EnvConfig(config.task, config.action_repeat, observations=_vectors(config))
+    return 0.0, 0.0
+  without = replace(config, observations=_vectors(config))
   physics = _step_seconds(without, steps)
-  return {"physics_ms": 1e3 * physics, "render_ms": 1e3 * (whole - physics)}
+  return physics, _step_seconds(config, steps) - physics
 
 
 def _vectors(config: EnvConfig) -> tuple[str, ...]:
@@ -87,13 +119,26 @@ def _step_seconds(config: EnvConfig, steps: int) -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--task", default="dmc/cartpole_balance")
-  parser.add_argument("--envs", type=int, nargs="+", default=[1, 4], help="one row for each")
+  parser.add_argument("--envs", type=int, nargs="+", default=[16], help="one row for each")
+  parser.add_argument(
+    "--workers", type=int, nargs="+", default=[WorkerConfig().processes(1000)], help="one row for each"
+  )
   parser.add_argument("--steps", type=int, default=50, help="agent steps of every environment per stretch")
-  parser.add_argument("--rendering", nargs="+", default=["published", "balanced"], help="one row for each")
+  parser.add_argument("--rendering", nargs="+", default=["published", "balanced", "fast"], help="one row for each")
   parser.add_argument("--action-repeat", type=int, default=1)
+  parser.add_argument("--image-size", type=int, default=64)
   options = parser.parse_args(arguments)
-  configs = [EnvConfig(options.task, options.action_repeat, rendering=rendering) for rendering in options.rendering]
-  report([measure(config, num_envs, options.steps) for config in configs for num_envs in options.envs])
+  configs = [
+    EnvConfig(options.task, options.action_repeat, options.image_size, rendering) for rendering in options.rendering
+  ]
+  report(
+    [
+      measure(config, num_envs, workers, options.steps)
+      for config in configs
+      for num_envs in options.envs
+      for workers in options.workers
+    ]
+  )
 
 
 if __name__ == "__main__":
