@@ -26,8 +26,8 @@ from dreamerax.runtime.sharding import batch_sharded, init_state, local_mesh, re
 from dreamerax.types import ActionSpec, ArraySpec, Batch, EnvSpec, Transition
 
 # GFLOP of one update per replayed step, counted for convolutions in their plain form and without rematerialisation: 105 and
-# 1337 for 16 x 64 steps. Other forms compute the same with less, and are then said to reach a larger share.
-GFLOP_PER_STEP = {("dreamer-v3", "1m"): 105 / 1024, ("dreamer-v3", "12m"): 1337 / 1024}
+# 1337 for 16 x 64 steps of 64x64 pixels. Other forms compute the same with less, and are then said to reach a larger share.
+GFLOP_PER_STEP = {("dreamer-v3", "1m", 64): 105 / 1024, ("dreamer-v3", "12m", 64): 1337 / 1024}
 _SIDE = 2048  # of the matrices
 
 
@@ -63,12 +63,13 @@ def measure(preset: str, config: RunConfig, repeats: int) -> dict[str, Any]:
   seconds, products = (list(column) for column in zip(*pairs, strict=True))
   median = statistics.median(seconds)
   rate = mesh.size * 2e-9 * _SIDE**3 / statistics.median(products)  # GFLOP/s of all devices
-  per_step = GFLOP_PER_STEP.get((preset, config.size))
+  per_step = GFLOP_PER_STEP.get((preset, config.size, config.env.image_size))
   gflop = None if per_step is None else per_step * size * length
   return {
     "benchmark": "update",
     "preset": preset,
     "size": config.size,
+    "image_size": config.env.image_size,
     "batch": size,
     "length": length,
     "dtype": dtype,
@@ -124,6 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--preset", default="dreamer-v3")
   parser.add_argument("--size", nargs="+", help="one row for each; the preset's default by default")
+  parser.add_argument("--image-size", type=int, help="side in pixels; the preset's own by default")
   parser.add_argument("--batch", type=int, help="sequences per batch; the preset's own by default")
   parser.add_argument("--length", type=int, help="steps per sequence; the preset's own by default")
   parser.add_argument("--repeats", type=int, default=5, help="timed updates")
@@ -136,7 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
       batch_size=options.batch or config.replay.batch_size,
       batch_length=options.length or config.replay.batch_length,
     )
-    rows.append(measure(options.preset, replace(config, replay=replay), options.repeats))
+    env = replace(config.env, image_size=options.image_size or config.env.image_size)
+    rows.append(measure(options.preset, replace(config, env=env, replay=replay), options.repeats))
   report(rows)
 
 

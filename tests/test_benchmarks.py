@@ -35,10 +35,12 @@ def only_row(capsys: pytest.CaptureFixture[str]) -> dict:
 
 def test_update(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
   monkeypatch.setattr(update, "_SIDE", 64)
-  monkeypatch.setitem(update.GFLOP_PER_STEP, ("tiny", "xs"), 0.5)
-  update.main(["--preset", "tiny", "--size", "xs", "--batch", "2", "--length", "4", "--repeats", "2"])
+  monkeypatch.setitem(update.GFLOP_PER_STEP, ("tiny", "xs", 16), 0.5)
+  update.main(
+    ["--preset", "tiny", "--size", "xs", "--batch", "2", "--length", "4", "--repeats", "2", "--image-size", "16"]
+  )
   row = only_row(capsys)
-  assert (row["benchmark"], row["size"], row["batch"], row["length"]) == ("update", "xs", 2, 4)
+  assert (row["benchmark"], row["size"], row["image_size"], row["batch"], row["length"]) == ("update", "xs", 16, 2, 4)
   assert 0 < row["min"] <= row["seconds_per_update"] <= row["max"]
   assert row["images_per_second"] == pytest.approx(8 / row["seconds_per_update"])
   assert row["gflop"] == 4.0

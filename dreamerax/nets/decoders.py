@@ -21,7 +21,7 @@ from dreamerax.nets.blocks import (
   glorot_uniform,
   trunc_normal_in,
 )
-from dreamerax.nets.observations import check_halvings, image_keys, stacked_image_shape, vector_shapes
+from dreamerax.nets.observations import center_crop, image_keys, padded_size, stacked_image_shape, vector_shapes
 from dreamerax.ops import checks
 from dreamerax.ops.convolution import conv_transposed_strided, upsample_conv
 from dreamerax.types import ArraySpec
@@ -42,6 +42,7 @@ class DecoderModule(nnx.Module):
   """Latents to observations, as far as decoders do not differ."""
 
   images: tuple[str, ...]  # names in the order in which they are stacked
+  image_size: tuple[int, int]  # height and width, in pixels
   image_channels: tuple[int, ...]  # of each
   vectors: tuple[tuple[str, tuple[int, ...]], ...]  # name and shape
   mlp: MLP | PlainMLP  # where there are vectors
@@ -51,7 +52,7 @@ class DecoderModule(nnx.Module):
     """deter [..., D], stoch [..., S] -> {name: [..., *shape]} float32: images aim at [0, 1], vectors are in symlog space."""
     outputs = {}
     if self.images:
-      image = self._decode_images(deter, stoch)
+      image = center_crop(self._decode_images(deter, stoch), *self.image_size)
       image = image.reshape(*deter.shape[:-1], *image.shape[1:])
       splits = [sum(self.image_channels[: i + 1]) for i in range(len(self.image_channels) - 1)]
       outputs = dict(zip(self.images, jnp.split(image, splits, -1), strict=True))
@@ -63,14 +64,18 @@ class DecoderModule(nnx.Module):
 
   @abc.abstractmethod
   def _decode_images(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
-    """deter [..., D], stoch [..., S] -> [N, H, W, C] float32, leading axes flattened and images stacked along channels."""
+    """deter [..., D], stoch [..., S] -> [N, H, W, C] float32, leading axes flattened and images stacked along channels.
+
+    H and W may exceed `image_size`: of what is painted, the middle is kept.
+    """
 
 
 @dataclass(frozen=True)
 class ConvDecoder(Decoder):
   """DreamerV3's decoder: a small picture from deter (block-linear) and stoch (MLP), then nearest upsampling and convolutions.
 
-  Images come out of a sigmoid, in [0, 1]; vectors come out in symlog space.
+  Images come out of a sigmoid, in [0, 1]; vectors come out in symlog space. Where the sides of an image are no multiple of 2 to
+  the number of convolutions, the next larger ones are painted and the middle is kept, as the encoder pads them.
   """
 
   depth: int = 64  # channels, to be multiplied by `mults`
@@ -101,7 +106,8 @@ class ConvDecoderModule(DecoderModule):
     self.images, self.vectors = image_keys(spec), vector_shapes(spec)
     if self.images:
       height, width, channels = stacked_image_shape(spec)
-      check_halvings(height, width, len(config.mults))
+      self.image_size = (height, width)
+      height, width = padded_size(height, width, len(config.mults))
       self.image_channels = tuple(spec[key].shape[-1] for key in self.images)
       depths = [config.depth * mult for mult in config.mults]
       factor = 2 ** len(config.mults)
@@ -142,6 +148,10 @@ class StridedDecoder(Decoder):
 
   Kernels 5, 5, 6, 6 of stride 2, Glorot uniform. The published ones predict pixels around zero; here 0.5 is added, which
   changes no loss; nothing bounds them to [0, 1]. Vectors come out of an MLP, in symlog space, as in all decoders here.
+
+  The published codes know 64x64 alone. Here n pixels a side become 16 n + 48, and the linear layer paints as few as cover the
+  image (3x3 for 84 and 96, 5x5 for 128), of which the middle is kept. It shares its 32 * depth outputs among them, so that it
+  hardly grows with the image, until each pixel is left with `depth` channels (above 128); from there on it grows with the area.
   """
 
   depth: int = 32  # channels before the image's own, half as many as one convolution earlier
@@ -169,17 +179,21 @@ class StridedDecoderModule(DecoderModule):
     features = deter + stoch
     if self.images:
       height, width, channels = stacked_image_shape(spec)
-      if (height, width) != (64, 64):
+      if min(height, width) < 16:
         raise ValueError(
-          f"image size {height}x{width}: the strided decoder paints 64x64 only; change the image size, or the decoder"
+          f"image size {height}x{width}: the strided decoder needs 16 pixels a side or more; raise the image size, or "
+          f"change the decoder"
         )
+      self.image_size = (height, width)
       self.image_channels = tuple(spec[key].shape[-1] for key in self.images)
-      self.dense = Linear(features, 32 * config.depth, dtype=dtype, rngs=rngs, init=glorot_uniform)
-      sizes = [32 * config.depth, 4 * config.depth, 2 * config.depth, config.depth, channels]
+      rows, columns = (max(1, -(-(side - 48) // 16)) for side in self.image_size)
+      self.small_shape = (rows, columns, max(config.depth, -(-32 * config.depth // (rows * columns))))
+      self.dense = Linear(features, math.prod(self.small_shape), dtype=dtype, rngs=rngs, init=glorot_uniform)
+      sizes = [self.small_shape[-1], 4 * config.depth, 2 * config.depth, config.depth, channels]
       self.convs = nnx.Dict(
         {
           f"conv{i}": _TransposedConv(sizes[i], sizes[i + 1], kernel, dtype, rngs)
-          for i, kernel in enumerate((5, 5, 6, 6))  # 1 -> 5 -> 13 -> 30 -> 64 pixels a side
+          for i, kernel in enumerate((5, 5, 6, 6))  # n -> 16 n + 48 pixels a side; 1 -> 5 -> 13 -> 30 -> 64
         }
       )
     if self.vectors:
@@ -193,7 +207,7 @@ class StridedDecoderModule(DecoderModule):
 
   def _decode_images(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
     x = self.dense(jnp.concatenate([deter, stoch], -1))
-    x = x.reshape(-1, 1, 1, x.shape[-1])
+    x = x.reshape(-1, *self.small_shape)
     *inner, last = self.convs.values()
     for conv in inner:
       x = activate(self.activation, conv(x))

@@ -12,9 +12,10 @@ from flax import nnx
 
 from dreamerax.nets.blocks import MLP, Activation, NormSilu, activate, trunc_normal_in
 from dreamerax.nets.observations import (
-  check_halvings,
+  center_pad,
   concatenate_vectors,
   image_keys,
+  padded_size,
   stacked_image_shape,
   vector_shapes,
 )
@@ -35,7 +36,11 @@ class Encoder(abc.ABC):
 
 @dataclass(frozen=True)
 class ConvEncoder(Encoder):
-  """DreamerV3's encoder: per stage a convolution, 2x2 max-pooling, RMSNorm, SiLU; symlog and an MLP for vectors."""
+  """DreamerV3's encoder: per stage a convolution, 2x2 max-pooling, RMSNorm, SiLU; symlog and an MLP for vectors.
+
+  Images whose sides are no multiple of 2 to the number of stages are padded to the next one, with zeros after the shift by
+  half, which is what the convolutions themselves see beyond a border.
+  """
 
   depth: int = 64  # channels, to be multiplied by `mults`
   mults: tuple[int, ...] = (2, 3, 4, 4)  # channels of each stage, times depth
@@ -49,16 +54,16 @@ class ConvEncoder(Encoder):
       raise ValueError(f"mults={self.mults} must be one positive number or more")
 
   def build(self, spec: Mapping[str, ArraySpec], *, dtype: Any, rngs: nnx.Rngs) -> "EncoderModule":
-    stages, size = [], 0
+    stages, size, padded = [], 0, None
     if image_keys(spec):
       height, width, channels = stacked_image_shape(spec)
-      check_halvings(height, width, len(self.mults))
+      padded = height, width = padded_size(height, width, len(self.mults))
       for mult in self.mults:
         units = self.depth * mult
         stages.append(_Stage(channels, units, self.kernel, dtype, rngs))
         height, width, channels = height // 2, width // 2, units
       size = height * width * channels
-    return EncoderModule(stages, size, spec, self.layers, self.units, dtype=dtype, rngs=rngs)
+    return EncoderModule(stages, size, spec, self.layers, self.units, padded=padded, dtype=dtype, rngs=rngs)
 
 
 @dataclass(frozen=True)
@@ -78,12 +83,16 @@ class StridedEncoder(Encoder):
     stages, size = [], 0
     if image_keys(spec):
       height, width, channels = stacked_image_shape(spec)
+      least = 3 * 2**self.stages - 2  # leaves one pixel
+      if min(height, width) < least:
+        raise ValueError(
+          f"image size {height}x{width}: too small for {self.stages} stages of stride 2, which need {least} pixels a side; "
+          f"raise the image size, or lower encoder.stages"
+        )
       for i in range(self.stages):
         units = self.depth * 2**i
         stages.append(_StridedStage(channels, units, self.activation, dtype, rngs))
         height, width, channels = height // 2 - 1, width // 2 - 1, units
-      if min(height, width) < 1:
-        raise ValueError(f"an image is too small for {self.stages} stages of stride 2: lower encoder.stages")
       size = height * width * channels
     return EncoderModule(stages, size, spec, self.layers, self.units, dtype=dtype, rngs=rngs)
 
@@ -99,6 +108,7 @@ class EncoderModule(nnx.Module):
     layers: int,
     units: int,
     *,
+    padded: tuple[int, int] | None = None,
     dtype: Any,
     rngs: nnx.Rngs,
   ):
@@ -107,8 +117,9 @@ class EncoderModule(nnx.Module):
       stages: map the stacked images, [N, H, W, C], one after the other.
       image_size: how many numbers come out of the last stage; 0 without images.
       layers, units: of the MLP for vectors.
+      padded: (height, width) to which images are padded before the first stage; None leaves them as they are.
     """
-    self.dtype = dtype
+    self.dtype, self.padded = dtype, padded
     self.images, self.vectors = image_keys(spec), vector_shapes(spec)
     self.stages = nnx.Dict({f"stage{i}": stage for i, stage in enumerate(stages)})
     self.output_size = image_size
@@ -125,6 +136,8 @@ class EncoderModule(nnx.Module):
     if self.images:
       image = jnp.concatenate([observation[key] for key in self.images], -1)
       x = image.reshape(-1, *image.shape[-3:]).astype(self.dtype) / 255 - 0.5
+      if self.padded:
+        x = center_pad(x, *self.padded)
       for stage in self.stages.values():
         x = stage(x)
       outputs.append(x.reshape(*image.shape[:-3], -1))

@@ -1,4 +1,7 @@
-"""How the arrays of an observation are grouped: images are stacked along channels, everything else becomes one vector."""
+"""How the arrays of an observation are grouped: images are stacked along channels, everything else becomes one vector.
+
+And how images of any size fit networks that halve or double theirs: `center_pad` and `center_crop`.
+"""
 
 import math
 from collections.abc import Mapping
@@ -33,19 +36,32 @@ def stacked_image_shape(spec: Mapping[str, ArraySpec]) -> tuple[int, int, int]:
   return height, width, sum(shape[-1] for shape in shapes.values())
 
 
-def check_halvings(height: int, width: int, halvings: int) -> None:
-  """Refuses images of which `halvings` halvings do not leave between 3 and 16 whole pixels a side.
+def padded_size(height: int, width: int, halvings: int) -> tuple[int, int]:
+  """(height, width) in pixels of the least picture that holds an image and can be halved `halvings` times.
 
   Raises:
-    ValueError: names the sizes that would do.
+    ValueError: fewer than 3 or more than 16 pixels a side would be left; names the sizes that would do.
   """
   factor = 2**halvings
-  for side in (height, width):
-    if side % factor or not 3 <= side // factor <= 16:
-      raise ValueError(
-        f"image size {height}x{width}: {halvings} stages need a multiple of {factor} between {3 * factor} and "
-        f"{16 * factor} pixels a side; change the image size, or the number of mults of encoder and decoder"
-      )
+  small = [-(-side // factor) for side in (height, width)]
+  if min(small) < 3 or max(small) > 16:
+    raise ValueError(
+      f"image size {height}x{width}: {halvings} stages need between {2 * factor + 1} and {16 * factor} pixels a side, best "
+      f"a multiple of {factor}; change the image size, or the number of mults of encoder and decoder"
+    )
+  return small[0] * factor, small[1] * factor
+
+
+def center_pad(x: jax.Array, height: int, width: int) -> jax.Array:
+  """[N, H, W, C] -> [N, height, width, C] with zeros around the image; an odd row or column more is put at the end."""
+  rest = (height - x.shape[1], width - x.shape[2])
+  return jnp.pad(x, ((0, 0), *((n // 2, n - n // 2) for n in rest), (0, 0)))
+
+
+def center_crop(x: jax.Array, height: int, width: int) -> jax.Array:
+  """[N, H, W, C] -> [N, height, width, C]: the middle, from where `center_pad` puts an image."""
+  top, left = (x.shape[1] - height) // 2, (x.shape[2] - width) // 2
+  return x[:, top : top + height, left : left + width]
 
 
 def concatenate_vectors(observation: Mapping[str, Array], shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> jax.Array:

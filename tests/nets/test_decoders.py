@@ -24,13 +24,13 @@ def latents(*leading):
   return tuple(rng.normal(size=(*leading, size)).astype(np.float32) for size in (DETER, STOCH))
 
 
-def plain_image(params, deter, stoch):
+def plain_image(params, deter, stoch, small=(4, 6)):
   # 16x24 halved twice is 4x6, with 4 channels; block g of deter gives channel g of it, pixel by pixel.
   from_deter = plain.block_linear(params["from_deter"], deter)
-  painted = np.stack([block.reshape(-1, 4, 6, 1) for block in np.split(from_deter, 4, -1)])
+  painted = np.stack([block.reshape(-1, *small, 1) for block in np.split(from_deter, 4, -1)])
   from_deter = np.concatenate(list(painted), -1)
   hidden = plain.norm_silu(params["stoch_norm"], plain.linear(params["stoch_in"], stoch))
-  from_stoch = plain.linear(params["from_stoch"], hidden).reshape(-1, 4, 6, 4)
+  from_stoch = plain.linear(params["from_stoch"], hidden).reshape(-1, *small, 4)
   x = plain.norm_silu(params["small_norm"], from_deter + from_stoch)
   x = plain.norm_silu(params["norms"]["norm0"], plain.conv_same(params["convs"]["conv0"], plain.upsample(x)))
   return plain.sigmoid(plain.conv_same(params["convs"]["conv1"], plain.upsample(x)))
@@ -80,6 +80,15 @@ def test_images_are_float32_in_any_compute_dtype():
   )
 
 
+def test_of_other_sizes_the_next_larger_is_painted_and_the_middle_kept():
+  decoder, params = build({"image": ArraySpec((18, 23, 3), "uint8")})
+  deter, stoch = latents(4)
+  painted = plain_image(params, deter, stoch, small=(5, 6))
+  assert painted.shape == (4, 20, 24, 3)
+  got = plain.call(decoder, type(decoder).__call__, deter, stoch)["image"]
+  np.testing.assert_allclose(got, painted[:, 1:19, :23], rtol=1e-3, atol=1e-4)
+
+
 def test_a_wrong_image_size_is_named():
-  with pytest.raises(ValueError, match="image size 40x64: 4 stages need a multiple of 16"):
-    build({"image": ArraySpec((40, 64, 3), "uint8")}, ConvDecoder(depth=2, units=6))
+  with pytest.raises(ValueError, match="image size 32x64: 4 stages need between 33 and 256 pixels a side"):
+    build({"image": ArraySpec((32, 64, 3), "uint8")}, ConvDecoder(depth=2, units=6))

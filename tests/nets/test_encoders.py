@@ -72,11 +72,36 @@ def test_leading_axes_are_kept():
   np.testing.assert_allclose(nested.reshape(6, -1), flat, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(30, 32, 3), (16, 16, 3), (512, 64, 3)])
+def test_other_sizes_are_padded_with_grey_all_around():
+  spec = {"image": ArraySpec((18, 23, 3), "uint8")}
+  encoder, params = build(spec)
+  observation = observe(spec, (4,))
+  padded = np.full((4, 20, 24, 3), 127.5)
+  padded[:, 1:19, :23] = observation["image"]
+  got = plain.call(encoder, type(encoder).__call__, observation)
+  np.testing.assert_allclose(got, plain_images(params, [padded]), rtol=1e-3, atol=1e-4)
+
+
+def test_multiples_are_not_touched_by_a_bit():
+  encoder, _ = build({"image": IMAGE})
+  image = observe({"image": IMAGE}, (4,))["image"]
+
+  def bare(encoder, image):
+    x = image.astype(jnp.float32) / 255 - 0.5
+    for stage in encoder.stages.values():
+      x = stage(x)
+    return x.reshape(4, -1)
+
+  np.testing.assert_array_equal(
+    plain.call(encoder, type(encoder).__call__, {"image": image}), plain.call(encoder, bare, image)
+  )
+
+
+@pytest.mark.parametrize("shape", [(30, 64, 3), (64, 32, 3), (16, 16, 3), (257, 64, 3)])
 def test_a_size_that_the_stages_cannot_halve_is_named(shape):
   config = ConvEncoder(depth=2, units=6)
   with pytest.raises(
-    ValueError, match=rf"image size {shape[0]}x{shape[1]}: 4 stages need a multiple of 16 between 48 and 256"
+    ValueError, match=rf"image size {shape[0]}x{shape[1]}: 4 stages need between 33 and 256 .* best a multiple of 16"
   ):
     build({"image": ArraySpec(shape, "uint8")}, config)
 

@@ -38,6 +38,7 @@ def test_embeds_images_and_vectors_as_planet_does():
   assert encoder(observation).shape == (3, 5, encoder.output_size)
 
 
-def test_refuses_images_that_are_too_small():
-  with pytest.raises(ValueError, match="too small for 4 stages"):
-    StridedEncoder().build({"image": ArraySpec((32, 32, 3), "uint8")}, dtype=jnp.float32, rngs=nnx.Rngs(0))
+@pytest.mark.parametrize("height", [32, 45])
+def test_refuses_images_that_are_too_small(height: int):
+  with pytest.raises(ValueError, match=f"image size {height}x64: too small for 4 stages .* need 46 pixels a side"):
+    StridedEncoder().build({"image": ArraySpec((height, 64, 3), "uint8")}, dtype=jnp.float32, rngs=nnx.Rngs(0))
