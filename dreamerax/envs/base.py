@@ -19,11 +19,20 @@ class Step(NamedTuple):
   is_terminal: bool  # implies is_last; a time limit is last without being terminal
 
 
+class Work(NamedTuple):
+  """Seconds that environments have worked, summed over them."""
+
+  total: float = 0.0  # stepping and resetting
+  rendering: float = 0.0  # of these, drawing; 0 where that is unknown
+
+
 class Environment(abc.ABC):
   """One environment. Actions lie in [-1, 1] (or are one-hot) whatever the simulator behind it takes.
 
   `step` is not called again after a step that is last: `reset` begins the next episode.
   """
+
+  rendering_seconds: float = 0.0  # spent drawing so far; stays 0 where that is unknown
 
   @property
   @abc.abstractmethod
@@ -57,6 +66,11 @@ class EnvBatch(abc.ABC):
   @abc.abstractmethod
   def spec(self) -> EnvSpec:
     """The spec that all environments share."""
+
+  @property
+  @abc.abstractmethod
+  def work(self) -> Work:
+    """What the environments, those of other parts included, have worked so far."""
 
   @property
   def faults(self) -> int:

@@ -1,5 +1,6 @@
 """Any `dm_env.Environment` as an Environment."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -94,7 +95,9 @@ class DmEnv(Environment):
     observation = {}
     for key, spec in self._spec.observation.items():
       if key in self._cameras:
+        began = time.perf_counter()
         observation[key] = self._cameras[key]()
+        self.rendering_seconds += time.perf_counter() - began
       else:
         # A copy: environments may hand out buffers that they overwrite.
         observation[key] = np.array(own[key], spec.dtype).reshape(spec.shape)

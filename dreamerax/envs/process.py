@@ -144,15 +144,17 @@ class WorkerProcess:
 
 
 def rows_spec(spec: EnvSpec, num_envs: int) -> dict[str, ArraySpec]:
-  """The shared arrays, [SLOTS, E, ...]: a row's observation and what else a transition holds, and two marks from the owner.
+  """The shared arrays, [SLOTS, E, ...]: a row's observation and what else a transition holds, and what it took.
 
-  `skip` tells the worker to leave a row alone, `restart` to reset its environment whatever was before.
+  `skip` tells the worker to leave a row alone, `restart` to reset its environment whatever was before; `work` is the seconds
+  of this step, and those of them spent drawing.
   """
   flags = ("is_first", "is_last", "is_terminal", "skip", "restart")
   row = {
     **spec.observation,
     "action": ArraySpec((spec.action.size,)),
     "reward": ArraySpec(()),
+    "work": ArraySpec((2,), "float64"),
     **{name: ArraySpec((), "bool") for name in flags},
   }
   return {name: ArraySpec((SLOTS, num_envs, *array.shape), array.dtype) for name, array in row.items()}

@@ -1,10 +1,11 @@
 """E environments stepped one after the other in this process."""
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
 
-from dreamerax.envs.base import EnvBatch, Environment, Step
+from dreamerax.envs.base import EnvBatch, Environment, Step, Work
 from dreamerax.types import EnvSpec, Transition
 
 
@@ -32,6 +33,7 @@ class SerialEnvs(EnvBatch):
     self._spec = envs[0].spec
     self._ended = np.ones(len(envs), bool)
     self._actions: np.ndarray | None = None
+    self._seconds = 0.0
 
   @property
   def num_envs(self) -> int:
@@ -40,6 +42,10 @@ class SerialEnvs(EnvBatch):
   @property
   def spec(self) -> EnvSpec:
     return self._spec
+
+  @property
+  def work(self) -> Work:
+    return Work(self._seconds, sum(env.rendering_seconds for env in self._envs))
 
   def reset(self) -> Transition:
     self._ended[:] = True
@@ -61,7 +67,9 @@ class SerialEnvs(EnvBatch):
     actions, self._actions = self._actions, None
     actions[self._ended] = 0
     ended = self._ended.copy()
+    began = time.perf_counter()
     rows = [env.reset() if ended[i] else env.step(actions[i]) for i, env in enumerate(self._envs)]
+    self._seconds += time.perf_counter() - began
     self._ended = np.array([row.is_last for row in rows])
     return self._stack(rows, actions)
 

@@ -7,6 +7,7 @@ Started by `dreamerax.envs.process`, which describes what it is sent and what it
 import faulthandler
 import json
 import sys
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
@@ -50,8 +51,10 @@ def _serve(connection: Connection, memory: int, setup: Setup) -> None:
 def _step(batch: Mapping[int, Environment], ended: dict[int, bool], arrays: Mapping[str, np.ndarray]) -> None:
   """Steps the environments of these rows, or resets them; rows that are marked `skip` are left as they are."""
   for row, env in batch.items():
+    arrays["work"][row] = 0
     if arrays["skip"][row]:
       continue
+    began, drawn = time.perf_counter(), env.rendering_seconds
     if ended[row] or arrays["restart"][row]:
       arrays["action"][row] = 0
       step = env.reset()
@@ -59,6 +62,7 @@ def _step(batch: Mapping[int, Environment], ended: dict[int, bool], arrays: Mapp
       step = env.step(arrays["action"][row].copy())
     ended[row] = bool(step.is_last)
     _write(step, row, arrays)
+    arrays["work"][row] = time.perf_counter() - began, env.rendering_seconds - drawn
 
 
 def _write(step: Step, row: int, arrays: Mapping[str, np.ndarray]) -> None:

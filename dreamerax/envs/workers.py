@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from dreamerax.envs.base import EnvBatch
+from dreamerax.envs.base import EnvBatch, Work
 from dreamerax.envs.process import SLOTS, Command, WorkerFault, WorkerProcess, rows_spec
 from dreamerax.envs.shared_arrays import map_arrays, reserve
 from dreamerax.types import EnvSpec, Transition
@@ -40,6 +40,7 @@ class Workers:
     """
     self.num_envs = len(seeds)
     self.faults = 0  # how often a worker failed
+    self.work = Work()
     self._start, self._seeds, self._timeout = start, seeds, timeout
     self._rows = [range(worker, len(seeds), workers) for worker in range(workers)]
     self._commands = [0] * workers  # sent to each
@@ -92,6 +93,8 @@ class Workers:
       if now["skip"][row]:
         self._truncate(row, command.slot)
     self._over[command.low : command.high] = now["is_last"][command.low : command.high]
+    total, rendering = now["work"][command.low : command.high].sum(0)
+    self.work = Work(self.work.total + float(total), self.work.rendering + float(rendering))
 
   def close(self) -> None:
     """Ends the processes."""
@@ -155,6 +158,10 @@ class WorkerEnvs(EnvBatch):
   @property
   def spec(self) -> EnvSpec:
     return self._workers.spec
+
+  @property
+  def work(self) -> Work:
+    return self._workers.work
 
   @property
   def faults(self) -> int:

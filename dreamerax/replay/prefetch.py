@@ -48,6 +48,10 @@ class Prefetch:
     batch, slots = self._sample()
     self._pending.append((self._thread.submit(self._transfer, batch), slots))
 
+  def wait(self) -> Any:
+    """Waits until every requested batch is transferred; returns them."""
+    return [future.result() for future, _ in self._pending]
+
   def next(self) -> tuple[Any, Slots]:
     """Waits for the oldest requested batch; returns what `transfer` made of it, and where it came from.
 

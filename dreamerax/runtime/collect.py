@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dreamerax.envs.base import EnvBatch
+from dreamerax.envs.base import EnvBatch, Work
 from dreamerax.replay import Replay
 from dreamerax.runtime.policy import Policy, RandomPolicy
 from dreamerax.runtime.protocol import Carry, Params
+from dreamerax.runtime.timing import Timer
 from dreamerax.types import Transition
 
 
@@ -55,15 +56,24 @@ class Collector:
   Where the environments can be split, the parts take turns: while the policy acts in one, the others are in flight.
   """
 
-  def __init__(self, policy: Policy | RandomPolicy, envs: EnvBatch, replay: Replay, *, calls: int = 0):
+  def __init__(
+    self,
+    policy: Policy | RandomPolicy,
+    envs: EnvBatch,
+    replay: Replay,
+    *,
+    calls: int = 0,
+    timer: Timer | None = None,
+  ):
     """Resets the environments.
 
     Args:
       policy: explores.
       calls: how often a policy was called before, so that a restart draws new noise.
+      timer: sums the sections "policy", "insert" and "envs".
     """
     self.calls = calls
-    self._envs, self._replay = envs, replay
+    self._envs, self._replay, self._timer = envs, replay, timer or Timer()
     parts, first = [], 0
     for part in envs.split():
       parts.append(_Part(part, first))
@@ -78,6 +88,11 @@ class Collector:
     """How often environments failed and were started again."""
     return self._envs.faults
 
+  @property
+  def work(self) -> Work:
+    """What the environments have worked so far."""
+    return self._envs.work
+
   def follow(self, policy: Policy | RandomPolicy) -> None:
     """From the next step on `policy` acts; it remembers nothing of what was before."""
     self._policy = policy
@@ -91,11 +106,13 @@ class Collector:
       Diverged: an action is not finite.
     """
     part = self._ready.popleft()
-    actions, part.carry, latents = self._policy(params, part.carry, part.row, self.calls)
+    with self._timer("policy"):
+      actions, part.carry, latents = self._policy(params, part.carry, part.row, self.calls)
     self.calls += 1
     part.envs.send(actions)
     self._in_flight.append(part)
-    self._replay.add(part.row, {name: np.asarray(value) for name, value in latents.items()}, part.streams)
+    with self._timer("insert"):
+      self._replay.add(part.row, {name: np.asarray(value) for name, value in latents.items()}, part.streams)
 
   def receive(self) -> tuple[int, list[Episode]]:
     """Ends the oldest step in flight; nothing while there are parts that have not begun one.
@@ -106,6 +123,7 @@ class Collector:
     if self._ready:
       return 0, []
     part = self._in_flight.popleft()
-    part.row = part.envs.receive()
+    with self._timer("envs"):
+      part.row = part.envs.receive()
     self._ready.append(part)
     return int((~part.row.is_first).sum()), part.tracker.add(part.row)

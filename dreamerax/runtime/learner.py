@@ -15,6 +15,7 @@ from dreamerax.replay import Prefetch, Replay, ReplayConfig, Slots
 from dreamerax.runtime.errors import Diverged
 from dreamerax.runtime.protocol import Agent, Params, State
 from dreamerax.runtime.sharding import batch_sharded, check_batch_size, replicated
+from dreamerax.runtime.timing import Timer
 from dreamerax.types import ArraySpec, Batch, EnvSpec, Transition
 
 _IN_FLIGHT = 4  # updates dispatched and not waited for; bounds the memory of their batches and latents
@@ -29,7 +30,16 @@ class Learner:
   """
 
   def __init__(
-    self, agent: Agent, spec: EnvSpec, replay: Replay, mesh: Mesh, *, state: State, updates: int, key: jax.Array
+    self,
+    agent: Agent,
+    spec: EnvSpec,
+    replay: Replay,
+    mesh: Mesh,
+    *,
+    state: State,
+    updates: int,
+    key: jax.Array,
+    timer: Timer | None = None,
   ):
     """
     Args:
@@ -37,6 +47,7 @@ class Learner:
       state: replicated over the mesh; belongs to the learner from now on.
       updates: how many updates have made this state.
       key: update number n draws from this key folded with n, so that a restart continues the stream.
+      timer: sums the sections "sample", "transfer", "update" and "write_back".
 
     Raises:
       ValueError: the batch cannot be split over the devices.
@@ -44,7 +55,7 @@ class Learner:
     check_batch_size(replay.config.batch_size, mesh)
     self.state = state
     self.updates = updates
-    self._agent, self._replay = agent, replay
+    self._agent, self._replay, self._timer = agent, replay, timer or Timer()
     self._data, self._all = batch_sharded(mesh), replicated(mesh)
     self._key = jax.device_put(key, self._all)
     batch = _batch_shapes(spec, agent.latent_spec, replay.config, self._data)
@@ -77,23 +88,36 @@ class Learner:
       time.sleep(0.05)
     self._update.result()
 
+  @property
+  def flops(self) -> float | None:
+    """Floating-point operations of one update as the compiler counts them; None where it does not tell, or not yet."""
+    costs = self._update.result().cost_analysis() if self.compiled else None
+    return costs.get("flops") if costs else None
+
+  @property
+  def batch_bytes(self) -> int:
+    """Bytes of one batch."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self._shapes[2]))
+
   def run(self, count: int) -> None:
     """Dispatches `count` updates."""
     if count == 0:
       return
     self.flush()
     if not self._prefetch.pending:
-      self._prefetch.request()
+      self._request()
     for _ in range(count):
       self._newest, slots = self._prefetch.next()
-      self.state, self._totals, latents = self._update.result()(
-        self.state, self._totals, self._newest, self._key, np.uint32(self.updates)
-      )
+      with self._timer("update") as made:
+        self.state, self._totals, latents = self._update.result()(
+          self.state, self._totals, self._newest, self._key, np.uint32(self.updates)
+        )
+        made(self._totals)
       self.updates += 1
       self._summed += 1
       self._pending.append((slots, latents))
       self._write_back(_IN_FLIGHT)
-      self._prefetch.request()
+      self._request()
 
   def flush(self) -> None:
     """Waits for every dispatched update and returns its latents to replay."""
@@ -135,10 +159,18 @@ class Learner:
     self._threads.shutdown(wait=True, cancel_futures=True)
     self._prefetch.close()
 
+  def _request(self) -> None:
+    with self._timer("sample"):
+      self._prefetch.request()
+    if self._timer.synchronous:
+      with self._timer("transfer") as made:
+        made(self._prefetch.wait())
+
   def _write_back(self, keep: int) -> None:
     while len(self._pending) > keep:
       slots, latents = self._pending.popleft()
-      self._replay.update_latents(slots, jax.device_get(latents))
+      with self._timer("write_back"):
+        self._replay.update_latents(slots, jax.device_get(latents))
 
   def _compile_update(self) -> Any:
     def update(state, totals, batch, key, index):

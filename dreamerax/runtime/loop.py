@@ -21,6 +21,7 @@ from dreamerax.runtime.protocol import Agent, MakeEnvs
 from dreamerax.runtime.run import COLLECT, PREFILL, LoopConfig, Run, TrainResult, environment_seed
 from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state, local_mesh
+from dreamerax.runtime.timing import Timer
 
 __all__ = ["LoopConfig", "TrainResult", "train"]
 
@@ -83,7 +84,10 @@ def train(
     begin()
     _introduce(progress, agent, replay, task, logdir, saved.counters)
     envs = stack.enter_context(closing(make_envs(num_envs, environment_seed(seed, COLLECT, saved.counters.env_steps))))
-    learner = Learner(agent, envs.spec, replay, mesh, state=state, updates=saved.counters.updates, key=update_key)
+    stages = Timer()
+    learner = Learner(
+      agent, envs.spec, replay, mesh, state=state, updates=saved.counters.updates, key=update_key, timer=stages
+    )
     del state  # the learner's first update gives its memory away
     stack.enter_context(closing(learner))
     policy, judge = Policy(agent, explore=True, key=act_key), Policy(agent, explore=False, key=mode_key)
@@ -98,13 +102,14 @@ def train(
       replay=replay,
       schedule=schedule,
       learner=learner,
-      collector=Collector(first, envs, replay, calls=saved.calls),
+      collector=Collector(first, envs, replay, calls=saved.calls, timer=stages),
       policy=policy,
       judge=lambda **options: evaluate(judge, learner.policy_params, make_envs, num_envs=num_envs, **options),
       checkpoints=checkpoints,
       writer=stack.enter_context(closing(MetricsWriter(logdir, after=saved.counters.env_steps if restored else -1))),
       progress=progress,
       stop=stop,
+      stages=stages,
       counters=saved.counters,
       seconds_before=saved.seconds,
       prefilled=saved.prefilled,

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import jax
 import numpy as np
 
+from dreamerax.envs.base import Work
 from dreamerax.replay import Replay
 from dreamerax.runtime.checkpoint import Checkpoints, Saved
 from dreamerax.runtime.collect import Collector
@@ -18,10 +20,12 @@ from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.metrics import MetricsWriter
 from dreamerax.runtime.policy import Policy
+from dreamerax.runtime.profile import Profile
 from dreamerax.runtime.progress import Progress
 from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.timing import Interval, Timer
 
+_WARM_UP, _PROFILED = 5, 10  # updates before, and during a profile
 COLLECT, EVALUATE, PREFILL = 0, 1, 2  # what environments, and the random policy, are seeded for
 
 
@@ -43,6 +47,8 @@ class LoopConfig:
   """Env steps between videos; 0 makes none."""
   checkpoint_minutes: float = 10.0
   """Minutes between checkpoints; there is one at the end in any case."""
+  profile: bool = False
+  """Say where a step's time goes once training is under way, and write a trace of it to <logdir>/profile."""
 
   def __post_init__(self):
     for name in ("prefill_steps", "eval_every", "eval_episodes", "video_every"):
@@ -81,6 +87,7 @@ class Run:
   writer: MetricsWriter
   progress: Progress
   stop: StopSignals
+  stages: Timer  # that learner and collector share
   counters: Counters
   seconds_before: float  # that earlier processes took
   prefilled: int  # agent steps of this and earlier prefills, for which no update is owed
@@ -95,6 +102,7 @@ class Run:
     self._log = Interval(self.config.log_every, 0)
     self._save = Interval(self.config.checkpoint_minutes * 60, 0)
     self._evaluation: EvalResult | None = None
+    self._unprofiled = self.config.profile
     if self.config.video_every:
       self.learner.prepare_report()
 
@@ -132,8 +140,11 @@ class Run:
     if not self.learner.compiled:
       self.progress.say("waiting for the update to compile; the next run of these sizes finds it ready")
     self.learner.wait_compiled(self.stop.check)
+    first = self.learner.updates
     while self.counters.env_steps < self.total:
       self._step(self._due())
+      if self._unprofiled and self.learner.updates - first >= _WARM_UP:
+        self._profile()
       self._look_at_clocks()
 
   def _filled(self) -> bool:
@@ -194,6 +205,35 @@ class Run:
       | {f"time/{name}": seconds / working for name, seconds in waits.items()}
     )
     self._logged = self.counters
+
+  def _profile(self) -> None:
+    """Waits for every stage of some iterations, and says where their time went."""
+    self._unprofiled = False
+    self.learner.flush()
+    before, worked, folder = self.counters, self.collector.work, self.logdir / "profile"
+    options = jax.profiler.ProfileOptions()
+    options.python_tracer_level = 0  # every call of a function would make it too large to look at
+    self.stages.take()
+    self.stages.synchronous = True
+    with jax.profiler.trace(folder, profiler_options=options):
+      while self.counters.updates - before.updates < _PROFILED and self.counters.env_steps < self.total:
+        self._step(self._due())
+      self.learner.flush()
+    with self.stages("log"):
+      self._log_training()
+    self.stages.synchronous = False
+    work = self.collector.work
+    profile = Profile(
+      seconds=self.stages.take()[1],
+      work=Work(work.total - worked.total, work.rendering - worked.rendering),
+      agent_steps=self.counters.agent_steps - before.agent_steps,
+      updates=self.counters.updates - before.updates,
+      flops=self.learner.flops,
+      batch_bytes=self.learner.batch_bytes,
+    )
+    self.progress.say(
+      "\n".join([*profile.lines(), f"trace: {folder} (TensorBoard's profile plugin, or ui.perfetto.dev)"])
+    )
 
   def _report(self) -> None:
     report = self.learner.report()

@@ -1,8 +1,11 @@
 """When something is due again, and where the time goes."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
+
+import jax
 
 
 class Interval:
@@ -25,17 +28,22 @@ class Interval:
 
 
 class Timer:
-  """Sums the seconds spent in named sections."""
+  """Sums the seconds spent in named sections.
+
+  A section that dispatches work to a device ends when that is dispatched, or, where `synchronous` is set, when it is done.
+  """
 
   def __init__(self):
+    self.synchronous = False
     self._began = time.monotonic()
     self._sums: dict[str, float] = {}
 
   @contextmanager
-  def __call__(self, name: str) -> Iterator[None]:
+  def __call__(self, name: str) -> Iterator[Callable[[Any], None]]:
+    """A section; yields a function that takes the arrays which it makes."""
     began = time.monotonic()
     try:
-      yield
+      yield self._wait
     finally:
       self._sums[name] = self._sums.get(name, 0.0) + time.monotonic() - began
 
@@ -45,3 +53,7 @@ class Timer:
     elapsed, sums = now - self._began, self._sums
     self._began, self._sums = now, {}
     return elapsed, sums
+
+  def _wait(self, arrays: Any) -> None:
+    if self.synchronous:
+      jax.block_until_ready(arrays)

@@ -14,6 +14,7 @@ from dreamerax.envs.vector import SerialEnvs
 from dreamerax.runtime.checkpoint import FOLDER, load_state
 from dreamerax.runtime.errors import Diverged
 from dreamerax.runtime.metrics import read_metrics
+from dreamerax.runtime.profile import STAGES
 from tests.runtime.toys import REPLAY, Follow, Regression, make_envs, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +90,21 @@ def test_the_seed_decides_everything(finished, tmp_path: Path):
     assert column(logdir, name) == column(tmp_path / "same", name)
     assert column(logdir, name) != column(tmp_path / "other", name)
   assert result.counters == again.counters == other.counters
+
+
+def test_a_profile_tells_the_stages_and_changes_nothing(finished, tmp_path: Path, capsys):
+  logdir, result = finished
+  assert run(tmp_path, profile=True).counters == result.counters
+  # Where lines of metrics fall differs, their means over the whole run do not; evaluations see the same parameters.
+  assert column(logdir, "eval/return") == column(tmp_path, "eval/return")
+  text = capsys.readouterr().out
+  rows = {line.split()[0]: line.split()[1:3] for line in text.splitlines() if line.split()[0] in STAGES}
+  assert list(rows) == list(STAGES)
+  per_step, each = np.array([rows[name] for name in ("render", "update")], float).T
+  assert per_step[0] == 0 < per_step[1]  # the toy draws nothing
+  assert each[1] == pytest.approx(8 * per_step[1], rel=0.2)  # one update of 8x8 steps every 8 agent steps at ratio 8
+  assert "GFLOP/s" in text and "GB/s" in text
+  assert list((tmp_path / "profile").rglob("*.xplane.pb"))
 
 
 def test_a_longer_run_continues_from_the_checkpoint(tmp_path: Path):

@@ -1,0 +1,90 @@
+"""Where the time of a step goes: some iterations of a run with every stage waited for, beside the machine's limits."""
+
+import statistics
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dreamerax.envs.base import Work
+
+STAGES = {
+  "render": "drawing, in whichever process; overlaps with all else in a run",
+  "physics": "the rest of the environments' steps, likewise",
+  "envs": "waiting for environments",
+  "policy": "choosing actions",
+  "insert": "into replay",
+  "sample": "batches from replay",
+  "transfer": "batches to the devices",
+  "update": "the jitted update",
+  "write_back": "refreshed latents into replay",
+  "log": "metrics to disk",
+}
+_SIDE = 2048  # of the matrices that the devices' speed is measured with
+_COPY = 2**26  # bytes that the memory's speed is measured with
+
+
+class Profile(NamedTuple):
+  """Some iterations of a run, with every stage waited for."""
+
+  seconds: Mapping[str, float]  # by stage, summed over the iterations
+  work: Work  # of the environments meanwhile
+  agent_steps: int
+  updates: int
+  flops: float | None  # of one update as it was compiled; None where the compiler does not tell
+  batch_bytes: int
+
+  def lines(self) -> list[str]:
+    """A table for people: milliseconds for an agent step and for each time that it is done, and shares of a limit."""
+    sections = {**self.seconds, "render": self.work.rendering, "physics": self.work.total - self.work.rendering}
+    waited = sum(self.seconds.values())
+    lines = [f"{'stage':<11}{'ms/agent step':>14}{'ms each':>10}{'share':>8}"]
+    limits = self._limits()
+    for name, what in STAGES.items():
+      seconds = sections.get(name, 0.0)
+      count = self.updates if name in ("sample", "transfer", "update", "write_back") else self.agent_steps
+      share = f"{seconds / waited:.1%}" if name in self.seconds else ""
+      each = 1e3 * seconds / max(count, 1)
+      line = f"{name:<11}{1e3 * seconds / self.agent_steps:>14.3f}{each:>10.3f}{share:>8}  {what}"
+      lines.append(line + (f"; {limits[name]}" if name in limits else ""))
+    return lines
+
+  def _limits(self) -> dict[str, str]:
+    if not self.updates:
+      return {}
+    limits = {}
+    update, sample = self.seconds["update"] / self.updates, self.seconds["sample"] / self.updates
+    if self.flops:
+      rate = matmul_rate()
+      limits["update"] = f"{self.flops / update / rate:.0%} of {rate / 1e9:,.0f} GFLOP/s, the devices' matrix products"
+    if sample > 0:
+      copy = memcpy_rate()
+      limits["sample"] = f"{self.batch_bytes / sample / copy:.0%} of {copy / 1e9:.1f} GB/s, this memory's copies"
+    return limits
+
+
+def matmul_rate() -> float:
+  """FLOP/s of this process's devices: one device's in large float32 products as JAX computes them, times their number."""
+  multiply = jax.jit(jnp.matmul)
+  left = jnp.ones((_SIDE, _SIDE))
+  multiply(left, left).block_until_ready()
+  seconds = []
+  for _ in range(5):
+    began = time.perf_counter()
+    multiply(left, left).block_until_ready()
+    seconds.append(time.perf_counter() - began)
+  return jax.local_device_count() * 2 * _SIDE**3 / statistics.median(seconds)
+
+
+def memcpy_rate() -> float:
+  """Bytes/s that one thread copies between large arrays in memory."""
+  source, target = np.ones((2, _COPY), np.uint8)
+  seconds = []
+  for _ in range(5):
+    began = time.perf_counter()
+    np.copyto(target, source)
+    seconds.append(time.perf_counter() - began)
+  return _COPY / statistics.median(seconds)
