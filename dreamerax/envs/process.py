@@ -28,6 +28,7 @@ _COMMAND = struct.Struct("<iii")
 DONE, FAILED = b"+", b"!"
 _LAST_LINES = 30  # of what a process that crashed had written to stderr
 _ABORT_SECONDS = 5.0  # to write its stack in
+_LEAVE_SECONDS = 5.0  # to close environments in
 
 
 class WorkerFault(RuntimeError):
@@ -103,12 +104,18 @@ class WorkerProcess:
       self._answer(timeout)
       self.pending.popleft()
 
-  def close(self) -> None:
-    """Ends the process."""
+  def hang_up(self) -> None:
+    """Lets the process close its environments and end; nothing else is asked of it after that."""
     self._connection.close()
-    if self._process.poll() is None:
+
+  def close(self) -> None:
+    """Waits a while for the process to end, and ends it."""
+    self.hang_up()
+    try:
+      self._process.wait(_LEAVE_SECONDS)
+    except subprocess.TimeoutExpired:
       self._process.kill()
-    self._process.wait()
+      self._process.wait()
     self._stderr.close()
 
   def _tell(self, message: bytes) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -37,15 +38,19 @@ def _serve(connection: Connection, memory: int, setup: Setup) -> None:
   if setup.backend is not None:
     rendering.adopt(setup.backend)
   config = envs.EnvConfig(**setup.config)
-  batch = {row: envs.make(config, seed) for row, seed in zip(setup.rows, setup.seeds, strict=True)}
-  spec = next(iter(batch.values())).spec
-  connection.send_bytes(DONE + json.dumps(spec_to_json(spec)).encode())
-  arrays = map_arrays(memory, rows_spec(spec, setup.num_envs))
-  ended = dict.fromkeys(batch, True)
-  while True:
-    slot, low, high = Command.read(connection.recv_bytes())
-    _step({row: env for row, env in batch.items() if low <= row < high}, ended, {k: v[slot] for k, v in arrays.items()})
-    connection.send_bytes(DONE)
+  with ExitStack() as stack:
+    batch = {row: envs.make(config, seed) for row, seed in zip(setup.rows, setup.seeds, strict=True)}
+    for env in batch.values():
+      stack.callback(env.close)
+    spec = next(iter(batch.values())).spec
+    connection.send_bytes(DONE + json.dumps(spec_to_json(spec)).encode())
+    arrays = map_arrays(memory, rows_spec(spec, setup.num_envs))
+    ended = dict.fromkeys(batch, True)
+    while True:
+      slot, low, high = Command.read(connection.recv_bytes())
+      asked = {row: env for row, env in batch.items() if low <= row < high}
+      _step(asked, ended, {name: array[slot] for name, array in arrays.items()})
+      connection.send_bytes(DONE)
 
 
 def _step(batch: Mapping[int, Environment], ended: dict[int, bool], arrays: Mapping[str, np.ndarray]) -> None:

@@ -99,6 +99,8 @@ class Workers:
   def close(self) -> None:
     """Ends the processes."""
     for process in self._processes:
+      process.hang_up()
+    for process in self._processes:
       process.close()
     self._processes = []
 

@@ -203,6 +203,16 @@ time.sleep(1000)
   assert not alive
 
 
+def test_environments_are_closed_in_their_process(start, tmp_path, monkeypatch):
+  monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
+  envs = start("leaving", 3, 2)
+  (tmp_path / "notes").unlink()  # that of the one that was checked
+  seeds = envs.reset().observation["clock"][:, 1]
+  envs.close()
+  assert sorted(np.float32(line) for line in (tmp_path / "notes").read_text().split()) == sorted(seeds)
+  assert not processes()
+
+
 def test_ctrl_c_reaches_the_owner_alone(start):
   envs = start("counter", 2, 1)
   envs.reset()

@@ -136,6 +136,17 @@ def hanging(seed: int) -> Environment:
   return Fragile(seed, lambda: time.sleep(1000))
 
 
+def leaving(seed: int) -> Environment:
+  """Notes in the file that the variable NOTES names when it is closed."""
+
+  class Leaving(Counter):
+    def close(self):
+      with open(os.environ["NOTES"], "a") as file:
+        file.write(f"{self.seed}\n")
+
+  return Leaving(seed)
+
+
 def doomed(seed: int) -> Environment:
   """Can be made once on trial, and not again."""
   if seed:
