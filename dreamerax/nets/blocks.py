@@ -1,7 +1,7 @@
 """Dense building blocks: initialisers, linear, block-linear, normalised activation, MLPs."""
 
+import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -9,8 +9,20 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.nn.initializers import Initializer
 
-# Truncated at two standard deviations and rescaled, so the standard deviation of what is drawn is sqrt(scale / fan-in).
-trunc_normal_in = partial(jax.nn.initializers.variance_scaling, mode="fan_in", distribution="truncated_normal")
+
+def trunc_normal_in(scale: float) -> Initializer:
+  """Truncated at two standard deviations and rescaled, so the standard deviation of what is drawn is sqrt(scale / fan-in).
+
+  A layer may have no inputs, as where a latent has no deterministic part: its kernel is then empty.
+  """
+  draw = jax.nn.initializers.variance_scaling(scale, mode="fan_in", distribution="truncated_normal")
+
+  def init(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32, out_sharding: Any = None) -> jax.Array:
+    return draw(key, shape, dtype, out_sharding) if math.prod(shape) else jnp.zeros(shape, dtype)
+
+  return init
+
+
 unit_trunc_normal = trunc_normal_in(1.0)
 glorot_uniform = jax.nn.initializers.glorot_uniform()  # what TensorFlow's layers start from unless told otherwise
 

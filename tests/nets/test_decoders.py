@@ -92,3 +92,15 @@ def test_of_other_sizes_the_next_larger_is_painted_and_the_middle_kept():
 def test_a_wrong_image_size_is_named():
   with pytest.raises(ValueError, match="image size 32x64: 4 stages need between 33 and 256 pixels a side"):
     build({"image": ArraySpec((32, 64, 3), "uint8")}, ConvDecoder(depth=2, units=6))
+
+
+@pytest.mark.parametrize("empty", ["deter", "stoch"])
+def test_a_latent_may_have_but_one_of_its_parts(empty):
+  sizes = {"deter": DETER, "stoch": STOCH} | {empty: 0}
+  module, params = plain.randomised(
+    lambda: CONFIG.build({"image": IMAGE}, **sizes, dtype=jnp.float32, rngs=nnx.Rngs(0))
+  )
+  whole = dict(zip(("deter", "stoch"), latents(4), strict=True)) | {empty: np.zeros((4, 0), np.float32)}
+  got = plain.call(module, type(module).__call__, *whole.values())["image"]
+  np.testing.assert_allclose(got, plain_image(params, *whole.values()), atol=1e-5)
+  assert np.ptp(np.asarray(got), axis=0).max() > 1e-3  # what is left decides the picture
