@@ -10,3 +10,4 @@ def test_the_benchmark_prints_one_line_per_row(capsys):
   assert row["benchmark"] == "env" and row["envs"] == 2 and row["machine"]["cores"] >= 1
   assert 0 < row["min"] <= row["frames_per_second"] <= row["max"]
   assert row["renderer"] > 0 and row["share"] > 0
+  assert 0.1 < row["pixels_differ"] < 0.6 and 0.5 < row["mean_error"] < 5
