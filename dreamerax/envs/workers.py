@@ -16,6 +16,7 @@ _log = logging.getLogger(__name__)
 
 # A worker that fails so often within so many commands will not get better.
 _FAULTS, _WITHIN = 5, 1000
+_START_SECONDS = 300.0  # to make environments in, whatever a step may take
 
 # (worker, its rows, a seed for each of them, memory) -> the worker
 StartWorker = Callable[[int, Sequence[int], Sequence[int], int], WorkerProcess]
@@ -33,7 +34,7 @@ class Workers:
 
     Args:
       seeds: one for each environment.
-      timeout: seconds without an answer after which a worker counts as hung.
+      timeout: seconds that a step may take before its worker counts as hung; there is more time to start in.
 
     Raises:
       ValueError: a worker cannot make its environments; holds its traceback.
@@ -52,7 +53,7 @@ class Workers:
       for worker, rows in enumerate(self._rows):
         self._processes.append(start(worker, rows, [seeds[row] for row in rows], self._memory))
       try:
-        specs = [process.spec(timeout) for process in self._processes]
+        specs = [process.spec(max(timeout, _START_SECONDS)) for process in self._processes]
       except WorkerFault as fault:
         raise ValueError(f"an environment could not be made in a worker process: {fault}") from None
       for worker, spec in enumerate(specs):
@@ -127,7 +128,7 @@ class Workers:
       mine = [row for row in rows if command.low <= row < command.high]
       self.arrays["skip"][command.slot, mine] = self._lost[mine]
     try:
-      self._processes[worker].spec(self._timeout)
+      self._processes[worker].spec(max(self._timeout, _START_SECONDS))
     except WorkerFault as again:
       raise RuntimeError(f"{names} could not be started again: {again}") from None
     for command in pending:

@@ -105,7 +105,7 @@ def test_a_single_environment_is_not_split(start):
     ("raising", {}, 'raise ZeroDivisionError("the pole is not upright")'),
     ("crashing", {}, "signal SIGSEGV"),
     ("crashing", {}, 'toys.py", line'),
-    ("hanging", {"timeout": 2.0}, 'toys.py", line'),
+    ("hanging", {"timeout": 3.0}, 'toys.py", line'),
   ],
 )
 def test_a_failure_ends_the_episodes_of_its_worker_and_nothing_else(start, caplog, toy, options, account):
