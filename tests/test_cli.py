@@ -70,7 +70,7 @@ REFUSED = {
   "train --num-envs -1": "num_envs=-1 must be at least 1",
   "train --seed -1": "seed=-1 must not be negative",
   "train --action-repeat 0": "action_repeat=0",
-  "train dreamer-v3 --image-size 50": "image size 50x50",
+  "train dreamer-v3 --image-size 20": "image size 20x20: 4 stages need between 33 and 256 pixels a side",
   "train --observations": "observations is empty",
   "train --observations speed": "speed",
   "train --rendering pretty": "'pretty'.*'published'",
