@@ -96,6 +96,14 @@ class EnvBatch(abc.ABC):
     The arrays are the caller's, but observations only until the second call of `send` from here: copy what is kept.
     """
 
+  def checked_actions(self, actions: np.ndarray) -> np.ndarray:
+    """`actions` as float32 [E, A]; ValueError if that is not their shape."""
+    actions = np.asarray(actions, np.float32)
+    shape = (self.num_envs, self.spec.action.size)
+    if actions.shape != shape:
+      raise ValueError(f"actions have shape {actions.shape}; {self.num_envs} environments take {shape}.")
+    return actions
+
   def step(self, actions: np.ndarray) -> Transition:
     """`send` and `receive` at once."""
     self.send(actions)

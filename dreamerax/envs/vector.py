@@ -55,11 +55,7 @@ class SerialEnvs(EnvBatch):
   def send(self, actions: np.ndarray) -> None:
     if self._actions is not None:
       raise RuntimeError("send was called twice without receive.")
-    actions = np.array(actions, np.float32)
-    shape = (self.num_envs, self._spec.action.size)
-    if actions.shape != shape:
-      raise ValueError(f"actions have shape {actions.shape}; {self.num_envs} environments take {shape}.")
-    self._actions = actions
+    self._actions = self.checked_actions(actions).copy()
 
   def receive(self) -> Transition:
     if self._actions is None:

@@ -18,7 +18,7 @@ import numpy as np
 from dreamerax import envs
 from dreamerax.envs import rendering
 from dreamerax.envs.base import Environment, Step
-from dreamerax.envs.process import DONE, FAILED, Command, Setup, rows_spec, spec_to_json
+from dreamerax.envs.process import DONE, FAILED, SLOTS, Command, Setup, rows_spec, spec_to_json
 from dreamerax.envs.shared_arrays import map_arrays
 
 
@@ -45,11 +45,12 @@ def _serve(connection: Connection, memory: int, setup: Setup) -> None:
     spec = next(iter(batch.values())).spec
     connection.send_bytes(DONE + json.dumps(spec_to_json(spec)).encode())
     arrays = map_arrays(memory, rows_spec(spec, setup.num_envs))
+    slots = [{name: array[slot] for name, array in arrays.items()} for slot in range(SLOTS)]
     ended = dict.fromkeys(batch, True)
     while True:
       slot, low, high = Command.read(connection.recv_bytes())
       asked = {row: env for row, env in batch.items() if low <= row < high}
-      _step(asked, ended, {name: array[slot] for name, array in arrays.items()})
+      _step(asked, ended, slots[slot])
       connection.send_bytes(DONE)
 
 

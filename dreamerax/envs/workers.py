@@ -185,11 +185,7 @@ class WorkerEnvs(EnvBatch):
   def send(self, actions: np.ndarray) -> None:
     if self._command:
       raise RuntimeError("send was called twice without receive.")
-    actions = np.asarray(actions, np.float32)
-    shape = (self.num_envs, self.spec.action.size)
-    if actions.shape != shape:
-      raise ValueError(f"actions have shape {actions.shape}; {self.num_envs} environments take {shape}.")
-    self._workers.arrays["action"][1 - self._slot, self._low : self._high] = actions
+    self._workers.arrays["action"][1 - self._slot, self._low : self._high] = self.checked_actions(actions)
     self._begin(restart=False)
 
   def receive(self) -> Transition:
