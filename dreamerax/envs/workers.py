@@ -1,6 +1,7 @@
 """E environments in worker processes, which step while this process does something else."""
 
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -103,6 +104,8 @@ class Workers:
       process.hang_up()
     for process in self._processes:
       process.close()
+    if self._processes:
+      os.close(self._memory)
     self._processes = []
 
   def _involved(self, command: Command) -> list[int]:

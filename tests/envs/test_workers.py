@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 import subprocess
@@ -211,6 +212,18 @@ def test_environments_are_closed_in_their_process(start, tmp_path, monkeypatch):
   envs.close()
   assert sorted(np.float32(line) for line in (tmp_path / "notes").read_text().split()) == sorted(seeds)
   assert not processes()
+
+
+def test_closing_leaves_no_file_open():
+  before = len(os.listdir("/proc/self/fd"))
+  for _ in range(3):
+    envs = make_batch(EnvConfig("tests.envs.toys:counter"), 2, 7, WorkerConfig(2))
+    envs.reset()
+    envs.close()
+    envs.close()
+    del envs  # the rows that it gave out may be read until here
+  gc.collect()
+  assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_ctrl_c_reaches_the_owner_alone(start):
