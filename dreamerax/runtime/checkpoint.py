@@ -1,23 +1,33 @@
 """Saves what a run needs to continue, and restores it."""
 
-from collections.abc import Mapping
+import json
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
+from dreamerax.runtime import array_file, checkpoint_folder, checksums
+from dreamerax.runtime.checkpoint_folder import find_steps
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.protocol import Agent, State
 from dreamerax.runtime.sharding import abstract_state, local_mesh
 
 FOLDER = "checkpoints"
-_KEPT = 2
-_COMPLETE = ("commit_success.txt", "state/_METADATA", "saved/metadata")
+_STATE, _SAVED, _ARRAYS = "state", "saved.json", "arrays.bin"
+_STORAGE = (OSError, ValueError)  # tensorstore, which writes for orbax, reports a full disk as a ValueError
+_log = logging.getLogger(__name__)
+
+Extra = Mapping[str, Any]
 
 
 class Saved(NamedTuple):
-  """What a checkpoint holds besides the state."""
+  """What a checkpoint holds besides arrays. All of it is JSON: whole numbers of any size come back exactly."""
 
   counters: Counters
   seconds: float  # since the run began, over restarts
@@ -25,85 +35,189 @@ class Saved(NamedTuple):
   prefilled: int  # agent steps collected before the first update or to refill the replay; no update is owed for them
   schedule: Mapping[str, int]
   seed: int
+  replay: Mapping[str, Any] | None = None  # position in the replay log; None: there is no log
+
+
+class Verified(NamedTuple):
+  """What was found in one checkpoint."""
+
+  env_steps: int
+  bytes: int
+  problem: str | None  # None: it is whole
 
 
 class Checkpoints:
-  """A folder of checkpoints, each named by its env steps; the newest two are kept.
+  """A folder of checkpoints, each named by its env steps; the newest two are kept. One process at a time may have it.
 
-  A checkpoint appears under its name only when it is whole. Saving goes on in the background.
+  A checkpoint is written as <env steps>.new, in the background, and gets its name when all of it, checksums included, is
+  on the disk; only then is an older one deleted. So whatever has a name was whole once, and a crash, a full disk or a
+  power failure at any moment leaves the earlier ones as they were.
   """
 
-  def __init__(self, folder: Path):
-    """Creates the folder, and removes what a crash has left half-written."""
-    self._folder = folder.absolute()
-    options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, cleanup_tmp_directories=True)
-    self._manager = ocp.CheckpointManager(self._folder, options=options)
+  failed: str | None
+  """Why the newest save has failed; None: it has not."""
 
-  def save(self, state: State, saved: Saved) -> None:
-    """Begins to save; waits for an earlier save. Does nothing where these env steps are saved already."""
-    step = saved.counters.env_steps
-    if step in self._manager.all_steps():
+  def __init__(self, folder: Path, say: Callable[[str], None] = _log.warning):
+    """Creates the folder, and removes what a crash has left half-written.
+
+    Args:
+      say: told of saves that failed and of checkpoints that are damaged; called from a background thread too.
+    """
+    self._folder, self._say = folder.absolute(), say
+    self.failed = None
+    self._newest: Counters | None = None  # restored or saved here
+    self._folder.mkdir(parents=True, exist_ok=True)
+    checkpoint_folder.clean_up(self._folder)
+    self._orbax = ocp.StandardCheckpointer()
+    self._thread = ThreadPoolExecutor(1, "checkpoint")
+    self._job: Future | None = None
+
+  def save(self, state: State, saved: Saved, extra: Extra | None = None) -> None:
+    """Begins to save; waits for an earlier save. Does nothing where the newest checkpoint has these counters.
+
+    Where the storage fails (a full disk, say), `failed` says why, now or later, and nothing is raised.
+
+    Args:
+      extra: dicts of arrays to any depth (`array_file.flatten`); they may change once this has returned.
+    """
+    self.wait()
+    if saved.counters == self._newest:
       return
-    row = {**saved._asdict(), "counters": saved.counters._asdict(), "shapes": _shapes(state)}
-    arguments = ocp.args.Composite(state=ocp.args.StandardSave(state), saved=ocp.args.JsonSave(row))  # type: ignore[call-arg]
-    self._manager.save(step, args=arguments, force=True)
+    index, arrays = array_file.flatten(extra or {})
+    row = {"saved": {**saved._asdict(), "counters": saved.counters._asdict()}, "shapes": _shapes(state), "extra": index}
+    text = json.dumps(row)
+    try:
+      new = checkpoint_folder.begin(self._folder, saved.counters.env_steps)
+      self._orbax.save(new / _STATE, state)
+    except _STORAGE as error:
+      self._fail(saved.counters, error)
+    else:
+      self._job = self._thread.submit(self._finish, new, saved.counters, text, arrays)
 
-  def restore(self, like: State) -> tuple[State, Saved] | None:
-    """The newest whole checkpoint, None if there is none.
+  def restore(self, like: State) -> tuple[State, Saved, dict[str, Any]] | None:
+    """The newest undamaged checkpoint, with the extra arrays as NumPy's; None if there is no checkpoint at all.
+
+    Damaged ones that are newer are said, and renamed to <env steps>.bad: the run that continues here leaves them behind.
 
     Args:
       like: the wanted state as shapes, dtypes and shardings.
 
     Raises:
-      ValueError: the checkpoint's parameters have other names or shapes.
+      ValueError: the checkpoint's parameters have other names or shapes, or every checkpoint is damaged.
     """
-    return _restore(self._manager, self._folder, like)
+    step = _newest_whole(self._folder, self._say)
+    if step is None:
+      return None
+    restored = _load(self._folder / str(step), like)
+    checkpoint_folder.pass_over(self._folder, step)
+    self._newest = restored[1].counters
+    return restored
 
   @property
   def newest(self) -> int | None:
-    """Env steps of the newest whole checkpoint."""
-    return max(_whole(self._manager, self._folder), default=None)
+    """Env steps of the newest checkpoint that is complete; its checksums are not looked at."""
+    steps = find_steps(self._folder)
+    return max((step for step in steps if (self._folder / str(step) / checksums.MANIFEST).exists()), default=None)
 
   def wait(self) -> None:
-    """Until everything is saved."""
-    self._manager.wait_until_finished()
+    """Until everything is saved, or has failed to be."""
+    if self._job is not None:
+      job, self._job = self._job, None
+      job.result()
 
   def close(self) -> None:
-    """Waits, and ends the background thread."""
-    self._manager.close()
+    """Waits, and ends the background threads."""
+    try:
+      self.wait()
+    finally:
+      self._thread.shutdown()
+      self._orbax.close()
+
+  def _finish(self, new: Path, counters: Counters, text: str, arrays: list[np.ndarray]) -> None:
+    """In the background: what remains to be done once orbax has a copy of the state."""
+    try:
+      self._orbax.wait_until_finished()
+      (new / _SAVED).write_text(text)
+      with (new / _ARRAYS).open("wb") as file:
+        array_file.write(file, arrays)
+      checksums.write_manifest(new)
+      checkpoint_folder.publish(new)
+    except _STORAGE as error:
+      self._fail(counters, error)
+      return
+    self.failed, self._newest = None, counters
+    try:
+      checkpoint_folder.delete_older(self._folder, counters.env_steps)
+    except OSError as error:
+      self._say(f"an old checkpoint cannot be deleted: {error}")
+
+  def _fail(self, counters: Counters, error: Exception) -> None:
+    with suppress(*_STORAGE):  # the same failure, of what else it was writing
+      self._orbax.wait_until_finished()
+    checkpoint_folder.discard(self._folder, counters.env_steps)
+    self.failed = str(error) or type(error).__name__
+    self._say(f"the checkpoint at {counters.env_steps:,} env steps could not be saved: {self.failed}")
 
 
-def load_state(logdir: Path, agent: Agent) -> tuple[State, Saved]:
-  """State of the newest whole checkpoint in a run directory, on the devices of this machine; changes nothing there.
+def load_state(logdir: Path, agent: Agent, say: Callable[[str], None] = _log.warning) -> tuple[State, Saved]:
+  """State of the newest undamaged checkpoint in a run directory, on the devices of this machine; changes nothing there.
+
+  Args:
+    say: told of newer checkpoints that are damaged.
 
   Raises:
     FileNotFoundError: there is none.
-    ValueError: it was made by an agent of another shape.
+    ValueError: it was made by an agent of another shape, or every checkpoint is damaged.
   """
   folder = logdir.absolute() / FOLDER
-  if folder.is_dir():
-    with ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
-      restored = _restore(manager, folder, abstract_state(agent, local_mesh()))
-    if restored is not None:
-      return restored
-  raise FileNotFoundError(f"{folder} holds no checkpoint: train first, or name the directory of another run")
+  step = _newest_whole(folder, say)
+  if step is None:
+    raise FileNotFoundError(f"{folder} holds no checkpoint: train first, or name the directory of another run")
+  state, saved, _ = _load(folder / str(step), abstract_state(agent, local_mesh()))
+  return state, saved
 
 
-def _restore(manager: ocp.CheckpointManager, folder: Path, like: State) -> tuple[State, Saved] | None:
-  steps = _whole(manager, folder)
-  if not steps:
-    return None
-  step = max(steps)
-  saved = manager.restore(step, args=ocp.args.Composite(saved=ocp.args.JsonRestore()))["saved"]  # type: ignore[call-arg]
-  _check_shapes(folder / str(step), saved.pop("shapes"), _shapes(like))
-  arguments = ocp.args.Composite(state=ocp.args.StandardRestore(like))  # type: ignore[call-arg]
-  state = manager.restore(step, args=arguments)["state"]
-  return state, Saved(**{**saved, "counters": Counters(**saved["counters"])})
+def verify(logdir: Path) -> list[Verified]:
+  """Reads every checkpoint of a run directory and compares the checksums; oldest first. Changes nothing."""
+  folder = logdir.absolute() / FOLDER
+  found = []
+  for step in find_steps(folder):
+    path = folder / str(step)
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    found.append(Verified(step, size, checksums.find_problem(path)))
+  return found
 
 
-def _whole(manager: ocp.CheckpointManager, folder: Path) -> list[int]:
-  """Env steps of the checkpoints; a directory that a crash left empty would otherwise be taken for one."""
-  return [step for step in manager.all_steps() if all((folder / str(step) / name).exists() for name in _COMPLETE)]
+def _newest_whole(folder: Path, say: Callable[[str], None]) -> int | None:
+  problems = []
+  for step in reversed(find_steps(folder)):
+    problem = checksums.find_problem(folder / str(step))
+    if problem is None:
+      for line in problems:
+        say(f"passed over: {line}")
+      return step
+    problems.append(f"the checkpoint at {step:,} env steps: {problem}")
+  if problems:
+    raise ValueError(
+      f"{folder} holds no checkpoint that is whole ({'; '.join(problems)}): "
+      "put a copy of one back, or begin a run in another --logdir"
+    )
+  return None
+
+
+def _load(path: Path, like: State) -> tuple[State, Saved, dict[str, Any]]:
+  """A checkpoint that is known to be whole."""
+  row = json.loads((path / _SAVED).read_text())
+  if set(row["saved"]) != set(Saved._fields):
+    raise ValueError(
+      f"{path} was saved by another version of dreamerax: continue with that version, or begin a run in another --logdir"
+    )
+  _check_shapes(path, row["shapes"], _shapes(like))
+  with ocp.StandardCheckpointer() as orbax:
+    state = orbax.restore(path / _STATE, like)
+  with (path / _ARRAYS).open("rb") as file:
+    extra = array_file.read(file, row["extra"])
+  return state, Saved(**{**row["saved"], "counters": Counters(**row["saved"]["counters"])}), extra
 
 
 def _shapes(state: State) -> dict[str, list[Any]]:

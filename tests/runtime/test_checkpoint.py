@@ -1,5 +1,7 @@
 """What is saved comes back bit by bit, whatever a crash left beside it."""
 
+import json
+import threading
 from pathlib import Path
 
 import jax
@@ -7,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dreamerax.runtime import checksums
 from dreamerax.runtime.checkpoint import FOLDER, Checkpoints, Saved, load_state
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.sharding import abstract_state, init_state, local_mesh
@@ -14,7 +17,8 @@ from tests.runtime.toys import Regression
 
 
 def saved(env_steps: int) -> Saved:
-  return Saved(Counters(env_steps, env_steps // 2, 7), 1.5, 3, 60, {"last": 5}, 0)
+  position = {"row": 2**63 + 1, "files": [{"name": "a", "bytes": 2**53 + 1}]}  # beyond what floats hold
+  return Saved(Counters(env_steps, env_steps // 2, 7), 1.5, 3, 60, {"last": 5}, 0, position)
 
 
 @pytest.fixture
@@ -41,18 +45,98 @@ def test_the_newest_comes_back_whole(tmp_path: Path, agent: Regression):
   assert sorted(path.name for path in (tmp_path / FOLDER).iterdir()) == ["20", "30"]
 
 
-def test_an_empty_or_torn_newest_directory_is_passed_over(tmp_path: Path, agent: Regression):
-  save(tmp_path, agent, 10)
-  (tmp_path / FOLDER / "99").mkdir()
+def test_reading_passes_over_damage_and_changes_nothing(tmp_path: Path, agent: Regression):
+  save(tmp_path, agent, 10, 20)
   torn = tmp_path / FOLDER / "98"
   torn.mkdir()
   (torn / "state").mkdir()
-  assert load_state(tmp_path, agent)[1].counters.env_steps == 10
+  (tmp_path / FOLDER / "20" / "saved.json").unlink()
+  (tmp_path / FOLDER / "99.new").mkdir()
+  before, told = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}, []
+  assert load_state(tmp_path, agent, told.append)[1].counters.env_steps == 10
+  assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+  assert [line.split(": ")[1:] for line in told] == [
+    [
+      "the checkpoint at 98 env steps",
+      "it is unfinished, or of another version of dreamerax",
+      "manifest.txt is missing",
+    ],
+    ["the checkpoint at 20 env steps", "saved.json is missing"],
+  ]
 
 
-def test_saving_the_same_step_again_does_nothing(tmp_path: Path, agent: Regression):
-  save(tmp_path, agent, 10, 10)
-  assert load_state(tmp_path, agent)[1] == saved(10)
+def test_a_checkpoint_is_saved_once_and_again_after_more_updates(tmp_path: Path, agent: Regression):
+  state = save(tmp_path, agent, 10)
+  checkpoints = Checkpoints(tmp_path / FOLDER)
+  checkpoints.restore(abstract_state(agent, local_mesh()))
+  made = (tmp_path / FOLDER / "10").stat().st_ino
+  checkpoints.save(state, saved(10))
+  checkpoints.wait()
+  assert (tmp_path / FOLDER / "10").stat().st_ino == made
+  more = saved(10)._replace(counters=Counters(10, 5, 8))
+  checkpoints.save(state, more)
+  checkpoints.close()
+  assert load_state(tmp_path, agent)[1] == more
+  assert [path.name for path in (tmp_path / FOLDER).iterdir()] == ["10"]
+
+
+EXTRA = {
+  "memory": {"deter": np.array([[1, 2]], jnp.bfloat16), "nothing": {}},
+  "rows": {"image": np.arange(24, dtype=np.uint8).reshape(2, 3, 4), "is_first": np.array([True, False])},
+  "sampler": {"state": np.array([2**64 - 1], np.uint64), "clock": np.int64(-(2**62))},
+  "pending": np.zeros((0, 3), np.float32),
+  "none": np.zeros((0,), jnp.bfloat16),
+  "column": np.asfortranarray(np.arange(6, dtype=np.float32).reshape(2, 3)),
+}
+
+
+@pytest.mark.parametrize("extra", [EXTRA, {}], ids=["full", "empty"])
+def test_extra_arrays_come_back_with_their_shapes_and_dtypes(tmp_path: Path, agent: Regression, extra: dict):
+  given = jax.tree.map(np.array, extra)
+  checkpoints = Checkpoints(tmp_path)
+  checkpoints.save(init_state(agent, local_mesh(), jax.random.key(0)), saved(1), given)
+  for array in jax.tree.leaves(given):
+    array[...] = 0  # the caller goes on with its own
+  checkpoints.wait()
+  restored = checkpoints.restore(abstract_state(agent, local_mesh()))
+  checkpoints.close()
+  assert restored is not None
+  assert jax.tree.structure(restored[2]) == jax.tree.structure(extra)
+  for found, wanted in zip(jax.tree.leaves(restored[2]), jax.tree.leaves(extra), strict=True):
+    assert type(found) is np.ndarray and found.dtype == wanted.dtype and found.shape == wanted.shape
+    assert found.tobytes() == wanted.tobytes() and found.flags.writeable
+
+
+@pytest.mark.parametrize("extra", [{"a": np.array([None])}, {"a": np.ones(2, ">f4")}, {1: np.ones(2)}])
+def test_what_would_not_come_back_is_refused(tmp_path: Path, agent: Regression, extra: dict):
+  checkpoints = Checkpoints(tmp_path)
+  with pytest.raises(TypeError, match=r"cannot be saved|is no string"):
+    checkpoints.save(init_state(agent, local_mesh(), jax.random.key(0)), saved(1), extra)
+  checkpoints.close()
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_saving_goes_on_behind_and_deletes_nothing_before_it_is_complete(
+  tmp_path: Path, agent: Regression, monkeypatch: pytest.MonkeyPatch
+):
+  state = save(tmp_path, agent, 10, 20)
+  go, write = threading.Event(), checksums.write_manifest
+  monkeypatch.setattr(checksums, "write_manifest", lambda folder: go.wait() and write(folder))
+  checkpoints = Checkpoints(tmp_path / FOLDER)
+  checkpoints.save(state, saved(30))
+  assert checkpoints.newest == 20 and (tmp_path / FOLDER / "10").exists()
+  go.set()
+  checkpoints.close()
+  assert checkpoints.newest == 30 and not (tmp_path / FOLDER / "10").exists()
+
+
+def test_a_mistake_in_the_program_is_no_full_disk(tmp_path: Path, agent: Regression, monkeypatch: pytest.MonkeyPatch):
+  def write_manifest(folder: Path) -> None:
+    raise RuntimeError("a mistake")
+
+  monkeypatch.setattr(checksums, "write_manifest", write_manifest)
+  with pytest.raises(RuntimeError, match="a mistake"):
+    save(tmp_path, agent, 10)
 
 
 def test_a_state_that_is_donated_while_it_is_saved_arrives_unchanged(tmp_path: Path):
@@ -76,6 +160,17 @@ def test_another_shape_is_refused_by_name(tmp_path: Path, agent: Regression):
   save(tmp_path, agent, 10)
   with pytest.raises(ValueError, match=r"params/k is float32 \(3,\) in the checkpoint .* and float32 \(4,\)"):
     load_state(tmp_path, Regression(shape=(4,)))
+
+
+def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path, agent: Regression):
+  save(tmp_path, agent, 10)
+  path = tmp_path / FOLDER / "10"
+  row = json.loads((path / "saved.json").read_text())
+  del row["saved"]["replay"]
+  (path / "saved.json").write_text(json.dumps(row))
+  checksums.write_manifest(path)
+  with pytest.raises(ValueError, match=r"10 was saved by another version of dreamerax"):
+    load_state(tmp_path, agent)
 
 
 def test_without_a_checkpoint_the_directory_is_named(tmp_path: Path, agent: Regression):

@@ -1,0 +1,84 @@
+"""Sizes and CRC-32 of all files in a folder, so that damage done to them later is noticed."""
+
+import os
+import zlib
+from pathlib import Path
+
+MANIFEST = "manifest.txt"
+_CHUNK = 1 << 20  # bytes
+
+
+def write_manifest(folder: Path) -> None:
+  """Writes folder/manifest.txt; when this returns, the folder and what it holds have reached the disk.
+
+  One line per file: its checksum (CRC-32, 8 hex digits), its bytes, its path within the folder. The first line is the
+  checksum of the lines below it.
+
+  Raises:
+    OSError: a file cannot be read, or the manifest not be written.
+  """
+  files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+  lines = [
+    f"{_checksum(path, sync=True)} {path.stat().st_size} {path.relative_to(folder).as_posix()}\n" for path in files
+  ]
+  body = "".join(lines).encode()
+  with (folder / MANIFEST).open("wb") as file:
+    file.write(_hexadecimal(zlib.crc32(body)).encode() + b"\n" + body)
+    file.flush()
+    os.fsync(file.fileno())
+  for path in (folder, *folder.rglob("*")):
+    if path.is_dir():
+      sync_directory(path)
+
+
+def find_problem(folder: Path) -> str | None:
+  """What keeps the folder from being what its manifest says, in words; None: it is whole. Files beside it do no harm."""
+  try:
+    head, _, body = (folder / MANIFEST).read_bytes().partition(b"\n")
+  except FileNotFoundError:
+    return f"it is unfinished, or of another version of dreamerax: {MANIFEST} is missing"
+  except OSError as error:
+    return f"{MANIFEST} cannot be read: {error.strerror}"
+  if head.decode(errors="replace") != _hexadecimal(zlib.crc32(body)):
+    return f"{MANIFEST} is damaged"
+  for line in body.decode().splitlines():
+    checksum, size, name = line.split(" ", 2)
+    problem = _problem_of_file(folder / name, int(size), checksum)
+    if problem is not None:
+      return f"{name} {problem}"
+  return None
+
+
+def sync_directory(path: Path) -> None:
+  """Names that were given or changed in a directory reach the disk."""
+  descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)
+
+
+def _problem_of_file(path: Path, size: int, checksum: str) -> str | None:
+  try:
+    found = path.stat().st_size
+    if found != size:
+      return f"has {found:,} bytes instead of {size:,}"
+    return None if _checksum(path) == checksum else "is damaged: its checksum differs"
+  except FileNotFoundError:
+    return "is missing"
+  except OSError as error:
+    return f"cannot be read: {error.strerror}"
+
+
+def _checksum(path: Path, *, sync: bool = False) -> str:
+  value = 0
+  with path.open("rb", buffering=0) as file:
+    while chunk := file.read(_CHUNK):
+      value = zlib.crc32(chunk, value)  # lets other threads run meanwhile
+    if sync:
+      os.fsync(file.fileno())
+  return _hexadecimal(value)
+
+
+def _hexadecimal(checksum: int) -> str:
+  return f"{checksum:08x}"

@@ -1,0 +1,86 @@
+"""A run directory has one trainer at a time, and a process that is gone is no obstacle."""
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dreamerax.runtime.run_lock import RunLock
+
+ROOT = Path(__file__).resolve().parents[2]
+HOLD = "import sys; from pathlib import Path; from dreamerax.runtime.run_lock import RunLock\n"
+HOLD += "with RunLock(Path(sys.argv[1])):\n  print('held', flush=True)\n  sys.stdin.read()"
+
+
+def test_a_second_trainer_is_refused_until_the_first_is_killed(tmp_path: Path):
+  logdir = tmp_path / "runs" / "one"
+  with subprocess.Popen(
+    [sys.executable, "-c", HOLD, logdir], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+  ) as first:
+    assert first.stdout is not None and first.stdout.readline() == b"held\n"
+    row = json.loads((logdir / "lock").read_text())
+    assert row["pid"] == first.pid and row["host"] == socket.gethostname()
+    message = rf"in use by process {first.pid} on {row['host']} \(since 2.*\): stop it, or choose another --logdir"
+    with pytest.raises(ValueError, match=message), RunLock(logdir):
+      pass
+    assert json.loads((logdir / "lock").read_text()) == row
+    first.kill()
+  with RunLock(logdir):
+    assert json.loads((logdir / "lock").read_text())["pid"] == os.getpid()
+
+
+def test_the_lock_ends_with_its_block_and_is_not_inherited_by_programs(tmp_path: Path):
+  with RunLock(tmp_path):
+    child = subprocess.Popen(["sleep", "60"], close_fds=False)
+    with pytest.raises(ValueError, match=f"process {os.getpid()} "), RunLock(tmp_path):
+      pass
+  try:
+    with RunLock(tmp_path):
+      pass
+  finally:
+    child.kill()
+    child.wait()
+
+
+@pytest.mark.parametrize("left", [b"", b"{", b"[]", b'{"pid": 1, "host": "gone", "since": "2000"}\n' * 9])
+def test_what_a_dead_process_left_in_the_file_is_no_obstacle(tmp_path: Path, left: bytes):
+  (tmp_path / "lock").write_bytes(left)
+  with RunLock(tmp_path):
+    assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()
+    (tmp_path / "lock").write_bytes(left[:2])  # as if the holder had not written yet
+    with pytest.raises(ValueError, match="in use by another process: stop it"), RunLock(tmp_path):
+      pass
+
+
+def test_a_logdir_that_cannot_be_is_named(tmp_path: Path):
+  file = tmp_path / "file"
+  file.touch()
+  (tmp_path / "taken" / "lock").mkdir(parents=True)
+  cases = {
+    file: "is a file: move it away",
+    file / "run": "cannot be written: Not a directory",
+    Path("/proc/run"): "cannot be written: No such file or directory",
+    Path("/proc"): "cannot be written: ",
+    tmp_path / "taken": "cannot be written: Is a directory",
+  }
+  for logdir, message in cases.items():
+    with pytest.raises(ValueError, match=f"logdir={logdir} {message}.* choose another --logdir"), RunLock(logdir):
+      pass
+
+
+def test_a_file_system_without_locks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+  def flock(file: int, operation: int) -> None:
+    raise OSError(errno.ENOLCK, "No locks available")
+
+  monkeypatch.setattr(fcntl, "flock", flock)
+  told: list[str] = []
+  with RunLock(tmp_path, told.append):
+    assert (tmp_path / "lock").exists()
+  (line,) = told
+  assert str(tmp_path) in line and "without locks" in line
