@@ -76,7 +76,10 @@ def test_any_missing_or_shortened_file_is_noticed(folder: Path):
     name, content = path.relative_to(folder / "20").as_posix(), path.read_bytes()
     path.write_bytes(content[:-1])
     problem = checksums.find_problem(folder / "20")
-    assert problem is not None and name in problem, name
+    expected = (
+      "is damaged" if name == checksums.MANIFEST else f"has {len(content) - 1:,} bytes instead of {len(content):,}"
+    )
+    assert problem == f"{name} {expected}"
     path.unlink()
     step, (line,) = restore(folder)
     assert step == 10 and f"{name} is missing" in line
@@ -102,6 +105,11 @@ def test_a_damaged_checkpoint_does_not_cost_the_last_good_one(folder: Path):
     assert names(folder) == {15: ["10", "15", "20.bad"], 20: ["15", "20", "20.bad"]}[step]
   checkpoints.close()
   assert restore(folder) == (20, [])
+
+
+def test_only_older_checkpoints_are_deleted(folder: Path):
+  save(folder, 5, 6, 7)
+  assert names(folder) == ["10", "20", "6", "7"]
 
 
 def test_where_all_are_damaged_nothing_begins_anew(folder: Path):
