@@ -95,7 +95,8 @@ class RowLog:
     self._offset = sum(reader.nbytes for reader in readers if reader.number == self._number)
     if end is not None:
       self._written[:] = end.get("written", 0)
-    self._commits = [self._written.copy()]
+    if end:  # until the next commit, this is where a restart would begin
+      self._commits = [self._written.copy()]
 
   def append(self, streams: np.ndarray, positions: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
     """Writes one row [E, ...] of each of E distinct streams, `positions` [E] being the rows that each received before."""

@@ -156,6 +156,7 @@ def test_rows_of_an_older_file_in_this_ones_blocks_are_not_taken_for_its_own(tmp
   written(tmp_path, [8])
   first, second = segments(tmp_path)
   second.write_bytes(second.read_bytes()[: -2 * ROW] + first.read_bytes()[-2 * ROW :])
+  assert inspect(tmp_path)[:3] == (6, (), 2 * ROW)
   assert positions(logged(tmp_path)) == [0, 1, 2, 3, 4, 5]
 
 
@@ -170,6 +171,12 @@ def test_files_that_memory_has_overwritten_go(tmp_path, monkeypatch):
   assert [path.stem for path in segments(tmp_path)] == [f"{n:08d}" for n in range(69 // 4 + 1, 26)]
   replay.close_log()
   assert positions(logged(tmp_path)) == list(range(88, 100))
+
+
+def test_before_the_first_commit_only_what_memory_holds_is_kept(tmp_path, monkeypatch):
+  monkeypatch.setattr(log, "_SEGMENT_BYTES", 4 * ROW)
+  fill(logged(tmp_path), [41])
+  assert [path.stem for path in segments(tmp_path)] == [f"{n:08d}" for n in range(8, 12)]  # rows from 28 on
 
 
 def test_both_of_the_last_two_ends_can_be_restored(tmp_path, monkeypatch):
@@ -209,6 +216,23 @@ def test_the_budget_bounds_the_files_and_loss_is_said_once(tmp_path, caplog):
   assert replay._ring.written.tolist() == [200, 200]
   first = 200 - int(loaded.rows[0])
   assert first > 0 and positions(replay, 0) == list(range(first, 200))
+
+
+def test_a_commit_waits_for_every_file_since_the_last_one_that_is_still_there(tmp_path, monkeypatch, caplog):
+  synced = []
+  for name in ("fsync", "fdatasync"):
+    call = getattr(os, name)
+    record = lambda fd, call=call: (synced.append(Path(os.readlink(f"/proc/self/fd/{fd}"))), call(fd))  # noqa: E731
+    monkeypatch.setattr(os, name, record)
+  monkeypatch.setattr(log, "_SEGMENT_BYTES", 4 * ROW)
+  replay = logged(tmp_path)
+  fill(replay, [40])
+  replay.commit_log()
+  assert {*synced} >= {*segments(tmp_path), tmp_path} and len(synced) == len({*synced}) > 3
+  synced.clear()
+  replay.commit_log()
+  assert synced == [segments(tmp_path)[-1], tmp_path]
+  assert caplog.records == []
 
 
 def test_no_disk_at_all(tmp_path):

@@ -92,7 +92,7 @@ def test_without_saved_latents_they_are_those_of_the_log(tmp_path):
 
 def test_saved_latents_return_only_to_rows_that_are_held(tmp_path, monkeypatch):
   monkeypatch.setattr(log, "_SEGMENT_BYTES", 4 * ROW)
-  replay = logged(tmp_path)
+  replay = logged(tmp_path, online=True)
   fill(replay, [12])
   replay._ring.columns["latent/stoch"] += 100
   end, state = replay.commit_log(), replay.state(latents=True)
@@ -103,6 +103,8 @@ def test_saved_latents_return_only_to_rows_that_are_held(tmp_path, monkeypatch):
   assert {p: row["latent/stoch"].tolist() for p, row in held(restored).items()} == {
     p: [100, 100 + p] for p in range(4, 12)
   }
+  assert state["queue"].tolist() == [[0, 0], [0, 4], [0, 8]]
+  assert restored.state(latents=False)["queue"].tolist() == [[0, 4], [0, 8]]
   with pytest.raises(ValueError, match=r"latent/deter.*this run \[\]"):
     make(context=0).restore(state)
   with pytest.raises(ValueError, match="1 streams, and this run 2"):
@@ -144,6 +146,7 @@ def test_a_log_that_does_not_reach_the_end_is_loaded_and_said_so(tmp_path, monke
   loaded = replay.open_log(tmp_path, end, lines.append)
   assert (loaded.complete, loaded.missing) == (False, 3)
   assert replay._ring.written.tolist() == [7]  # the next row gets the number it would have had
+  assert replay.commit_log()["written"] == [7]
   assert positions(replay) == [0, 1, 2, 3]
   assert len(lines) == 2 and "does not hold everything" in lines[1] and "3 steps missing" in lines[1]
 
@@ -207,6 +210,20 @@ def test_damage_that_memory_has_overwritten_since_does_not_count(tmp_path):
   replay, loaded = damaged(tmp_path, 20, [2, 3])
   assert positions(replay) == list(range(8, 20))
   assert loaded.complete and loaded.skipped == 2
+
+
+def test_the_row_after_a_gap_counts_as_long_as_it_is_held(tmp_path):
+  replay, loaded = damaged(tmp_path, 16, [2, 3])
+  assert min(held(replay)) == 4 and held(replay)[4]["reward"] == 0
+  assert not loaded.complete
+
+
+def test_a_row_that_was_logged_twice_is_taken_once(tmp_path):
+  replay = logged(tmp_path)
+  fill(replay, [6])
+  replay._ring.written[0] = 3
+  fill(replay, [5], start=[3])
+  assert positions(logged(tmp_path)) == list(range(8))
 
 
 def test_a_gap_of_one_stream_leaves_the_others_alone(tmp_path):
