@@ -1,12 +1,15 @@
-"""How fast replay stores and samples, beside a plain copy of the same bytes.
+"""How fast replay stores and samples, beside a plain copy of the same bytes, and what its log on disk costs.
 
     python -m benchmarks.replay [--batch 16] [--length 64] [--envs 16] [--steps 20000] [--repeats 50]
 
-Synthetic steps: 64x64x3 pixels, six actions, and latents as a small model stores them. No environment runs.
+Synthetic steps: 64x64x3 pixels, six actions, and latents as a small model stores them. No environment runs. The log lies in
+the folder for temporary files (TMPDIR), takes about three times the ring's bytes there, and is loaded from the page cache.
 """
 
 import argparse
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,18 +36,49 @@ def rows(envs: int, rng: np.random.Generator) -> tuple[Transition, dict[str, np.
   return transition, {key: np.ones((envs, *spec.shape), spec.dtype) for key, spec in LATENTS.items()}
 
 
+def fill(replay: Replay, transition: Transition, latents: dict[str, np.ndarray], adds: int) -> float:
+  """Seconds that it takes to add a step of every environment `adds` times."""
+  start = time.perf_counter()
+  for _ in range(adds):
+    replay.add(transition, latents)
+  return time.perf_counter() - start
+
+
+def measure_log(config: ReplayConfig, envs: int) -> dict[str, float]:
+  """Fills a ring that is logged once more than full, waits for the disk, and loads the log into another ring."""
+  transition, latents = rows(envs, np.random.default_rng(0))
+  with tempfile.TemporaryDirectory() as name:
+    replay = Replay(SPEC, LATENTS, config=config, streams=envs, seed=0)
+    replay.open_log(Path(name), None, lambda line: None)
+    adds = replay.capacity // envs
+    fill(replay, transition, latents, adds)
+    seconds = fill(replay, transition, latents, adds)
+    start = time.perf_counter()
+    end = replay.commit_log()
+    commit = time.perf_counter() - start
+    replay.close_log()
+    nbytes = sum(path.stat().st_size for path in Path(name).iterdir())
+    replay = Replay(SPEC, LATENTS, config=config, streams=envs, seed=0)
+    start = time.perf_counter()
+    replay.open_log(Path(name), end, lambda line: None)
+    load = time.perf_counter() - start
+    replay.close_log()
+  return {
+    "log_inserts_per_s": adds * envs / seconds,
+    "log_mb_per_s": adds * envs * replay.bytes / replay.capacity / seconds / 1e6,
+    "log_commit_s": commit,
+    "load_steps_per_s": nbytes * replay.capacity / replay.bytes / load,  # also of steps that later ones overwrite
+    "load_mb_per_s": nbytes / load / 1e6,
+  }
+
+
 def measure(batch: int, length: int, envs: int, steps: int, repeats: int) -> dict[str, Any]:
   """Fills a ring of `steps` steps once more than full, then samples and refreshes batches."""
   config = ReplayConfig(capacity=steps, batch_size=batch, batch_length=length, online=False)
   replay = Replay(SPEC, LATENTS, config=config, streams=envs, seed=0)
   transition, latents = rows(envs, np.random.default_rng(0))
   adds = steps // envs
-  seconds = []
-  for _ in range(2):
-    start = time.perf_counter()
-    for _ in range(adds):
-      replay.add(transition, latents)
-    seconds.append(time.perf_counter() - start)
+  seconds = [fill(replay, transition, latents, adds) for _ in range(2)]
 
   sampled, slots = replay.sample()
   arrays = [*sampled.steps.observation.values(), *sampled.steps[1:], *sampled.context.values()]
@@ -71,6 +105,7 @@ def measure(batch: int, length: int, envs: int, steps: int, repeats: int) -> dic
     "update_latents_ms": update["median"] * 1e3,
     "inserts_per_s": adds * envs / seconds[1],
     "first_inserts_per_s": adds * envs / seconds[0],  # while the operating system hands out the pages
+    **measure_log(config, envs),
     "bytes_per_step": replay.bytes / replay.capacity,
     "payload_per_step": payload,
     "machine": machine(),

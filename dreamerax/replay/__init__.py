@@ -1,6 +1,8 @@
-"""Replay on the host: ring storage, sequence sampling, prefetch to the device. numpy only."""
+"""Replay on the host: ring storage, sequence sampling, prefetch to the device, a log on disk. numpy only."""
 
+from dreamerax.replay.inspection import Report, inspect
+from dreamerax.replay.load import Loaded
 from dreamerax.replay.prefetch import Prefetch
 from dreamerax.replay.replay import Replay, ReplayConfig, Slots
 
-__all__ = ["Prefetch", "Replay", "ReplayConfig", "Slots"]
+__all__ = ["Loaded", "Prefetch", "Replay", "ReplayConfig", "Report", "Slots", "inspect"]

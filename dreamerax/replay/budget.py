@@ -57,8 +57,8 @@ class Budget:
   def describe(self) -> str:
     """One line for people: the steps asked, the steps kept, and the bytes that both cost."""
     return (
-      f"replay: {self.asked_steps:,} steps asked, {self.steps:,} fit in {_size(self.nbytes)} "
-      f"({self.step_bytes:,} bytes a step, {self.streams} x {self.rows:,}; budget {_size(self.max_bytes)})"
+      f"replay: {self.asked_steps:,} steps asked, {self.steps:,} fit in {size_of(self.nbytes)} "
+      f"({self.step_bytes:,} bytes a step, {self.streams} x {self.rows:,}; budget {size_of(self.max_bytes)})"
     )
 
 
@@ -102,11 +102,12 @@ def fit(
   result = Budget(asked_steps, budget, step_bytes, streams, rows)
   if result.nbytes > memory:
     raise ValueError(
-      f"replay.max_bytes={budget} lets the replay grow to {_size(result.nbytes)} on a machine of {_size(memory)}: "
+      f"replay.max_bytes={budget} lets the replay grow to {size_of(result.nbytes)} on a machine of {size_of(memory)}: "
       f"lower replay.max_bytes or replay.capacity={asked_steps}"
     )
   return result
 
 
-def _size(nbytes: int) -> str:
+def size_of(nbytes: int) -> str:
+  """For people, in MiB or GiB."""
   return f"{nbytes / 2**30:.1f} GiB" if nbytes >= 2**30 else f"{nbytes / 2**20:.1f} MiB"

@@ -1,14 +1,19 @@
 """Host-side replay of many streams: rows go in as they are collected, sequences come out to train on."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from dreamerax.replay.budget import fit, machine_memory
+from dreamerax.replay.budget import fit, machine_memory, size_of
+from dreamerax.replay.load import Loaded, Loader
+from dreamerax.replay.log import RowLog, disk_budget
 from dreamerax.replay.ring import Ring
 from dreamerax.replay.sampling import Sampler
+from dreamerax.replay.segment import Layout
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition
 
 _OBSERVATION = "observation/"
@@ -21,6 +26,9 @@ class ReplayConfig:
 
   capacity: int = 1_000_000  # agent steps over all streams
   max_bytes: int | None = None  # None: a quarter of the machine's memory; the smaller of steps and bytes wins
+  max_disk_bytes: int | None = (
+    None  # of the log; None: as the newest steps and those of two checkpoints take; 0: no log
+  )
   batch_size: int = 16  # B, sequences
   batch_length: int = 64  # T, agent steps that are trained on
   context: int = 1  # 1: batches carry the latents stored one step before; 0: no latents are kept
@@ -34,6 +42,10 @@ class ReplayConfig:
       raise ValueError(f"replay.context={self.context} must be 0 (start from zero latents) or 1 (from stored ones)")
     if self.max_bytes is not None and self.max_bytes < 1:
       raise ValueError(f"replay.max_bytes={self.max_bytes} must be positive, or None for a quarter of the memory")
+    if self.max_disk_bytes is not None and self.max_disk_bytes < 0:
+      raise ValueError(
+        f"replay.max_disk_bytes={self.max_disk_bytes} must be at least 0 (nothing on disk), or None for what is needed"
+      )
 
 
 class Slots(NamedTuple):
@@ -57,7 +69,7 @@ class Replay:
     """Reserves memory without touching it.
 
     Raises:
-      ValueError: capacity or byte budget hold less than one sequence per stream, or the machine has less memory.
+      ValueError: capacity or a byte budget hold less than one sequence per stream, or the machine has less memory.
     """
     if streams < 1:
       raise ValueError(f"streams={streams} must be at least 1: one for each environment")
@@ -80,6 +92,11 @@ class Replay:
       sequence=sequence,
       memory=machine_memory(),
     )
+    self._layout = Layout(columns, streams)
+    self._disk_bytes = 0
+    if config.max_disk_bytes != 0:
+      self._disk_bytes = disk_budget(config.max_disk_bytes, self._layout, self._budget.rows)
+    self._log: RowLog | None = None
     self._ring = Ring(columns, streams, self._budget.rows)
     self._sampler = Sampler(self._ring, sequence, online=config.online, seed=seed)
     self._all_streams = np.arange(streams)
@@ -127,7 +144,10 @@ class Replay:
     if values.keys() != self._ring.columns.keys():
       wrong = sorted(values.keys() ^ self._ring.columns.keys())
       raise ValueError(f"a step's arrays differ from the replay's specs in {wrong}: pass exactly what the specs name")
-    self._ring.append(ids, {name: self._checked(name, value, (len(ids),)) for name, value in values.items()})
+    arrays = {name: self._checked(name, value, (len(ids),)) for name, value in values.items()}
+    if self._log is not None:
+      self._log.append(ids, self._ring.written[ids], arrays)
+    self._ring.append(ids, arrays)
     self._sampler.appended(ids)
 
   def sample(self) -> tuple[Batch, Slots]:
@@ -170,6 +190,86 @@ class Replay:
     leading = (len(slots.streams), self.config.batch_length)
     values = {_LATENT + key: self._checked(_LATENT + key, value, leading) for key, value in latents.items()}
     return self._ring.write(slots.streams, slots.positions, values)
+
+  def open_log(self, folder: Path, end: Mapping[str, Any] | None, say: Callable[[str], None]) -> Loaded:
+    """Loads the rows that a log holds, and from now on logs every added row. Does nothing where max_disk_bytes is 0.
+
+    The order of later draws, and latents refreshed by training, are not in the log; `restore` brings them back.
+
+    Args:
+      folder: of the log; created if absent.
+      end: what `commit_log` returned: what follows it is cut from the log for good, so that the replay is the one of that
+        moment. None keeps all that is there.
+      say: is told in one line how much was loaded, and in another what is missing.
+
+    Raises:
+      ValueError: the log holds rows of another number of streams, or of other columns; nothing is changed then.
+      RuntimeError: a log is open, or rows were added.
+    """
+    if self._log is not None or self.steps > 0:
+      raise RuntimeError("open_log comes once, and before the first row is added")
+    if self._disk_bytes == 0:
+      return Loaded(self._ring.stored, 0, 0, not any((end or {}).get("written", [])))
+    started = time.perf_counter()
+    log = RowLog(folder, self._layout, rows=self._ring.rows, max_bytes=self._disk_bytes)
+    written = None if end is None else end.get("written")
+    missing, complete = Loader(self._ring, self._layout).load(log.open(end), written)
+    self._log = log
+    loaded = Loaded(self._ring.stored, log.skipped, missing, complete)
+    if self.steps > 0:
+      nbytes, seconds = size_of(self.steps * self._layout.record_bytes), time.perf_counter() - started
+      say(f"replay: {self.steps:,} steps ({nbytes}) loaded from {folder} in {seconds:.1f} s")
+    if not complete:
+      say(
+        f"replay: {folder} does not hold everything that was in memory: {loaded.skipped:,} records are damaged, "
+        f"{missing:,} steps missing between others, and the rest was cut off or deleted at its beginning"
+      )
+    return loaded
+
+  def commit_log(self) -> dict[str, Any]:
+    """Waits until every added row is on the disk; returns the end of the log for `open_log`, as JSON can hold it.
+
+    What the last two returned ends need stays on the disk as far as its budget allows. {} where nothing is logged.
+    """
+    return {} if self._log is None else self._log.commit()
+
+  def close_log(self) -> None:
+    """Ends logging; what was added is in the log."""
+    if self._log is not None:
+      self._log.close()
+      self._log = None
+
+  def state(self, latents: bool) -> dict[str, np.ndarray]:
+    """What the log does not hold: with the log's rows it makes this replay again, bit for bit.
+
+    Args:
+      latents: whether to include the latents of all rows now held, because training has refreshed them.
+
+    Returns:
+      "random" [6] uint64 and "queue" [n, 2] int64 of the sampler; "held" [streams, 2] int64, first and one past the last
+      position of each stream; with `latents` also "latent/..." [steps, ...], stream after stream, oldest rows first.
+    """
+    state = {**self._sampler.state(), "held": np.stack([self._ring.oldest, self._ring.written], -1)}
+    names = [_LATENT + key for key in self._latents] if latents else []
+    return state | self._ring.export(names)
+
+  def restore(self, state: Mapping[str, np.ndarray]) -> None:
+    """Takes back a `state`, after `open_log`. Latents return to the rows that the replay holds; others are left out.
+
+    Raises:
+      ValueError: the state's streams or latents are not those of this replay.
+    """
+    latents = {name: array for name, array in state.items() if name.startswith(_LATENT)}
+    held = np.asarray(state["held"])
+    if latents and latents.keys() != {_LATENT + key for key in self._latents}:
+      raise ValueError(f"the saved replay has latents {sorted(latents)}, and this run {sorted(self._latents)}")
+    if held.shape != (self._ring.streams, 2):
+      raise ValueError(f"the saved replay has {len(held)} streams, and this run {self._ring.streams} environments")
+    steps = int((held[:, 1] - held[:, 0]).sum())
+    values = {name: self._checked(name, array, (steps,)) for name, array in latents.items()}
+    self._sampler.restore(state["random"], state["queue"])
+    if values:
+      self._ring.update(held, values)
 
   def _checked(self, name: str, value: object, leading: tuple[int, ...]) -> np.ndarray:
     array = np.asarray(value)

@@ -24,6 +24,7 @@ class Ring:
     self.streams = streams
     self.rows = rows
     self.written = np.zeros(streams, np.int64)  # rows ever received, for each stream
+    self._begun = np.zeros(streams, np.int64)  # position of the first row of each stream that was ever held
     try:
       self.columns = {name: np.empty((streams, rows, *spec.shape), spec.dtype) for name, spec in columns.items()}
     except MemoryError as error:
@@ -38,11 +39,20 @@ class Ring:
   @property
   def stored(self) -> np.ndarray:
     """Rows now held by each stream, [streams]."""
-    return np.minimum(self.written, self.rows)
+    return np.minimum(self.written - self._begun, self.rows)
+
+  @property
+  def oldest(self) -> np.ndarray:
+    """Position of the oldest row held by each stream, [streams]; that of its next row where it holds none."""
+    return self.written - self.stored
+
+  def begin(self, stream: int, position: int) -> None:
+    """Forgets the rows of a stream; its next row is the one at `position`."""
+    self.written[stream] = self._begun[stream] = position
 
   def holds(self, stream: int, position: int) -> bool:
-    """Whether the row has not been overwritten."""
-    return position >= self.written[stream] - self.rows
+    """Whether a row that the stream received has not been overwritten."""
+    return position >= max(self.written[stream] - self.rows, self._begun[stream])
 
   def append(self, streams: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
     """Adds one row to each of `streams` (distinct); values are [len(streams), ...] for every column."""
@@ -67,15 +77,38 @@ class Ring:
           out[index, head:] = column[stream, : length - head]
     return {name: out for name, _, out in pairs}
 
+  def export(self, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Copies of columns, all rows held: {name: [rows held by all streams, ...]}, stream after stream, oldest first."""
+    stored = self.stored.tolist()
+    result = {}
+    for name in names:
+      column = self.columns[name]
+      result[name], end = np.empty((sum(stored), *column.shape[2:]), column.dtype), 0
+      for stream, (oldest, count) in enumerate(zip(self.oldest.tolist(), stored, strict=True)):
+        slots = np.arange(oldest, oldest + count) % self.rows
+        result[name][end : end + count] = column[stream, slots]
+        end += count
+    return result
+
+  def update(self, held: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
+    """Replaces what `export` gave when each stream held the positions [held[s, 0], held[s, 1]); not rows that are gone."""
+    end = 0
+    for stream, (first, last) in enumerate(held.tolist()):
+      count = min(last, int(self.written[stream])) - first
+      if count > 0:
+        rows = {name: value[None, end : end + count] for name, value in values.items()}
+        self.write(np.array([stream]), np.array([first]), rows)
+      end += last - first
+
   def write(self, streams: np.ndarray, positions: np.ndarray, values: Mapping[str, np.ndarray]) -> int:
     """Replaces rows from each position on by values [len(streams), length, ...], except those overwritten meanwhile.
 
     Where sequences overlap, the later one wins. Returns the number of rows replaced.
     """
     length = next(iter(values.values())).shape[1]
-    count = 0
+    count, oldest = 0, self.oldest
     for index, (stream, position) in enumerate(zip(streams.tolist(), positions.tolist(), strict=True)):
-      gone = min(max(int(self.written[stream]) - self.rows - position, 0), length)
+      gone = min(max(int(oldest[stream]) - position, 0), length)
       slot = (position + gone) % self.rows
       head = gone + min(length - gone, self.rows - slot)
       for name, value in values.items():

@@ -1,6 +1,7 @@
 """Which sequences to train on next: the newest once, then all uniformly."""
 
 from collections import deque
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class Sampler:
     self._sequence = sequence
     self._online = online
     self._queue: deque[tuple[int, int]] = deque()
-    self._rng = np.random.default_rng(seed)
+    self._rng = np.random.Generator(np.random.PCG64(seed))  # what default_rng gives; `restore` relies on it
 
   @property
   def sequences(self) -> int:
@@ -55,10 +56,35 @@ class Sampler:
     ends = np.cumsum(starts)
     draws = self._rng.integers(total, size=count - len(newest))
     streams = np.searchsorted(ends, draws, side="right")
-    oldest = self._ring.written - self._ring.stored
-    positions = oldest[streams] + draws - (ends - starts)[streams]
+    positions = self._ring.oldest[streams] + draws - (ends - starts)[streams]
     queued = np.array(newest, np.int64).reshape(-1, 2)
     return np.concatenate([queued[:, 0], streams]), np.concatenate([queued[:, 1], positions])
+
+  def state(self) -> dict[str, np.ndarray]:
+    """What decides the next draws besides the ring: "random" [6] uint64, and "queue" [n, 2] int64, oldest first."""
+    state: dict[str, Any] = dict(self._rng.bit_generator.state)
+    numbers = [state["state"]["state"], state["state"]["inc"]]
+    words = [word for number in numbers for word in divmod(number, 2**64)]
+    random = np.array([*words, state["has_uint32"], state["uinteger"]], np.uint64)
+    return {"random": random, "queue": np.array(self._queue, np.int64).reshape(-1, 2)}
+
+  def restore(self, random: np.ndarray, queue: np.ndarray) -> None:
+    """Continues where the sampler that gave this `state` stood; sequences that the ring does not hold are left out."""
+    words = [int(word) for word in random]
+    numbers = {"state": words[0] << 64 | words[1], "inc": words[2] << 64 | words[3]}
+    self._rng.bit_generator.state = {
+      "bit_generator": "PCG64",
+      "state": numbers,
+      "has_uint32": words[4],
+      "uinteger": words[5],
+    }
+    written = self._ring.written
+    queued = [(stream, position) for stream, position in queue.tolist() if stream < self._ring.streams]
+    self._queue = deque(
+      (stream, position)
+      for stream, position in queued
+      if self._ring.holds(stream, position) and position + self._sequence <= written[stream]
+    )
 
   def _starts(self) -> np.ndarray:
     """In how many places of each stream a sequence can start, [streams]."""

@@ -27,5 +27,13 @@ def test_benchmark_prints_one_json_line():
   assert row["benchmark"] == "replay"
   assert (row["batch"], row["length"]) == (2, 4)
   assert row["bytes_per_step"] <= 1.05 * row["payload_per_step"]
-  for name in ("sample_gb_per_s", "memcpy_gb_per_s", "share_of_memcpy", "inserts_per_s"):
+  for name in (
+    "sample_gb_per_s",
+    "memcpy_gb_per_s",
+    "share_of_memcpy",
+    "inserts_per_s",
+    "log_inserts_per_s",
+    "log_mb_per_s",
+    "load_mb_per_s",
+  ):
     assert row[name] > 0
