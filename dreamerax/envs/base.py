@@ -40,12 +40,30 @@ class Environment(abc.ABC):
     """Names, shapes and dtypes of what `reset` and `step` return and of the action they take."""
 
   @abc.abstractmethod
-  def reset(self) -> Step:
-    """Begins an episode."""
+  def reset(self, seed: int | None = None) -> Step:
+    """Begins an episode.
+
+    Args:
+      seed: below 2**32. All that is random in the episode follows from it, whatever episodes were before; only what was
+        drawn when the environment was made stays. None: the environment goes on with its own randomness.
+    """
 
   @abc.abstractmethod
   def step(self, action: np.ndarray) -> Step:
     """Takes `action` [A] and answers with what it led to."""
+
+  def replay(self, seed: int, actions: np.ndarray) -> Step:
+    """Begins the episode of `seed` and takes `actions` [n, A], n ≥ 0; returns the newest step.
+
+    Raises:
+      RuntimeError: the episode ends before its actions do.
+    """
+    step = self.reset(seed)
+    for index, action in enumerate(actions):
+      if step.is_last:
+        raise RuntimeError(f"the episode of seed {seed} ended after {index} of {len(actions)} actions.")
+      step = self.step(action)
+    return step
 
   def close(self) -> None:  # noqa: B027 - most environments hold nothing that needs closing
     """Releases what the environment holds. It is not used afterwards."""
