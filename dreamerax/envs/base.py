@@ -19,6 +19,14 @@ class Step(NamedTuple):
   is_terminal: bool  # implies is_last; a time limit is last without being terminal
 
 
+class EpisodeSoFar(NamedTuple):
+  """What brings back a stream's newest episode, where its environment repeats itself: it is begun again and stepped so far."""
+
+  number: int  # counted from 0 within the stream; those that no row was received of are counted too. -1: none has begun
+  actions: np.ndarray  # [n, A] float32, in order: those since its reset whose outcome was received
+  over: bool  # its newest row is its last, so that the next step begins another
+
+
 class Work(NamedTuple):
   """Seconds that environments have worked, summed over them."""
 
@@ -72,6 +80,8 @@ class Environment(abc.ABC):
 class EnvBatch(abc.ABC):
   """E environments stepped together, each beginning its next episode by itself.
 
+  The k-th episode of an environment, a stream, is begun with a seed that follows from the stream's own and k: see `Journal`.
+
   A step has two halves, so that the caller can work while the simulators do: `send` begins it, `receive` ends it.
   """
 
@@ -101,7 +111,24 @@ class EnvBatch(abc.ABC):
 
   @abc.abstractmethod
   def reset(self) -> Transition:
-    """Begins an episode everywhere: [E, ...], all `is_first`. An unreceived step is dropped."""
+    """Begins an episode everywhere: [E, ...], all `is_first`. An unreceived step is finished and dropped."""
+
+  @abc.abstractmethod
+  def episodes(self) -> list[EpisodeSoFar]:
+    """Of every environment, as of its newest received row: a step in flight does not count."""
+
+  @abc.abstractmethod
+  def resume(self, episodes: Sequence[EpisodeSoFar], newest: Transition) -> np.ndarray:
+    """Used in place of `reset` on environments that were made like those `episodes` come from: replays what is not over.
+
+    Args:
+      episodes: one for each environment.
+      newest: [E, ...], the newest row of each.
+
+    Returns:
+      bool [E]: which could not be brought back, because they failed or do not show `newest` again, to the bit. Their
+      episodes count as over: the next step begins another.
+    """
 
   @abc.abstractmethod
   def send(self, actions: np.ndarray) -> None:
