@@ -12,13 +12,14 @@ from functools import partial
 from typing import Literal
 
 from dreamerax.envs import rendering
-from dreamerax.envs.base import EnvBatch, Environment, Step
+from dreamerax.envs.base import EnvBatch, Environment, EpisodeSoFar, Step
 from dreamerax.envs.check import check_env
 from dreamerax.envs.dm_control import ALIASES, QUALITIES, task_names
 from dreamerax.envs.dm_control import PREFIX as DMC
 from dreamerax.envs.dm_control import load as _load_dmc
+from dreamerax.envs.journal import derive_seeds
 from dreamerax.envs.process import Setup, WorkerProcess
-from dreamerax.envs.vector import SerialEnvs, derive_seeds
+from dreamerax.envs.vector import SerialEnvs
 from dreamerax.envs.workers import WorkerEnvs, Workers
 from dreamerax.envs.wrappers import ActionRepeat
 
@@ -26,6 +27,7 @@ __all__ = [
   "EnvBatch",
   "EnvConfig",
   "Environment",
+  "EpisodeSoFar",
   "Step",
   "WorkerConfig",
   "check_env",
@@ -130,6 +132,8 @@ def make(config: EnvConfig, seed: int) -> Environment:
 def make_batch(config: EnvConfig, num_envs: int, seed: int, workers: WorkerConfig | None = None) -> EnvBatch:
   """`num_envs` environments with seeds of their own, derived from `seed`; where they step changes nothing that they show.
 
+  Each is made with its seed, and each of its episodes begins with one that follows from it and the episode's number.
+
   A user's own environment (`package.module:factory`) is first checked by `check_env`, on one that is thrown away.
 
   Args:
@@ -149,7 +153,7 @@ def make_batch(config: EnvConfig, num_envs: int, seed: int, workers: WorkerConfi
       env.close()
   processes = workers.processes(num_envs) if workers else 0
   if not workers or not processes:
-    return SerialEnvs([make(config, seed) for seed in seeds])
+    return SerialEnvs([make(config, seed) for seed in seeds], seeds)
   start = partial(_start_worker, config, workers, num_envs, rendering.choose() if config.task.startswith(DMC) else None)
   return WorkerEnvs(Workers(start, seeds, workers=processes, timeout=workers.timeout))
 

@@ -19,6 +19,14 @@ class Step(NamedTuple):
   is_terminal: bool  # implies is_last; a time limit is last without being terminal
 
 
+class EpisodeSoFar(NamedTuple):
+  """What brings back a stream's newest episode, where its environment repeats itself: it is begun again and stepped so far."""
+
+  number: int  # counted from 0 within the stream; those that no row was received of are counted too. -1: none has begun
+  actions: np.ndarray  # [n, A] float32, in order: those since its reset whose outcome was received
+  over: bool  # its newest row is its last, so that the next step begins another
+
+
 class Work(NamedTuple):
   """Seconds that environments have worked, summed over them."""
 
@@ -40,12 +48,30 @@ class Environment(abc.ABC):
     """Names, shapes and dtypes of what `reset` and `step` return and of the action they take."""
 
   @abc.abstractmethod
-  def reset(self) -> Step:
-    """Begins an episode."""
+  def reset(self, seed: int | None = None) -> Step:
+    """Begins an episode.
+
+    Args:
+      seed: below 2**32. All that is random in the episode follows from it, whatever episodes were before; only what was
+        drawn when the environment was made stays. None: the environment goes on with its own randomness.
+    """
 
   @abc.abstractmethod
   def step(self, action: np.ndarray) -> Step:
     """Takes `action` [A] and answers with what it led to."""
+
+  def replay(self, seed: int, actions: np.ndarray) -> Step:
+    """Begins the episode of `seed` and takes `actions` [n, A], n ≥ 0; returns the newest step.
+
+    Raises:
+      RuntimeError: the episode ends before its actions do.
+    """
+    step = self.reset(seed)
+    for index, action in enumerate(actions):
+      if step.is_last:
+        raise RuntimeError(f"the episode of seed {seed} ended after {index} of {len(actions)} actions.")
+      step = self.step(action)
+    return step
 
   def close(self) -> None:  # noqa: B027 - most environments hold nothing that needs closing
     """Releases what the environment holds. It is not used afterwards."""
@@ -53,6 +79,8 @@ class Environment(abc.ABC):
 
 class EnvBatch(abc.ABC):
   """E environments stepped together, each beginning its next episode by itself.
+
+  The k-th episode of an environment, a stream, is begun with a seed that follows from the stream's own and k: see `Journal`.
 
   A step has two halves, so that the caller can work while the simulators do: `send` begins it, `receive` ends it.
   """
@@ -83,7 +111,24 @@ class EnvBatch(abc.ABC):
 
   @abc.abstractmethod
   def reset(self) -> Transition:
-    """Begins an episode everywhere: [E, ...], all `is_first`. An unreceived step is dropped."""
+    """Begins an episode everywhere: [E, ...], all `is_first`. An unreceived step is finished and dropped."""
+
+  @abc.abstractmethod
+  def episodes(self) -> list[EpisodeSoFar]:
+    """Of every environment, as of its newest received row: a step in flight does not count."""
+
+  @abc.abstractmethod
+  def resume(self, episodes: Sequence[EpisodeSoFar], newest: Transition) -> np.ndarray:
+    """Used in place of `reset` on environments that were made like those `episodes` come from: replays what is not over.
+
+    Args:
+      episodes: one for each environment.
+      newest: [E, ...], the newest row of each.
+
+    Returns:
+      bool [E]: which could not be brought back, because they failed or do not show `newest` again, to the bit. Their
+      episodes count as over: the next step begins another.
+    """
 
   @abc.abstractmethod
   def send(self, actions: np.ndarray) -> None:

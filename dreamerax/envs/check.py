@@ -1,11 +1,15 @@
 """Finds out what is wrong with an environment, before a run does."""
 
-from collections.abc import Callable
+import inspect
+import logging
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from dreamerax.envs.base import Environment, Step
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition
+
+_log = logging.getLogger(__name__)
 
 RESERVED = Transition._fields
 
@@ -15,17 +19,29 @@ def check_env(
 ) -> None:
   """Steps `env` with random actions and compares what it says and does with its spec.
 
+  An environment that does not repeat an episode from its seed can be trained on: that is only logged, as a warning.
+
   Args:
-    env: reset at least once and stepped `steps` times; the caller closes it.
+    env: reset at least once and stepped `steps` times, and up to twice as often to compare; the caller closes it.
     factory: makes the environment from a seed. Where given, two made from one seed must agree to the bit.
     steps: agent steps to take.
-    seed: of the actions, and of what `factory` makes.
+    seed: of the actions, of the episode that is repeated, and of what `factory` makes.
 
   Raises:
     ValueError: the first thing found wrong, by name.
   """
   _check_spec(env.spec)
+  _check_reset(env)
   _episodes(env, steps, seed)
+  difference = _difference(*(_episode(env, steps, seed) for _ in range(2)))
+  if difference:
+    _log.warning(
+      "reset(seed=%d) begins an episode that differs from the one it began before in %s. Training works, but a run that "
+      "is killed and goes on cannot bring its unfinished episodes back. Let everything random in an episode follow from "
+      "the seed, when one is given.",
+      seed,
+      difference,
+    )
   if factory is None:
     return
   records = []
@@ -33,12 +49,9 @@ def check_env(
     twin = factory(seed)
     records.append(_episodes(twin, steps, seed))
     twin.close()
-  for index, (one, other) in enumerate(zip(*records, strict=True)):
-    for key in one.observation:
-      if not np.array_equal(one.observation[key], other.observation[key]):
-        raise ValueError(f"seed: two environments made with seed {seed} differ in observation {key!r} at step {index}.")
-    if one[1:] != other[1:]:
-      raise ValueError(f"seed: two environments made with seed {seed} differ in reward or flags at step {index}.")
+  difference = _difference(*records)
+  if difference:
+    raise ValueError(f"seed: two environments made with seed {seed} differ in {difference}.")
 
 
 def random_action(spec: ActionSpec, rng: np.random.Generator) -> np.ndarray:
@@ -66,6 +79,37 @@ def _check_spec(spec: EnvSpec) -> None:
   least = 2 if spec.action.discrete else 1
   if spec.action.size < least:
     raise ValueError(f"spec.action.size={spec.action.size}: it must be at least {least}.")
+
+
+def _check_reset(env: Environment) -> None:
+  for arguments in ((), (0,)):
+    try:
+      inspect.signature(env.reset).bind(*arguments)
+    except TypeError as error:
+      raise ValueError(
+        f"reset cannot be called {'with a seed' if arguments else 'without a seed'} ({error}): declare it as "
+        "`def reset(self, seed: int | None = None) -> Step`."
+      ) from None
+
+
+def _difference(one: Sequence[Step], other: Sequence[Step]) -> str | None:
+  """Where two records of the same actions differ first; where their lengths do, a flag differed before."""
+  for index, (a, b) in enumerate(zip(one, other, strict=False)):
+    for key in a.observation:
+      if not np.array_equal(a.observation[key], b.observation[key]):
+        return f"observation {key!r} at step {index}"
+    if a[1:] != b[1:]:
+      return f"reward or flags at step {index}"
+  return None
+
+
+def _episode(env: Environment, steps: int, seed: int) -> list[Step]:
+  """Takes up to `steps` steps of the episode with this seed."""
+  rng = np.random.default_rng(seed)
+  record = [_checked(env.reset(seed), env.spec, "reset")]
+  while len(record) <= steps and not record[-1].is_last:
+    record.append(_checked(env.step(random_action(env.spec.action, rng)), env.spec, "step"))
+  return record
 
 
 def _episodes(env: Environment, steps: int, seed: int) -> list[Step]:

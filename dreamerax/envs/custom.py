@@ -20,7 +20,7 @@ from dreamerax.envs.gymnasium import GymEnv
 def load(task: str, seed: int) -> Environment:
   """Calls `factory(seed)`, or `factory()` where it asks for nothing, and adapts what it returns.
 
-  The factory returns an `Environment`, a `dm_env.Environment` or a `gymnasium.Env` (seeded at its first reset). It is
+  The factory returns an `Environment`, a `dm_env.Environment` or a `gymnasium.Env` (seeded when it is reset). It is
   given the seed if a parameter is called `seed`, or if exactly one parameter has no default.
 
   Raises:

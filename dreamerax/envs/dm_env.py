@@ -18,7 +18,9 @@ Camera = Callable[[], np.ndarray]
 class DmEnv(Environment):
   """Adapts a dm_env.Environment: discount 0 at the last step is terminal, any other discount a time limit.
 
-  Arrays of rank 3 and dtype uint8 stay images; everything else becomes a float32 vector.
+  Arrays of rank 3 and dtype uint8 stay images; everything else becomes a float32 vector. A seed goes to the RandomState
+  that a dm_control suite task (`env.task.random`) or a composer environment (`env.random_state`) draws from; an
+  environment with neither is just reset, and repeats an episode only if nothing in it is random.
   """
 
   def __init__(
@@ -66,12 +68,35 @@ class DmEnv(Environment):
   def spec(self) -> EnvSpec:
     return self._spec
 
-  def reset(self) -> Step:
-    timestep = self._env.reset()
-    self._ended = False
-    return Step(self._observe(timestep), 0.0, is_first=True, is_last=False, is_terminal=False)
+  def reset(self, seed: int | None = None) -> Step:
+    return self._show(self._begin(seed), 0.0)
 
   def step(self, action: np.ndarray) -> Step:
+    return self._show(*self._advance(action))
+
+  def replay(self, seed: int, actions: np.ndarray) -> Step:
+    timestep, reward = self._begin(seed), 0.0
+    for action in actions:
+      timestep, reward = self._advance(action)
+    return self._show(timestep, reward)  # the only one that is drawn
+
+  def close(self) -> None:
+    self._env.close()
+
+  def _begin(self, seed: int | None) -> dm_env.TimeStep:
+    if seed is not None:
+      for random in (
+        getattr(getattr(self._env, "task", None), "random", None),
+        getattr(self._env, "random_state", None),
+      ):
+        if isinstance(random, np.random.RandomState):
+          random.seed(seed)
+    timestep = self._env.reset()
+    self._ended = False
+    return timestep
+
+  def _advance(self, action: np.ndarray) -> tuple[dm_env.TimeStep, float]:
+    """Takes `action` as often as it is repeated; what that led to, and its reward."""
     if self._ended:
       raise RuntimeError(f"{self._name}: the episode is over (or never began); call reset first.")
     native = self._actions(action, self._name)
@@ -84,11 +109,11 @@ class DmEnv(Environment):
       timestep = self._env.step(native)
       reward += timestep.reward or 0.0
     self._ended = timestep.last()
-    is_terminal = self._ended and timestep.discount == 0
-    return Step(self._observe(timestep), float(reward), False, self._ended, bool(is_terminal))
+    return timestep, float(reward)
 
-  def close(self) -> None:
-    self._env.close()
+  def _show(self, timestep: dm_env.TimeStep, reward: float) -> Step:
+    is_terminal = timestep.last() and timestep.discount == 0
+    return Step(self._observe(timestep), reward, timestep.first(), timestep.last(), bool(is_terminal))
 
   def _observe(self, timestep: dm_env.TimeStep) -> dict[str, np.ndarray]:
     own = self._as_dict(timestep.observation)

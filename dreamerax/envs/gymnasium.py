@@ -46,7 +46,7 @@ class GymEnv(Environment):
     Args:
       env: what is adapted.
       name: how errors call it.
-      seed: given to the first reset; later episodes continue from there.
+      seed: given to the first reset that is given none; episodes after it continue from there.
 
     Raises:
       ValueError: actions are neither Box nor Discrete.
@@ -64,8 +64,8 @@ class GymEnv(Environment):
   def spec(self) -> EnvSpec:
     return self._spec
 
-  def reset(self) -> Step:
-    observation, _ = self._env.reset(seed=self._seed)
+  def reset(self, seed: int | None = None) -> Step:
+    observation, _ = self._env.reset(seed=self._seed if seed is None else seed)
     self._seed = None
     self._ended = False
     return Step(self._observe(observation), 0.0, is_first=True, is_last=False, is_terminal=False)

@@ -1,13 +1,15 @@
 """One worker process as its owner sees it: started, told to step, asked for its answer, and mourned.
 
 The owner sends a `Setup` as JSON; the worker makes its environments and answers with their spec. From then on the owner
-sends commands, and the worker answers each, in order, once the rows are written. An answer begins with DONE, or with FAILED
-before a traceback; after that the worker has left. Frames and actions never travel here, only in shared memory.
+sends commands, and the worker answers each, in order, once the rows are written. An answer begins with DONE, before what is
+worth a line in the log, or with FAILED before a traceback; after that the worker has left. Frames and actions never travel
+here, only in shared memory; but behind a command to replay come the actions of each episode, as the bytes of [n, A] float32.
 """
 
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import signal
 import socket
@@ -16,15 +18,19 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
+_log = logging.getLogger(__name__)
+
 SLOTS = 2  # versions of each row: one is read while the other is written
-_COMMAND = struct.Struct("<iii")
+_COMMAND = struct.Struct("<iii?")
 DONE, FAILED = b"+", b"!"
 _LAST_LINES = 30  # of what a process that crashed had written to stderr
 _ABORT_SECONDS = 5.0  # to write its stack in
@@ -41,7 +47,7 @@ class Setup:
 
   config: Mapping[str, Any]  # fields of EnvConfig
   rows: tuple[int, ...]  # which rows of the shared arrays are this worker's
-  seeds: tuple[int, ...]  # one for each of them
+  seeds: tuple[int, ...]  # one for each of them, to make it with
   num_envs: int  # rows in all
   backend: str | None  # renders with this, untried; None: the worker does not render, or finds out for itself
 
@@ -52,6 +58,7 @@ class Command(NamedTuple):
   slot: int  # of the shared arrays
   low: int  # the first row
   high: int  # before which row to stop
+  replay: bool = False  # not a step: episodes are begun and stepped to where they were
 
   @classmethod
   def read(cls, message: bytes) -> "Command":
@@ -93,16 +100,24 @@ class WorkerProcess:
     """Waits until the environments are made. Raises WorkerFault."""
     return _spec_from_json(json.loads(self._answer(timeout)))
 
-  def begin(self, command: Command) -> None:
-    """Begins to step; a process that is gone shows it in `finish`."""
+  def begin(self, command: Command, actions: Sequence[np.ndarray] = ()) -> None:
+    """Begins to step; a process that is gone shows it in `finish`.
+
+    Args:
+      actions: with a command to replay, those of each of its rows that is not marked `skip`, [n, A].
+    """
     self.pending.append(command)
     self._tell(_COMMAND.pack(*command))
+    for taken in actions:
+      self._tell(np.asarray(taken, np.float32).tobytes())
 
   def finish(self, command: Command, timeout: float) -> None:
     """Waits until `command`, and whatever was begun before it, is done. Raises WorkerFault."""
     while command in self.pending:
-      self._answer(timeout)
+      account = self._answer(timeout)
       self.pending.popleft()
+      if account:
+        _log.warning("%s", account.decode(errors="replace").rstrip())
 
   def hang_up(self) -> None:
     """Lets the process close its environments and end; nothing else is asked of it after that."""
@@ -153,14 +168,15 @@ class WorkerProcess:
 def rows_spec(spec: EnvSpec, num_envs: int) -> dict[str, ArraySpec]:
   """The shared arrays, [SLOTS, E, ...]: a row's observation and what else a transition holds, and what it took.
 
-  `skip` tells the worker to leave a row alone, `restart` to reset its environment whatever was before; `work` is the seconds
-  of this step, and those of them spent drawing.
+  `skip` tells the worker to leave a row alone (and it answers with it where an episode could not be replayed), `reset` to
+  begin an episode, which has the seed `seed`; `work` is the seconds of this step, and those of them spent drawing.
   """
-  flags = ("is_first", "is_last", "is_terminal", "skip", "restart")
+  flags = ("is_first", "is_last", "is_terminal", "skip", "reset")
   row = {
     **spec.observation,
     "action": ArraySpec((spec.action.size,)),
     "reward": ArraySpec(()),
+    "seed": ArraySpec((), "uint32"),
     "work": ArraySpec((2,), "float64"),
     **{name: ArraySpec((), "bool") for name in flags},
   }

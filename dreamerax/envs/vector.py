@@ -1,29 +1,33 @@
 """E environments stepped one after the other in this process."""
 
+import logging
 import time
 from collections.abc import Sequence
 
 import numpy as np
 
-from dreamerax.envs.base import EnvBatch, Environment, Step, Work
+from dreamerax.envs.base import EnvBatch, Environment, EpisodeSoFar, Step, Work
+from dreamerax.envs.journal import Journal, is_row
 from dreamerax.types import EnvSpec, Transition
 
-
-def derive_seeds(seed: int, count: int) -> list[int]:
-  """`count` seeds of 32 bits, one per environment. More environments leave the first ones' seeds as they are."""
-  return [int(child.generate_state(1)[0]) for child in np.random.SeedSequence(seed).spawn(count)]
+_log = logging.getLogger(__name__)
 
 
 class SerialEnvs(EnvBatch):
   """Steps its environments in `receive`, so that what the caller dispatches after `send` already runs meanwhile."""
 
-  def __init__(self, envs: Sequence[Environment]):
+  def __init__(self, envs: Sequence[Environment], seeds: Sequence[int]):
     """
+    Args:
+      seeds: one for each environment; those of its episodes follow from it.
+
     Raises:
-      ValueError: there are no environments, or their specs differ.
+      ValueError: there are no environments, not as many seeds, or their specs differ.
     """
     if not envs:
       raise ValueError("num_envs must be at least 1.")
+    if len(seeds) != len(envs):
+      raise ValueError(f"there are {len(envs)} environments and {len(seeds)} seeds: give one to each.")
     for index, env in enumerate(envs):
       if env.spec != envs[0].spec:
         raise ValueError(
@@ -31,7 +35,7 @@ class SerialEnvs(EnvBatch):
         )
     self._envs = list(envs)
     self._spec = envs[0].spec
-    self._ended = np.ones(len(envs), bool)
+    self._journal = Journal(seeds, self._spec.action.size)
     self._actions: np.ndarray | None = None
     self._seconds = 0.0
 
@@ -48,9 +52,24 @@ class SerialEnvs(EnvBatch):
     return Work(self._seconds, sum(env.rendering_seconds for env in self._envs))
 
   def reset(self) -> Transition:
-    self._ended[:] = True
+    if self._actions is not None:
+      self.receive()
+    self._journal.over[:] = True
     self._actions = np.zeros((self.num_envs, self._spec.action.size), np.float32)
     return self.receive()
+
+  def episodes(self) -> list[EpisodeSoFar]:
+    return self._journal.episodes(0, self.num_envs)
+
+  def resume(self, episodes: Sequence[EpisodeSoFar], newest: Transition) -> np.ndarray:
+    if self._actions is not None:
+      self.receive()
+    began = time.perf_counter()
+    streams = zip(range(self.num_envs), episodes, strict=True)
+    gone = np.array([not (episode.over or self._replay(i, episode, newest)) for i, episode in streams])
+    self._seconds += time.perf_counter() - began
+    self._journal.resume(0, episodes, gone)
+    return gone
 
   def send(self, actions: np.ndarray) -> None:
     if self._actions is not None:
@@ -61,17 +80,29 @@ class SerialEnvs(EnvBatch):
     if self._actions is None:
       raise RuntimeError("receive was called without send.")
     actions, self._actions = self._actions, None
-    actions[self._ended] = 0
-    ended = self._ended.copy()
+    ended = self._journal.over.copy()
+    actions[ended] = 0
     began = time.perf_counter()
-    rows = [env.reset() if ended[i] else env.step(actions[i]) for i, env in enumerate(self._envs)]
+    steps = [
+      env.reset(self._journal.begin(i)) if ended[i] else env.step(actions[i]) for i, env in enumerate(self._envs)
+    ]
     self._seconds += time.perf_counter() - began
-    self._ended = np.array([row.is_last for row in rows])
-    return self._stack(rows, actions)
+    rows = self._stack(steps, actions)
+    self._journal.receive(0, actions, rows.is_first, rows.is_last)
+    return rows
 
   def close(self) -> None:
     for env in self._envs:
       env.close()
+
+  def _replay(self, index: int, episode: EpisodeSoFar, newest: Transition) -> bool:
+    """Whether the environment shows its newest row again."""
+    try:
+      step = self._envs[index].replay(self._journal.seed(index, episode.number), episode.actions)
+    except Exception:
+      _log.warning("environment %d raised while its episode was replayed", index, exc_info=True)
+      return False
+    return is_row(step, newest, index)
 
   def _stack(self, rows: Sequence[Step], actions: np.ndarray) -> Transition:
     observation = {}

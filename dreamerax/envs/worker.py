@@ -9,8 +9,9 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -46,36 +47,56 @@ def _serve(connection: Connection, memory: int, setup: Setup) -> None:
     connection.send_bytes(DONE + json.dumps(spec_to_json(spec)).encode())
     arrays = map_arrays(memory, rows_spec(spec, setup.num_envs))
     slots = [{name: array[slot] for name, array in arrays.items()} for slot in range(SLOTS)]
-    ended = dict.fromkeys(batch, True)
     while True:
-      slot, low, high = Command.read(connection.recv_bytes())
-      asked = {row: env for row, env in batch.items() if low <= row < high}
-      _step(asked, ended, slots[slot])
-      connection.send_bytes(DONE)
+      command = Command.read(connection.recv_bytes())
+      arrays = slots[command.slot]
+      asked = range(command.low, command.high)
+      arrays["work"][[row for row in batch if row in asked]] = 0
+      mine = {row: env for row, env in batch.items() if row in asked and not arrays["skip"][row]}
+      if command.replay:
+        # All of it is read before the first is replayed, so that the other side can go on to the next worker.
+        size = (-1, spec.action.size)
+        actions = {row: np.frombuffer(connection.recv_bytes(), np.float32).reshape(size).copy() for row in mine}
+        account = _replay(mine, actions, arrays)
+      else:
+        account = ""
+        _step(mine, arrays)
+      connection.send_bytes(DONE + account.encode())
 
 
-def _step(batch: Mapping[int, Environment], ended: dict[int, bool], arrays: Mapping[str, np.ndarray]) -> None:
-  """Steps the environments of these rows, or resets them; rows that are marked `skip` are left as they are."""
+def _step(batch: Mapping[int, Environment], arrays: Mapping[str, np.ndarray]) -> None:
+  """Steps the environments of these rows, or resets them."""
   for row, env in batch.items():
-    arrays["work"][row] = 0
-    if arrays["skip"][row]:
-      continue
-    began, drawn = time.perf_counter(), env.rendering_seconds
-    if ended[row] or arrays["restart"][row]:
+    if arrays["reset"][row]:
       arrays["action"][row] = 0
-      step = env.reset()
+      _write(env, partial(env.reset, int(arrays["seed"][row])), row, arrays)
     else:
-      step = env.step(arrays["action"][row].copy())
-    ended[row] = bool(step.is_last)
-    _write(step, row, arrays)
-    arrays["work"][row] = time.perf_counter() - began, env.rendering_seconds - drawn
+      _write(env, partial(env.step, arrays["action"][row].copy()), row, arrays)
 
 
-def _write(step: Step, row: int, arrays: Mapping[str, np.ndarray]) -> None:
+def _replay(
+  batch: Mapping[int, Environment], actions: Mapping[int, np.ndarray], arrays: Mapping[str, np.ndarray]
+) -> str:
+  """Brings the episodes of these rows back. Where that raises, marks the row `skip`; returns the tracebacks."""
+  accounts = []
+  for row, env in batch.items():
+    try:
+      _write(env, partial(env.replay, int(arrays["seed"][row]), actions[row]), row, arrays)
+    except Exception:
+      arrays["skip"][row] = True
+      accounts.append(f"environment {row} raised while its episode was replayed\n{traceback.format_exc()}")
+  return "".join(accounts)
+
+
+def _write(env: Environment, act: Callable[[], Step], row: int, arrays: Mapping[str, np.ndarray]) -> None:
+  """Writes the step that `act` of `env` returns, and how long it took."""
+  began, drawn = time.perf_counter(), env.rendering_seconds
+  step = act()
   for key, value in step.observation.items():
     arrays[key][row] = value
   for name in ("reward", "is_first", "is_last", "is_terminal"):
     arrays[name][row] = getattr(step, name)
+  arrays["work"][row] = time.perf_counter() - began, env.rendering_seconds - drawn
 
 
 def _arguments(words: Sequence[str]) -> tuple[Connection, int]:

@@ -3,12 +3,13 @@
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 
 import numpy as np
 
-from dreamerax.envs.base import EnvBatch, Work
+from dreamerax.envs.base import EnvBatch, EpisodeSoFar, Step, Work
+from dreamerax.envs.journal import Journal, is_row
 from dreamerax.envs.process import SLOTS, Command, WorkerFault, WorkerProcess, rows_spec
 from dreamerax.envs.shared_arrays import map_arrays, reserve
 from dreamerax.types import EnvSpec, Transition
@@ -18,6 +19,7 @@ _log = logging.getLogger(__name__)
 # A worker that fails so often within so many commands will not get better.
 _FAULTS, _WITHIN = 5, 1000
 _START_SECONDS = 300.0  # to make environments in, whatever a step may take
+_REPLAY_SECONDS = 1.0  # for every step that a worker replays, on top of what a single one may take
 
 # (worker, its rows, a seed for each of them, memory) -> the worker
 StartWorker = Callable[[int, Sequence[int], Sequence[int], int], WorkerProcess]
@@ -27,14 +29,15 @@ class Workers:
   """Worker processes and the memory that they share; those that fail are started again.
 
   Rows are dealt out in turn, so that a range of them keeps all workers busy. When a worker fails, the episodes of its rows
-  end: the next row repeats the last observation with the reward 0 and is last, not terminal.
+  end: the next row repeats the last observation with the reward 0 and is last, not terminal. Every episode has a seed of
+  its own, so what led into the failure is not met again.
   """
 
   def __init__(self, start: StartWorker, seeds: Sequence[int], *, workers: int, timeout: float):
     """Starts all workers and waits for them.
 
     Args:
-      seeds: one for each environment.
+      seeds: one for each environment; those of its episodes follow from it.
       timeout: seconds that a step may take before its worker counts as hung; there is more time to start in.
 
     Raises:
@@ -63,16 +66,17 @@ class Workers:
       stack.pop_all()
     self.spec = specs[0]
     self.arrays = map_arrays(self._memory, rows_spec(self.spec, self.num_envs))  # {name: [SLOTS, E, ...]}
-    self._over = np.ones(self.num_envs, bool)  # the newest row is an episode's last, or there is none
+    self.journal = Journal(seeds, self.spec.action.size)
     self._lost = np.zeros(self.num_envs, bool)  # the newest row is no episode's last, and its environment is gone
 
   def begin(self, command: Command, *, restart: bool) -> None:
     """Begins to step the rows with the actions in the shared arrays, or to reset all of them."""
     rows = slice(command.low, command.high)
     if restart:
-      self._over[rows], self._lost[rows] = True, False
-    self.arrays["restart"][command.slot, rows] = restart
+      self.journal.over[rows], self._lost[rows] = True, False
+    self.arrays["reset"][command.slot, rows] = self.journal.over[rows]
     self.arrays["skip"][command.slot, rows] = self._lost[rows]
+    self._begin_episodes(command, range(command.low, command.high))
     for worker in self._involved(command):
       self._commands[worker] += 1
       self._processes[worker].begin(command)
@@ -84,19 +88,38 @@ class Workers:
       RuntimeError: a worker fails again and again.
     """
     for worker in self._involved(command):
-      while True:
-        try:
-          self._processes[worker].finish(command, self._timeout)
-          break
-        except WorkerFault as fault:
-          self._replace(worker, fault)
-    now = {name: array[command.slot] for name, array in self.arrays.items()}
-    for row in range(command.low, command.high):
-      if now["skip"][row]:
-        self._truncate(row, command.slot)
-    self._over[command.low : command.high] = now["is_last"][command.low : command.high]
-    total, rendering = now["work"][command.low : command.high].sum(0)
-    self.work = Work(self.work.total + float(total), self.work.rendering + float(rendering))
+      self._wait(worker, command, self._timeout)
+    now = self._finished(command)
+    for row in np.flatnonzero(now["skip"]).tolist():
+      self._truncate(command.low + row, command.slot)
+    self.journal.receive(command.low, now["action"], now["is_first"], now["is_last"])
+
+  def resume(self, command: Command, episodes: Sequence[EpisodeSoFar], newest: Transition) -> np.ndarray:
+    """As `EnvBatch.resume`, for the rows of `command`. A worker that fails brings none of them back."""
+    taken = dict(zip(range(command.low, command.high), episodes, strict=True))
+    for row, episode in taken.items():
+      self.arrays["skip"][command.slot, row] = episode.over
+      self.arrays["seed"][command.slot, row] = 0 if episode.over else self.journal.seed(row, episode.number)
+    steps = {}
+    for worker in self._involved(command):
+      for other in tuple(self._processes[worker].pending):
+        self._wait(worker, other, self._timeout)  # it would not read so long a message meanwhile
+      actions = [taken[row].actions for row in self._rows[worker] if row in taken and not taken[row].over]
+      steps[worker] = sum(map(len, actions))
+      self._commands[worker] += 1
+      self._processes[worker].begin(command, actions)
+    for worker, count in steps.items():
+      self._wait(worker, command, self._timeout + _REPLAY_SECONDS * count)
+    now = self._finished(command)
+    gone = np.zeros(len(episodes), bool)
+    for index, episode in enumerate(episodes):
+      step = Step(
+        {key: now[key][index] for key in self.spec.observation}, *(now[name][index] for name in Step._fields[1:])
+      )
+      gone[index] = not episode.over and (now["skip"][index] or not is_row(step, newest, index))
+    self.journal.resume(command.low, episodes, gone)
+    self._lost[command.low : command.high] = False
+    return gone
 
   def close(self) -> None:
     """Ends the processes."""
@@ -111,8 +134,32 @@ class Workers:
   def _involved(self, command: Command) -> list[int]:
     return [i for i, rows in enumerate(self._rows) if any(command.low <= row < command.high for row in rows)]
 
+  def _begin_episodes(self, command: Command, rows: Iterable[int]) -> None:
+    """Gives the rows that are to be reset the seed of their next episode."""
+    for row in rows:
+      if self.arrays["reset"][command.slot, row]:
+        self.arrays["seed"][command.slot, row] = self.journal.begin(row)
+
+  def _wait(self, worker: int, command: Command, timeout: float) -> None:
+    """Until the worker, or the one that takes its place, has done what it was told."""
+    while True:
+      try:
+        return self._processes[worker].finish(command, timeout)
+      except WorkerFault as fault:
+        self._replace(worker, fault)
+
+  def _finished(self, command: Command) -> dict[str, np.ndarray]:
+    """The rows that a command wrote, {name: [n, ...]}; counts the work that they took."""
+    now = {name: array[command.slot, command.low : command.high] for name, array in self.arrays.items()}
+    total, rendering = now["work"].sum(0)
+    self.work = Work(self.work.total + float(total), self.work.rendering + float(rendering))
+    return now
+
   def _replace(self, worker: int, fault: WorkerFault) -> None:
-    """Starts a worker again and repeats what the failed one had not answered, for rows that are to be reset."""
+    """Starts a worker again and repeats what the failed one had not answered, for rows that are to be reset.
+
+    Episodes that it was beginning are not tried again: others are begun. Nor is one that it was replaying.
+    """
     names = f"worker {worker} (environments {', '.join(map(str, self._rows[worker]))})"
     recent = self._failed[worker]
     recent.append(self._commands[worker])
@@ -123,13 +170,13 @@ class Workers:
     pending = self._processes[worker].pending
     self._processes[worker].close()
     rows = list(self._rows[worker])
-    # The old seeds would lead into the same trouble again.
-    seeds = [int(np.random.SeedSequence([self._seeds[row], self.faults]).generate_state(1)[0]) for row in rows]
-    self._processes[worker] = self._start(worker, rows, seeds, self._memory)
-    self._lost[rows] |= ~self._over[rows]
+    self._processes[worker] = self._start(worker, rows, [self._seeds[row] for row in rows], self._memory)
+    self._lost[rows] |= ~self.journal.over[rows]
     for command in pending:
       mine = [row for row in rows if command.low <= row < command.high]
-      self.arrays["skip"][command.slot, mine] = self._lost[mine]
+      self.arrays["skip"][command.slot, mine] = self._lost[mine] | command.replay
+      if not command.replay:
+        self._begin_episodes(command, mine)  # those that were begun may have led into the trouble
     try:
       self._processes[worker].spec(max(self._timeout, _START_SECONDS))
     except WorkerFault as again:
@@ -184,6 +231,15 @@ class WorkerEnvs(EnvBatch):
       self.receive()
     self._begin(restart=True)
     return self.receive()
+
+  def episodes(self) -> list[EpisodeSoFar]:
+    return self._workers.journal.episodes(self._low, self._high)
+
+  def resume(self, episodes: Sequence[EpisodeSoFar], newest: Transition) -> np.ndarray:
+    if self._command:
+      self.receive()
+    self._slot = 1 - self._slot
+    return self._workers.resume(Command(self._slot, self._low, self._high, replay=True), episodes, newest)
 
   def send(self, actions: np.ndarray) -> None:
     if self._command:

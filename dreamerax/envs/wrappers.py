@@ -20,8 +20,8 @@ class ActionRepeat(Environment):
   def spec(self) -> EnvSpec:
     return self._env.spec
 
-  def reset(self) -> Step:
-    return self._env.reset()
+  def reset(self, seed: int | None = None) -> Step:
+    return self._env.reset(seed)
 
   def step(self, action: np.ndarray) -> Step:
     reward = 0.0

@@ -1,12 +1,21 @@
 """What every environment promises, as tests to inherit: a subclass says how to make one."""
 
 import abc
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from dreamerax.envs import Environment, check_env
+from dreamerax.envs import Environment, Step, check_env
 from dreamerax.envs.check import random_action
+
+
+def assert_equal_steps(one: Sequence[Step], other: Sequence[Step]) -> None:
+  """To the bit."""
+  for index, (a, b) in enumerate(zip(one, other, strict=True)):
+    assert a[1:] == b[1:], index
+    for key, value in a.observation.items():
+      assert value.tobytes() == b.observation[key].tobytes(), (index, key)
 
 
 class EnvironmentContract(abc.ABC):
@@ -34,6 +43,30 @@ class EnvironmentContract(abc.ABC):
       for one, other in zip(*rows, strict=True)
       for key in one.observation
     )
+
+  def test_an_episode_follows_from_its_seed_whatever_was_before(self, env):
+    env.reset()
+    self._steps(env)
+    env.reset(3)
+    self._steps(env)
+    old = [env.reset(7), *self._steps(env)]
+    fresh = self.make(0)
+    assert_equal_steps(old, [fresh.reset(7), *self._steps(fresh)])
+    fresh.close()
+
+  def test_a_replayed_episode_goes_on_as_the_one_that_was_stepped(self, env):
+    steps = [env.reset(7), *self._steps(env)]
+    rng = np.random.default_rng(0)
+    actions = np.array([random_action(env.spec.action, rng) for _ in steps[1:]])
+    env.reset(3)
+    twin = self.make(0)
+    for one in (env, twin):
+      assert_equal_steps([one.replay(7, actions[:0])], steps[:1])
+      middle = len(actions) // 2
+      assert_equal_steps([one.replay(7, actions[:middle])], [steps[middle]])
+      assert_equal_steps([one.step(action) for action in actions[middle:]], steps[middle + 1 :])
+      assert_equal_steps([one.replay(7, actions)], steps[-1:])
+    twin.close()
 
   def test_returned_arrays_are_not_written_again(self, env):
     step = env.reset()

@@ -21,8 +21,8 @@ class Broken(Counter):
     arrays = {self.key or "clock": self.observation or ArraySpec((2,))}
     return EnvSpec(arrays, self.action or ActionSpec(2))
 
-  def reset(self):
-    return super().reset()._replace(**self.replace["reset"])
+  def reset(self, seed=None):
+    return super().reset(seed)._replace(**self.replace["reset"])
 
   def step(self, action):
     return super().step(action)._replace(**self.replace["step"])
@@ -77,5 +77,40 @@ def test_an_environment_that_ignores_its_seed_is_found():
     check_env(Counter(), factory=factory)
 
 
-def test_a_sound_environment_passes():
+def test_a_reset_that_takes_no_seed_is_found():
+  class Unseeded(Counter):
+    def reset(self):  # pyright: ignore
+      return super().reset()
+
+  class Demanding(Counter):
+    def reset(self, seed):  # pyright: ignore
+      return super().reset(seed)
+
+  with pytest.raises(ValueError, match=r"cannot be called with a seed.*def reset\(self, seed: int \| None = None\)"):
+    check_env(Unseeded())
+  with pytest.raises(ValueError, match="cannot be called without a seed"):
+    check_env(Demanding())
+
+
+@pytest.mark.parametrize(
+  ("late", "where"), [(False, "observation 'clock' at step 0"), (True, "reward or flags at step 2")]
+)
+def test_an_environment_that_does_not_repeat_an_episode_is_named_but_not_refused(caplog, late, where):
+  class Drifting(Counter):
+    episodes = 0
+
+    def reset(self, seed=None):
+      self.episodes += 1
+      return super().reset(seed if late else self.episodes)
+
+    def step(self, action):
+      step = super().step(action)
+      return step._replace(reward=step.reward + self.episodes * (self.clock == 2))
+
+  check_env(Drifting())
+  assert f"reset(seed=0) begins an episode that differs from the one it began before in {where}" in caplog.text
+
+
+def test_a_sound_environment_passes(caplog):
   check_env(Counter(), factory=Counter)
+  assert not caplog.text

@@ -18,6 +18,16 @@ class TestDmEnv(EnvironmentContract):
     return make(EnvConfig("tests.envs.toys:corridor"), seed)
 
 
+class TestDmEnvWithRandomState(EnvironmentContract):
+  def make(self, seed):
+    return make(EnvConfig("tests.envs.toys:dice"), seed)
+
+
+class TestOwnRandomEnvironment(EnvironmentContract):
+  def make(self, seed):
+    return make(EnvConfig("tests.envs.toys:wander"), seed)
+
+
 class TestGymEnv(EnvironmentContract):
   def make(self, seed):
     return make(EnvConfig("tests.envs.toys:gallery"), seed)
@@ -48,6 +58,11 @@ def test_action_repeat_sums_rewards_and_stops_at_the_end():
   assert [step.reward for step in steps] == [1.5, 1.0]
   assert [step.is_last for step in steps] == [False, True]
   assert len(inner.actions) == 5
+
+
+def test_replaying_past_the_end_is_refused():
+  with pytest.raises(RuntimeError, match="seed 3 ended after 4 of 5 actions"):
+    toys.Counter(length=4).replay(3, np.zeros((5, 2), np.float32))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The DeepMind Control Suite: real tasks, few frames."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,26 @@ class TestCartpole(EnvironmentContract):
 class TestVectorsOnly(EnvironmentContract):
   def make(self, seed):
     return cartpole(seed, observations=("position", "velocity"))
+
+
+# Those that change their model when an episode begins, or settle it, or draw their model when they are made.
+@pytest.mark.parametrize("task", ["cheetah_run", "manipulator_insert_ball", "lqr_lqr_2_1", "fish_swim"])
+def test_physics_follows_from_the_seed_whatever_was_before(suite, task):
+  def make() -> tuple[Any, DmEnv]:
+    native = suite.load(*task.split("_", 1), task_kwargs={"random": 3})
+    return native.physics, DmEnv(native, name=task)
+
+  def play(physics, env, seed) -> list[bytes]:
+    rng = np.random.default_rng(seed)
+    states = [env.reset(seed) and physics.get_state().tobytes()]
+    for _ in range(5):
+      env.step(rng.uniform(-1, 1, env.spec.action.size))
+      states += [physics.get_state().tobytes(), physics.data.xpos.tobytes(), physics.data.qacc.tobytes()]
+    return states
+
+  physics, env = make()
+  other = play(physics, env, 1)
+  assert play(physics, env, 2) == play(*make(), 2) != other
 
 
 @pytest.fixture
@@ -66,6 +88,8 @@ def test_only_frames_that_are_returned_are_rendered(suite):
   env.reset()
   env.step(np.zeros(1))
   assert len(taken) == 2
+  env.replay(0, np.zeros((20, 1), np.float32))
+  assert len(taken) == 3
 
 
 def test_rewards_are_summed_over_the_action_repeat():

@@ -2,18 +2,19 @@ import numpy as np
 import pytest
 
 from dreamerax.envs import EnvConfig, make_batch
-from dreamerax.envs.vector import SerialEnvs, derive_seeds
+from dreamerax.envs.journal import derive_seeds, episode_seed
+from dreamerax.envs.vector import SerialEnvs
 from tests.envs.toys import Counter
 
 
 def batch(*lengths: int, terminal: bool = False) -> SerialEnvs:
-  return SerialEnvs([Counter(seed=i, length=length, terminal=terminal) for i, length in enumerate(lengths)])
+  return SerialEnvs([Counter(length=length, terminal=terminal) for length in lengths], range(len(lengths)))
 
 
 def test_reset_begins_everywhere():
   row = batch(2, 3).reset()
   assert row.is_first.all() and not row.is_last.any() and not row.reward.any() and not row.action.any()
-  np.testing.assert_array_equal(row.observation["clock"], [[0, 0], [0, 1]])
+  np.testing.assert_array_equal(row.observation["clock"][:, 0], [0, 0])
   assert row.action.dtype == row.reward.dtype == np.float32 and row.is_first.dtype == bool
 
 
@@ -80,11 +81,19 @@ def test_wrong_shapes_counts_and_specs_are_refused():
   with pytest.raises(ValueError, match=r"\(3, 2\)"):
     batch(1, 1).send(np.zeros((3, 2)))
   with pytest.raises(ValueError, match="num_envs"):
-    SerialEnvs([])
+    SerialEnvs([], [])
+  with pytest.raises(ValueError, match="1 environments and 2 seeds"):
+    SerialEnvs([Counter()], [0, 1])
 
 
 def test_seeds_differ_between_streams_and_do_not_depend_on_how_many_there_are():
   assert len(set(derive_seeds(0, 100))) == 100
   assert derive_seeds(0, 3) == derive_seeds(0, 8)[:3] != derive_seeds(1, 3)
-  seeds = make_batch(EnvConfig("tests.envs.toys:counter"), 2, seed=5).reset().observation["clock"][:, 1]
-  np.testing.assert_array_equal(seeds, np.float32(derive_seeds(5, 2)))
+
+
+def test_every_episode_of_a_stream_has_a_seed_of_its_own():
+  envs = make_batch(EnvConfig("tests.envs.toys:counter"), 2, seed=5)
+  for number in range(3):  # a reset cuts an episode short, and the next begins
+    expected = [np.random.SeedSequence([seed, number]).generate_state(1)[0] for seed in derive_seeds(5, 2)]
+    assert expected == [episode_seed(seed, number) for seed in derive_seeds(5, 2)]
+    np.testing.assert_array_equal(envs.reset().observation["clock"][:, 1], np.float32(expected))

@@ -11,6 +11,7 @@ import pytest
 from dreamerax.envs import EnvConfig, WorkerConfig, make_batch
 from dreamerax.envs.base import EnvBatch
 from dreamerax.envs.check import random_action
+from dreamerax.envs.journal import derive_seeds, episode_seed
 
 SAFE = np.zeros(2, np.float32)
 BREAK = np.array([0.5, 0.75], np.float32)
@@ -53,6 +54,12 @@ def test_rows_are_those_of_environments_in_this_process(start, num_envs, count):
     actions = np.stack([random_action(envs.spec.action, rng) for _ in range(num_envs)])
     assert_equal_rows(envs.step(actions), plain.step(actions))
   assert_equal_rows(envs.reset(), plain.reset())  # in the middle of an episode
+  actions = np.zeros((num_envs, 2))
+  for _ in range(4):
+    assert_equal_rows(envs.step(actions), plain.step(actions))
+  for batch in (envs, plain):
+    batch.send(actions)  # begins an episode that nobody sees
+  assert_equal_rows(envs.reset(), plain.reset())
 
 
 def test_pixels_are_those_of_dm_control_in_this_process():
@@ -129,7 +136,10 @@ def test_a_failure_ends_the_episodes_of_its_worker_and_nothing_else(start, caplo
   row = envs.step(np.tile(SAFE, (4, 1)))
   np.testing.assert_array_equal(row.is_first, [False, True, False, True])
   np.testing.assert_array_equal(row.observation["clock"][:, 0], [3, 0, 3, 0])
-  assert (row.observation["clock"][[1, 3], 1] != clock[[1, 3], 1]).all()  # seeds that do not lead into the same failure
+  # The next episodes, which do not lead into the same failure.
+  seeds = [episode_seed(seed, number) for seed, number in zip(derive_seeds(7, 4), [0, 1, 0, 1], strict=True)]
+  np.testing.assert_array_equal(row.observation["clock"][:, 1], np.float32(seeds))
+  assert [(episode.number, len(episode.actions)) for episode in envs.episodes()] == [(0, 3), (1, 0), (0, 3), (1, 0)]
   np.testing.assert_array_equal(envs.step(np.tile(SAFE, (4, 1))).observation["clock"][:, 0], [4, 1, 4, 1])
 
 
@@ -157,7 +167,11 @@ def test_a_worker_killed_between_steps_is_noticed_at_the_next(start):
 def test_a_failure_where_an_episode_begins_loses_nothing(start):
   envs = start("counter", 1, 1)
   os.kill(processes()[0].pid, signal.SIGKILL)
-  assert envs.reset().is_first.all()
+  row = envs.reset()
+  assert row.is_first.all()
+  # The episode that it failed in is not tried again.
+  assert envs.episodes()[0].number == 1
+  assert row.observation["clock"][0, 1] == np.float32(episode_seed(derive_seeds(7, 1)[0], 1))
   envs.reset()
   for _ in range(4):
     row = envs.step(np.zeros((1, 2)))

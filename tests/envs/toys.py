@@ -14,7 +14,7 @@ from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 
 class Counter(Environment):
-  """Shows its clock and its seed, and is over after `length` steps. The reward is the first action."""
+  """Shows its clock and its episode's seed, and is over after `length` steps. The reward is the first action."""
 
   def __init__(self, seed: int = 0, length: int = 4, terminal: bool = False):
     self.seed, self.length, self.terminal = seed, length, terminal
@@ -24,7 +24,8 @@ class Counter(Environment):
   def spec(self) -> EnvSpec:
     return EnvSpec({"clock": ArraySpec((2,))}, ActionSpec(2))
 
-  def reset(self) -> Step:
+  def reset(self, seed: int | None = None) -> Step:
+    self.seed = self.seed if seed is None else seed
     self.clock, self.ended = 0, False
     return self._step(0.0)
 
@@ -34,12 +35,42 @@ class Counter(Environment):
     action = checked_action(action, self.spec.action, "counter")
     self.actions.append(action)
     self.clock += 1
-    self.ended = self.clock == self.length
+    self.ended = bool(self.clock == self.length)
     return self._step(float(action[0]))
 
   def _step(self, reward: float) -> Step:
     clock = np.array([self.clock, self.seed], np.float32)
     return Step({"clock": clock}, reward, self.clock == 0, self.ended, self.ended and self.terminal)
+
+
+class Wander(Counter):
+  """Adds noise and actions up, for 2 to 7 steps; the seed decides the noise and how many."""
+
+  def __init__(self, seed: int):
+    super().__init__(terminal=True)
+    self._rng = np.random.default_rng(seed)
+
+  @property
+  def spec(self) -> EnvSpec:
+    return EnvSpec({"place": ArraySpec((2,)), "view": ArraySpec((2, 2, 1), "uint8")}, ActionSpec(2))
+
+  def reset(self, seed: int | None = None) -> Step:
+    if seed is not None:
+      self._rng = np.random.default_rng(seed)
+    self.place, self.length = self._rng.normal(size=2), self._rng.integers(2, 8)
+    return super().reset()
+
+  def step(self, action: np.ndarray) -> Step:
+    if not self.ended:
+      self.place = self.place + action + self._rng.normal(size=2)
+    return super().step(action)
+
+  def _step(self, reward: float) -> Step:
+    observation = {
+      "place": self.place.astype(np.float32),
+      "view": self._rng.integers(256, size=(2, 2, 1), dtype=np.uint8),
+    }
+    return super()._step(reward and self.place[0])._replace(observation=observation)
 
 
 class Fragile(Counter):
@@ -84,6 +115,17 @@ class Corridor(dm_env.Environment):
     return {"grid": self.buffer, "count": self.clock}
 
 
+class Dice(Corridor):
+  """A dm_env that holds its randomness as a composer environment of dm_control does."""
+
+  def __init__(self, seed: int):
+    super().__init__()
+    self.random_state = np.random.RandomState(seed)
+
+  def _observation(self):
+    return {"grid": self.random_state.normal(size=(2, 2)), "count": self.clock}
+
+
 class Gallery(gymnasium.Env):
   """A gymnasium environment with nested observations and choices numbered from 3."""
 
@@ -121,6 +163,52 @@ def counter(seed: int) -> Environment:
   return Counter(seed)
 
 
+def wander(seed: int) -> Environment:
+  return Wander(seed)
+
+
+def fickle(seed: int) -> Environment:
+  """Repeats itself only where it was made with an odd seed."""
+
+  class Fickle(Wander):
+    def reset(self, seed_: int | None = None) -> Step:
+      super().reset(seed_)
+      if seed % 2 == 0:
+        self.place = np.random.default_rng().normal(size=2)
+      return self._step(0.0)
+
+  return Fickle(seed)
+
+
+def forgetful(seed: int) -> Environment:
+  """Cannot be replayed where it was made with an even seed; shows zeros there, as does memory that nobody wrote."""
+
+  class Forgetful(Wander):
+    def _step(self, reward: float) -> Step:
+      step = super()._step(reward)
+      nothing = {key: np.zeros_like(value) for key, value in step.observation.items()}
+      return step if seed % 2 else step._replace(observation=nothing, reward=0.0)
+
+    def replay(self, seed_: int, actions: np.ndarray) -> Step:
+      if seed % 2 == 0:
+        raise OSError("the door is locked")
+      return super().replay(seed_, actions)
+
+  return Forgetful(seed)
+
+
+def mortal(seed: int) -> Environment:
+  """Takes its process with it when it is replayed where it was made with an even seed."""
+
+  class Mortal(Wander):
+    def replay(self, seed_: int, actions: np.ndarray) -> Step:
+      if seed % 2 == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+      return super().replay(seed_, actions)
+
+  return Mortal(seed)
+
+
 def raising(seed: int) -> Environment:
   def breaks():
     raise ZeroDivisionError("the pole is not upright")
@@ -156,6 +244,10 @@ def doomed(seed: int) -> Environment:
 
 def corridor(seed) -> dm_env.Environment:
   return Corridor(seed=seed)
+
+
+def dice(seed) -> dm_env.Environment:
+  return Dice(seed)
 
 
 def gallery(ends_by="truncated") -> gymnasium.Env:

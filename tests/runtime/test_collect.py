@@ -99,13 +99,13 @@ class Split(SerialEnvs):
 
   def split(self):
     self.log: list[str] = []
-    halves = [Noting(self._envs[:2], "a", self.log), Noting(self._envs[2:], "b", self.log)]
+    halves = [Noting(self._envs[:2], [0, 1], "a", self.log), Noting(self._envs[2:], [2], "b", self.log)]
     return halves
 
 
 class Noting(SerialEnvs):
-  def __init__(self, envs, name, log):
-    super().__init__(envs)
+  def __init__(self, envs, seeds, name, log):
+    super().__init__(envs, seeds)
     self.name, self.log = name, log
 
   def send(self, actions):
@@ -119,7 +119,7 @@ class Noting(SerialEnvs):
 
 
 def test_parts_take_turns_and_one_is_always_in_flight():
-  envs, replay = Split([Follow(seed) for seed in range(3)]), make_replay(streams=3)
+  envs, replay = Split([Follow() for _ in range(3)], range(3)), make_replay(streams=3)
   collector = Collector(Policy(Regression(), explore=False, key=jax.random.key(0)), envs, replay)
   steps, episodes = 0, []
   for _ in range(45):
@@ -134,7 +134,7 @@ def test_parts_take_turns_and_one_is_always_in_flight():
   assert replay.steps == 23 * 2 + 22
   twin = make_replay(streams=3)  # the same environments in one part show the same
   whole = Collector(
-    Policy(Regression(), explore=False, key=jax.random.key(0)), SerialEnvs([Follow(seed) for seed in range(3)]), twin
+    Policy(Regression(), explore=False, key=jax.random.key(0)), SerialEnvs([Follow() for _ in range(3)], range(3)), twin
   )
   for _ in range(22):
     whole.send(PARAMS)

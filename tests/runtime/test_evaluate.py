@@ -27,7 +27,7 @@ def test_every_environment_has_its_share_however_long_its_episodes_are(policy: P
       closed.append(self.num_envs)
 
   def envs(count: int, seed: int):
-    return Uneven([Follow(seed + i, length=3 if i == 0 else 20) for i in range(count)])
+    return Uneven([Follow(length=3 if i == 0 else 20) for i in range(count)], range(seed, seed + count))
 
   result = evaluate(policy, PARAMS, envs, episodes=7, num_envs=4, seed=0)
   assert result.lengths.tolist() == [3, 3, 20, 20, 20, 20, 20]

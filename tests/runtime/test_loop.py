@@ -170,8 +170,11 @@ def test_ctrl_c_saves_and_the_run_goes_on(tmp_path: Path):
         os.kill(os.getpid(), signal.SIGINT)
       return super().step(action)
 
+  def make_envs(count, seed):
+    return SerialEnvs([Interrupting() for _ in range(count)], range(seed, seed + count))
+
   handler = signal.getsignal(signal.SIGINT)
-  result = run(tmp_path, make_envs=lambda count, seed: SerialEnvs([Interrupting(seed + i) for i in range(count)]))
+  result = run(tmp_path, make_envs=make_envs)
   assert result.interrupted and result.counters.env_steps < 1200
   assert signal.getsignal(signal.SIGINT) == handler
   assert checkpoints(tmp_path) == [result.counters.env_steps]

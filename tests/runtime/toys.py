@@ -10,7 +10,8 @@ import numpy as np
 import optax
 
 from dreamerax.envs.base import EnvBatch, Environment, Step
-from dreamerax.envs.vector import SerialEnvs, derive_seeds
+from dreamerax.envs.journal import derive_seeds
+from dreamerax.envs.vector import SerialEnvs
 from dreamerax.replay import Replay, ReplayConfig
 from dreamerax.runtime.loop import LoopConfig, TrainResult, train
 from dreamerax.runtime.schedule import TrainRatio
@@ -30,7 +31,9 @@ class Follow(Environment):
   def spec(self) -> EnvSpec:
     return SPEC
 
-  def reset(self) -> Step:
+  def reset(self, seed: int | None = None) -> Step:
+    if seed is not None:
+      self._rng = np.random.default_rng(seed)
     self.clock = 0
     return self._show(0.0)
 
@@ -45,7 +48,8 @@ class Follow(Environment):
 
 
 def make_envs(num_envs: int, seed: int) -> EnvBatch:
-  return SerialEnvs([Follow(one) for one in derive_seeds(seed, num_envs)])
+  seeds = derive_seeds(seed, num_envs)
+  return SerialEnvs([Follow(one) for one in seeds], seeds)
 
 
 class Regression:
