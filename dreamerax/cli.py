@@ -8,7 +8,7 @@ import tyro
 
 from dreamerax.config import nearest
 from dreamerax.envs.rendering import NoRenderer
-from dreamerax.runtime.errors import Diverged
+from dreamerax.runtime.errors import Diverged, NotSaved
 from dreamerax.runtime.memory import restart_with_huge_pages
 
 _HELP = """usage: dreamerax COMMAND [OPTIONS]
@@ -55,7 +55,7 @@ def _run(arguments: Sequence[str] | None) -> int:
   except (ValueError, FileNotFoundError) as error:
     print(f"dreamerax {name}: {error}", file=sys.stderr)
     return 2
-  except (NoRenderer, Diverged) as error:
+  except (NoRenderer, Diverged, NotSaved) as error:
     print(f"dreamerax {name}: {error}", file=sys.stderr)
     return 1
   except KeyboardInterrupt:

@@ -45,12 +45,15 @@ class Prefetch:
     """
     if len(self._pending) >= self.depth:
       raise RuntimeError(f"{self.depth} batches wait already: take one with next() first, or raise depth")
-    batch, slots = self._sample()
+    self.put(*self._sample())
+
+  def put(self, batch: Batch, slots: Slots) -> None:
+    """Begins the transfer of a batch that was drawn before, by an earlier process say."""
     self._pending.append((self._thread.submit(self._transfer, batch), slots))
 
-  def wait(self) -> Any:
-    """Waits until every requested batch is transferred; returns them."""
-    return [future.result() for future, _ in self._pending]
+  def wait(self) -> list[tuple[Any, Slots]]:
+    """Waits until every requested batch is transferred; returns what `next` will return, and keeps it."""
+    return [(future.result(), slots) for future, slots in self._pending]
 
   def next(self) -> tuple[Any, Slots]:
     """Waits for the oldest requested batch; returns what `transfer` made of it, and where it came from.

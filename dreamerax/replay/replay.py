@@ -121,6 +121,12 @@ class Replay:
     """Bytes that the replay occupies once full."""
     return self._ring.nbytes
 
+  def decisions(self, since: Sequence[int] | None = None) -> int:
+    """How many of the rows held, from a position of each stream on, an action has led to."""
+    held = zip(np.maximum(self._ring.oldest, 0 if since is None else since), self._ring.written, strict=True)
+    rows = [np.arange(*positions) % self._ring.rows for positions in held]
+    return sum(int((~self._ring.columns["is_first"][stream, row]).sum()) for stream, row in enumerate(rows))
+
   def describe(self) -> str:
     """One line for people: the steps asked for, the steps that fit, and the bytes they take."""
     return self._budget.describe()

@@ -35,7 +35,22 @@ class Saved(NamedTuple):
   prefilled: int  # agent steps collected before the first update or to refill the replay; no update is owed for them
   schedule: Mapping[str, int]
   seed: int
-  replay: Mapping[str, Any] | None = None  # position in the replay log; None: there is no log
+  replay: Mapping[str, Any]  # end of the replay's log; {}: there is none
+  metrics: int  # bytes of metrics.jsonl
+  logged: Counters  # at the newest line of training metrics
+
+  @classmethod
+  def nothing(cls, seed: int) -> "Saved":
+    """Of a run that begins."""
+    return cls(Counters(), 0.0, 0, 0, {}, seed, {}, 0, Counters())
+
+  def to_json(self) -> dict[str, Any]:
+    return {name: value._asdict() if isinstance(value, Counters) else value for name, value in self._asdict().items()}
+
+  @classmethod
+  def from_json(cls, row: Mapping[str, Any]) -> "Saved":
+    counters = {name: Counters(**row[name]) for name in ("counters", "logged")}
+    return cls(**{**row, **counters})
 
 
 class Verified(NamedTuple):
@@ -84,7 +99,7 @@ class Checkpoints:
     if saved.counters == self._newest:
       return
     index, arrays = array_file.flatten(extra or {})
-    row = {"saved": {**saved._asdict(), "counters": saved.counters._asdict()}, "shapes": _shapes(state), "extra": index}
+    row = {"saved": saved.to_json(), "shapes": _shapes(state), "extra": index}
     text = json.dumps(row)
     try:
       new = checkpoint_folder.begin(self._folder, saved.counters.env_steps)
@@ -217,7 +232,7 @@ def _load(path: Path, like: State) -> tuple[State, Saved, dict[str, Any]]:
     state = orbax.restore(path / _STATE, like)
   with (path / _ARRAYS).open("rb") as file:
     extra = array_file.read(file, row["extra"])
-  return state, Saved(**{**row["saved"], "counters": Counters(**row["saved"]["counters"])}), extra
+  return state, Saved.from_json(row["saved"]), extra
 
 
 def _shapes(state: State) -> dict[str, list[Any]]:

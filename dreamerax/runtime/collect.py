@@ -1,11 +1,13 @@
 """Steps environments with the policy, puts what they show into replay, and tells which episodes ended."""
 
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
-from dreamerax.envs.base import EnvBatch, Work
+from dreamerax.envs.base import EnvBatch, EpisodeSoFar, Work
 from dreamerax.replay import Replay
 from dreamerax.runtime.policy import Policy, RandomPolicy
 from dreamerax.runtime.protocol import Carry, Params
@@ -37,6 +39,14 @@ class EpisodeTracker:
     ended = np.flatnonzero(row.is_last).tolist()
     return [Episode(self._first + i, float(self._scores[i]), int(self._lengths[i])) for i in ended]
 
+  def state(self) -> dict[str, np.ndarray]:
+    """What `restore` needs, [E] each."""
+    return {"scores": self._scores, "lengths": self._lengths}
+
+  def restore(self, state: Mapping[str, np.ndarray]) -> None:
+    """Goes on where the tracker that gave `state` stood."""
+    self._scores, self._lengths = state["scores"].copy(), state["lengths"].copy()
+
 
 class _Part:
   """Environments that are acted in together, and the newest of what they showed."""
@@ -45,9 +55,24 @@ class _Part:
     self.envs = envs
     self.streams = range(first, first + envs.num_envs)
     self.carry: Carry = None
-    self.row = envs.reset()
+    self.row: Transition  # nobody has acted on it, unless a step is in flight
+    self.arrived: Transition | None = None  # the outcome of the step in flight, where that was awaited early
     self.tracker = EpisodeTracker(envs.num_envs, first)
+
+  def begin(self) -> None:
+    """Begins an episode everywhere."""
+    self.row = self.envs.reset()
     self.tracker.add(self.row)
+
+  def await_outcome(self) -> Transition:
+    """The outcome of the step in flight, which stays so."""
+    # A copy: what environments show is theirs again two steps later.
+    self.arrived = outcome = self.arrived or jax.tree.map(np.array, self.envs.receive())
+    return outcome
+
+  def receive(self) -> None:
+    """Ends the step in flight."""
+    self.row, self.arrived = self.arrived or self.envs.receive(), None
 
 
 class Collector:
@@ -64,15 +89,18 @@ class Collector:
     *,
     calls: int = 0,
     timer: Timer | None = None,
+    extra: Mapping[str, Any] | None = None,
   ):
-    """Resets the environments.
+    """Resets the environments, or brings them back to where they were.
 
     Args:
       policy: explores.
       calls: how often a policy was called before, so that a restart draws new noise.
       timer: sums the sections "policy", "insert" and "envs".
+      extra: what `extra()` gave when this policy acted; None begins episodes everywhere.
     """
     self.calls = calls
+    self.lost = 0  # environments that could not be brought back; their episodes were cut
     self._envs, self._replay, self._timer = envs, replay, timer or Timer()
     parts, first = [], 0
     for part in envs.split():
@@ -82,6 +110,11 @@ class Collector:
     self._ready = deque(parts)  # whose newest row nobody has acted on
     self._in_flight: deque[_Part] = deque()
     self.follow(policy)
+    if extra is None:
+      for part in parts:
+        part.begin()
+    else:
+      self._restore(extra)
 
   @property
   def faults(self) -> int:
@@ -124,6 +157,58 @@ class Collector:
       return 0, []
     part = self._in_flight.popleft()
     with self._timer("envs"):
-      part.row = part.envs.receive()
+      part.receive()
     self._ready.append(part)
     return int((~part.row.is_first).sum()), part.tracker.add(part.row)
+
+  def extra(self) -> dict[str, Any]:
+    """What a collector needs to go on as if nothing had happened; arrays [E, ...] over all environments.
+
+    Waits for steps in flight, and leaves everything as it is.
+    """
+    parts = []
+    for part in self._parts:
+      flying = part in self._in_flight
+      row = part.await_outcome() if flying else part.row
+      leaves = {str(i): np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(jax.device_get(part.carry)))}
+      state = {"row": row._asdict(), "carry": leaves, "tracker": part.tracker.state()}
+      parts.append({**state, "flying": np.full(part.envs.num_envs, flying)})
+    episodes = [episode for part in self._parts for episode in part.envs.episodes()]
+    return {
+      **jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts),
+      "episodes": {
+        "numbers": np.array([episode.number for episode in episodes]),
+        "over": np.array([episode.over for episode in episodes]),
+        "lengths": np.array([len(episode.actions) for episode in episodes]),
+        "actions": np.concatenate([episode.actions for episode in episodes]),
+      },
+    }
+
+  def _restore(self, extra: Mapping[str, Any]) -> None:
+    told = extra["episodes"]
+    actions = np.split(told["actions"], np.cumsum(told["lengths"])[:-1])
+    columns = zip(told["numbers"].tolist(), actions, told["over"].tolist(), strict=True)
+    episodes = [EpisodeSoFar(*column) for column in columns]
+    flying = extra["flying"]
+    self._ready.clear()
+    for part in self._parts:
+      mine = slice(part.streams.start, part.streams.stop)
+      row = Transition(**jax.tree.map(lambda x: x[mine].copy(), extra["row"]))  # noqa: B023
+      lost = part.envs.resume(episodes[mine], row)
+      self.lost += int(lost.sum())
+      row = row._replace(is_last=row.is_last | lost)
+      leaves, structure = jax.tree.flatten(part.carry)
+      saved = [jax.device_put(extra["carry"][str(i)][mine], leaf.sharding) for i, leaf in enumerate(leaves)]
+      part.carry = jax.tree.unflatten(structure, saved)
+      part.tracker.restore({name: value[mine] for name, value in extra["tracker"].items()})
+      if flying[mine].all():
+        part.arrived = row
+        self._in_flight.append(part)
+        continue
+      part.row = row
+      self._ready.append(part)
+      if flying[mine].any():  # there were more parts than there are now
+        before = part.tracker.state()
+        part.tracker.add(row)
+        after = part.tracker.state()
+        part.tracker.restore({name: np.where(flying[mine], after[name], before[name]) for name in after})

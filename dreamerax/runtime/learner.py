@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,21 +12,40 @@ import numpy as np
 from jax.sharding import Mesh
 
 from dreamerax.replay import Prefetch, Replay, ReplayConfig, Slots
-from dreamerax.runtime.errors import Diverged
+from dreamerax.runtime.guard import Guard, Spoilt, Verdict, judge
 from dreamerax.runtime.protocol import Agent, Params, State
 from dreamerax.runtime.sharding import batch_sharded, check_batch_size, replicated
 from dreamerax.runtime.timing import Timer
-from dreamerax.types import ArraySpec, Batch, EnvSpec, Transition
+from dreamerax.types import Array, ArraySpec, Batch, EnvSpec, Transition
 
 _IN_FLIGHT = 4  # updates dispatched and not waited for; bounds the memory of their batches and latents
 
 
+class _Running(NamedTuple):
+  """What goes from update to update beside the state, on the device."""
+
+  totals: Mapping[str, Array]  # sums of the metrics since they were last taken
+  made: Array  # int32: how many updates are in them
+  stopped: Array  # bool: an update was not sound, and none is made after it
+
+
+class _Dispatched(NamedTuple):
+  """An update that was dispatched and not waited for."""
+
+  update: int
+  batch: Batch
+  slots: Slots
+  latents: Mapping[str, jax.Array]
+  verdict: Verdict
+
+
 class Learner:
-  """Holds the state, which every update replaces.
+  """Holds the state, which every update replaces, and which is always finite.
 
   Dispatch returns before the device is done, so that the caller steps environments meanwhile. What goes into an update
   depends on the order of calls alone: batches are drawn when the previous update is dispatched, and refreshed latents
-  return to replay before the next call of `run`, or at once behind `_IN_FLIGHT` updates.
+  return to replay before the next call of `run`, or at once behind `_IN_FLIGHT` updates. An update whose losses or state
+  would not be finite is not made; see `Guard`.
   """
 
   def __init__(
@@ -40,6 +59,8 @@ class Learner:
     updates: int,
     key: jax.Array,
     timer: Timer | None = None,
+    guard: Guard | None = None,
+    extra: Mapping[str, Any] | None = None,
   ):
     """
     Args:
@@ -48,6 +69,8 @@ class Learner:
       updates: how many updates have made this state.
       key: update number n draws from this key folded with n, so that a restart continues the stream.
       timer: sums the sections "sample", "transfer", "update" and "write_back".
+      guard: says what follows an update that is not sound; by default the run ends.
+      extra: what `extra()` gave beside this state; None begins without a batch and without metrics.
 
     Raises:
       ValueError: the batch cannot be split over the devices.
@@ -55,19 +78,21 @@ class Learner:
     check_batch_size(replay.config.batch_size, mesh)
     self.state = state
     self.updates = updates
-    self._agent, self._replay, self._timer = agent, replay, timer or Timer()
+    self._agent, self._replay, self._timer, self._guard = agent, replay, timer or Timer(), guard or Guard()
     self._data, self._all = batch_sharded(mesh), replicated(mesh)
     self._key = jax.device_put(key, self._all)
     batch = _batch_shapes(spec, agent.latent_spec, replay.config, self._data)
     _, _, metrics = jax.eval_shape(agent.update, state, batch, key)
-    self._zeros = {name: np.zeros((), np.float32) for name in metrics}
-    self._totals = jax.device_put(self._zeros, self._all)
-    self._summed = 0
-    self._pending: deque[tuple[Slots, Mapping[str, jax.Array]]] = deque()
+    zeros = {name: np.zeros((), np.float32) for name in metrics}
+    self._nothing = _Running(zeros, np.zeros((), np.int32), np.zeros((), bool))
+    self._running = jax.device_put(self._nothing, self._all)
+    self._in_flight: deque[_Dispatched] = deque()
     self._newest: Batch | None = None
     self._prefetch = Prefetch(replay.sample, lambda batch: jax.device_put(batch, self._data), depth=1)
     self._threads = ThreadPoolExecutor(1, "compile")
-    self._shapes = (_shapes(state), _shapes(self._totals), batch, _shapes(self._key))
+    self._shapes = (_shapes(state), _shapes(self._running), batch, _shapes(self._key))
+    if extra:
+      self._restore(extra)
     self._update: Future = self._threads.submit(self._compile_update)
     self._report: Future | None = None
 
@@ -107,38 +132,50 @@ class Learner:
     if not self._prefetch.pending:
       self._request()
     for _ in range(count):
-      self._newest, slots = self._prefetch.next()
+      batch, slots = self._prefetch.next()
+      self._newest = batch
       with self._timer("update") as made:
-        self.state, self._totals, latents = self._update.result()(
-          self.state, self._totals, self._newest, self._key, np.uint32(self.updates)
+        self.state, self._running, latents, verdict = self._update.result()(
+          self.state, self._running, batch, self._key, np.uint32(self.updates)
         )
-        made(self._totals)
+        made(self._running)
+      self._in_flight.append(_Dispatched(self.updates, batch, slots, latents, verdict))
       self.updates += 1
-      self._summed += 1
-      self._pending.append((slots, latents))
       self._write_back(_IN_FLIGHT)
       self._request()
 
   def flush(self) -> None:
-    """Waits for every dispatched update and returns its latents to replay."""
+    """Waits for every dispatched update and returns its latents to replay.
+
+    Raises:
+      Diverged: one of them was not sound, and such updates are not skipped.
+    """
     self._write_back(0)
 
   def take_metrics(self) -> dict[str, float]:
-    """Means over the updates since the last call, {} if there were none. Waits for the newest update.
-
-    Raises:
-      Diverged: a loss was not finite in any of them.
-    """
-    if not self._summed:
+    """Means over the updates made since the last call, {} if there were none. Waits for the newest update."""
+    running = jax.device_get(self._running)
+    if not running.made:
       return {}
-    means = {name: float(total) / self._summed for name, total in jax.device_get(self._totals).items()}
-    wrong = sorted(name for name, mean in means.items() if name.startswith("loss/") and not np.isfinite(mean))
-    if wrong:
-      raise Diverged(
-        f"{', '.join(wrong)} became {means[wrong[0]]} before update {self.updates}: lower the learning rate"
-      )
-    self._totals, self._summed = jax.device_put(self._zeros, self._all), 0
-    return means
+    self._running = jax.device_put(self._nothing._replace(stopped=running.stopped), self._all)
+    return {name: float(total) / int(running.made) for name, total in running.totals.items()}
+
+  def extra(self) -> dict[str, Any]:
+    """What a learner needs beside state, count of updates and replay to go on as if nothing had happened, on the host.
+
+    The batch that was drawn for the next update, and the sums of metrics. Call `flush` before.
+    """
+    running = jax.device_get(self._running)
+    tree: dict[str, Any] = {"totals": dict(running.totals), "made": np.asarray(running.made)}
+    for batch, slots in self._prefetch.wait():
+      tree["slots"] = slots._asdict()
+      tree["batch"] = {str(i): np.asarray(x) for i, x in enumerate(jax.tree.leaves(jax.device_get(batch)))}
+    return tree
+
+  @property
+  def skipped(self) -> int:
+    """Updates of this process that were left out because they were not finite."""
+    return self._guard.skipped
 
   def prepare_report(self) -> None:
     """Begins to compile `report`, after the update."""
@@ -164,26 +201,49 @@ class Learner:
       self._prefetch.request()
     if self._timer.synchronous:
       with self._timer("transfer") as made:
-        made(self._prefetch.wait())
+        made([batch for batch, _ in self._prefetch.wait()])
 
   def _write_back(self, keep: int) -> None:
-    while len(self._pending) > keep:
-      slots, latents = self._pending.popleft()
+    while len(self._in_flight) > keep:
+      done = self._in_flight.popleft()
       with self._timer("write_back"):
-        self._replay.update_latents(slots, jax.device_get(latents))
+        latents, verdict = jax.device_get((done.latents, done.verdict))
+        if verdict.sound:
+          self._replay.update_latents(done.slots, latents)
+          continue
+      losses = {name: float(value) for name, value in verdict.losses.items()}
+      self._guard.refuse(Spoilt(done.update, losses, jax.device_get(done.batch), done.slots, self.state))
+
+  def _restore(self, extra: Mapping[str, Any]) -> None:
+    totals = {name: np.asarray(extra["totals"].get(name, zero)) for name, zero in self._nothing.totals.items()}
+    running = self._nothing._replace(totals=totals, made=np.asarray(extra["made"], np.int32))
+    self._running = jax.device_put(running, self._all)
+    if "batch" in extra:
+      structure = jax.tree.structure(self._shapes[2])
+      batch = jax.tree.unflatten(structure, [extra["batch"][str(i)] for i in range(structure.num_leaves)])
+      self._prefetch.put(batch, Slots(**extra["slots"]))
 
   def _compile_update(self) -> Any:
-    def update(state, totals, batch, key, index):
-      state, latents, metrics = self._agent.update(state, batch, jax.random.fold_in(key, index))
+    stop = not self._guard.skip
+
+    def update(state, running, batch, key, index):
+      new, latents, metrics = self._agent.update(state, batch, jax.random.fold_in(key, index))
+      verdict = judge(new, metrics)
+      made = verdict.sound & ~running.stopped
+      state = jax.tree.map(lambda new, old: jnp.where(made, new, old), new, state)
       # Summed on the device: the host then neither waits for metrics nor keeps scalars of every update.
-      totals = {name: total + jnp.asarray(metrics[name], jnp.float32) for name, total in totals.items()}
-      return state, totals, latents
+      totals = {
+        name: total + jnp.where(made, jnp.asarray(metrics[name], jnp.float32), 0)
+        for name, total in running.totals.items()
+      }
+      running = _Running(totals, running.made + made, running.stopped | (~verdict.sound & stop))
+      return state, running, latents, verdict
 
     jitted = jax.jit(
       update,
       donate_argnums=(0, 1),
       in_shardings=(self._all, self._all, self._data, self._all, self._all),
-      out_shardings=(self._all, self._all, self._data),
+      out_shardings=(self._all, self._all, self._data, self._all),
     )
     return jitted.lower(*self._shapes, jax.ShapeDtypeStruct((), jnp.uint32)).compile()
 

@@ -1,8 +1,9 @@
 """Starts a run, or continues one: checks the settings, restores, puts the parts together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -12,13 +13,15 @@ from dreamerax.runtime.collect import Collector
 from dreamerax.runtime.compilation import enable_cache
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.evaluate import evaluate
+from dreamerax.runtime.guard import Guard
 from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.metrics import MetricsWriter
 from dreamerax.runtime.policy import Policy, RandomPolicy
 from dreamerax.runtime.progress import Progress
 from dreamerax.runtime.protocol import Agent, MakeEnvs
-from dreamerax.runtime.run import COLLECT, PREFILL, LoopConfig, Run, TrainResult, environment_seed
+from dreamerax.runtime.run import COLLECT, PREFILL, LoopConfig, Run, TrainResult, environment_seed, is_filled
+from dreamerax.runtime.run_lock import RunLock
 from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state, local_mesh
 from dreamerax.runtime.timing import Timer
@@ -47,12 +50,13 @@ def train(
   that are due are dispatched, and the oldest step in flight is received; devices and simulators work at the same time, and
   the outcome depends on the seed and on how many parts there are.
 
-  A continued run restores state, counters and schedule. Its replay begins empty and is filled again to `prefill_steps`
-  before updates go on. Those steps count as env steps, as they are experience of the run; no update is owed for them.
+  A continued run restores everything: state, counters, schedule, replay, and the episodes that had begun, by taking their
+  actions again. Where the replay is not on disk, it is filled again to `prefill_steps` before updates go on; those steps
+  count as env steps, as they are experience of the run, and no update is owed for them.
 
   Args:
     make_envs: makes and seeds environments for collecting and for evaluating; they are closed here.
-    replay: empty, with one stream per environment.
+    replay: empty, with one stream per environment; kept on disk in `logdir`.
     schedule: before its first call.
     logdir: the run directory.
     env_steps: length of the run, in which prefill and earlier parts count.
@@ -60,10 +64,14 @@ def train(
     begin: called once everything was checked, before the first step; not called where nothing is left to do.
 
   Raises:
-    ValueError: settings that do not fit each other, the devices, or the run in `logdir`; nothing was written.
-    Diverged: a loss or an action is not finite; earlier checkpoints are intact.
+    ValueError: settings that do not fit each other, the devices, or the run in `logdir`, or another process trains there;
+      nothing was lost.
+    Diverged: an update or an action is not finite; earlier checkpoints are intact.
+    NotSaved: the run is over, and its last checkpoint could not be written.
   """
   enable_cache()
+  if config.sync and replay.config.max_disk_bytes == 0:
+    raise ValueError("sync=True needs the replay on disk to restart from: leave replay.max_disk_bytes=0 out")
   mesh = local_mesh()
   check_batch_size(replay.config.batch_size, mesh)
   _check_lengths(config, replay, env_steps, action_repeat)
@@ -71,9 +79,10 @@ def train(
   init_key, act_key, update_key, mode_key = jax.random.split(jax.random.key(seed), 4)
   with ExitStack() as stack:
     stop = stack.enter_context(StopSignals())
+    stack.enter_context(RunLock(logdir))
     checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER)))
     restored = checkpoints.restore(abstract_state(agent, mesh))
-    state, saved = restored or (init_state(agent, mesh, init_key), Saved(Counters(), 0.0, 0, 0, {}, seed))
+    state, saved, extra = restored or (init_state(agent, mesh, init_key), Saved.nothing(seed), {})
     if restored:
       _check_seed(saved, seed, logdir)
       schedule.restore(saved.schedule)
@@ -83,16 +92,43 @@ def train(
       return TrainResult(saved.counters, saved.seconds, None, False)
     begin()
     _introduce(progress, agent, replay, task, logdir, saved.counters)
-    envs = stack.enter_context(closing(make_envs(num_envs, environment_seed(seed, COLLECT, saved.counters.env_steps))))
+    stack.callback(replay.close_log)
+    newer = _open_replay(replay, logdir / "replay", saved, extra, config.resume == "keep", progress)
+    counters = saved.counters
+    if newer:  # which other episodes follow than those of the checkpoint
+      agent_steps = counters.agent_steps + newer
+      counters = counters._replace(agent_steps=agent_steps, env_steps=counters.env_steps + newer * action_repeat)
+      extra = {}
     stages = Timer()
+    # Where episodes go on, they and those after them have the seeds that they would have had.
+    first_seed = environment_seed(seed, COLLECT, 0 if extra else counters.env_steps)
+    envs = stack.enter_context(closing(make_envs(num_envs, first_seed)))
     learner = Learner(
-      agent, envs.spec, replay, mesh, state=state, updates=saved.counters.updates, key=update_key, timer=stages
+      agent,
+      envs.spec,
+      replay,
+      mesh,
+      state=state,
+      updates=counters.updates,
+      key=update_key,
+      timer=stages,
+      guard=Guard(logdir / "nonfinite", skip=config.nonfinite == "skip"),
+      extra=extra.get("learner") if saved.replay else None,
     )
     del state  # the learner's first update gives its memory away
     stack.enter_context(closing(learner))
     policy, judge = Policy(agent, explore=True, key=act_key), Policy(agent, explore=False, key=mode_key)
-    chance = RandomPolicy(agent, envs.spec, environment_seed(seed, PREFILL, saved.counters.env_steps))
-    first = chance if config.prefill_policy == "random" else policy
+    chance = RandomPolicy(agent, envs.spec, environment_seed(seed, PREFILL, 0))
+    collector = Collector(
+      chance if config.prefill_policy == "random" and not is_filled(replay, config) else policy,
+      envs,
+      replay,
+      calls=saved.calls,
+      timer=stages,
+      extra=extra.get("collector"),
+    )
+    if collector.lost:
+      progress.say(f"{collector.lost} episodes that had begun could not be brought back; they were cut short")
     run = Run(
       config=config,
       total=env_steps,
@@ -102,19 +138,36 @@ def train(
       replay=replay,
       schedule=schedule,
       learner=learner,
-      collector=Collector(first, envs, replay, calls=saved.calls, timer=stages),
+      collector=collector,
       policy=policy,
       judge=lambda **options: evaluate(judge, learner.policy_params, make_envs, num_envs=num_envs, **options),
       checkpoints=checkpoints,
-      writer=stack.enter_context(closing(MetricsWriter(logdir, after=saved.counters.env_steps if restored else -1))),
+      writer=stack.enter_context(closing(MetricsWriter(logdir, size=saved.metrics, after=saved.counters.env_steps))),
       progress=progress,
       stop=stop,
       stages=stages,
-      counters=saved.counters,
+      counters=counters,
       seconds_before=saved.seconds,
       prefilled=saved.prefilled,
+      logged=saved.logged,
     )
     return run.run()
+
+
+def _open_replay(
+  replay: Replay, folder: Path, saved: Saved, extra: Mapping[str, Any], keep: bool, progress: Progress
+) -> int:
+  """Loads the replay of the checkpoint, or all of it where newer experience is kept; returns the agent steps of the latter."""
+  if not extra and not keep and folder.exists():
+    progress.say(f"{folder} belongs to no checkpoint, and begins anew; --resume keep would keep it")
+  end = saved.replay if extra else {}
+  replay.open_log(folder, None if keep else end, progress.say)
+  if extra and end:
+    replay.restore(extra["replay"])
+  newer = replay.decisions(end.get("written")) if keep else 0
+  if newer:
+    progress.say(f"kept {newer:,} agent steps that were collected after the checkpoint")
+  return newer
 
 
 def _check_lengths(config: LoopConfig, replay: Replay, env_steps: int, action_repeat: int) -> None:

@@ -1,19 +1,17 @@
 """What a run writes down: metrics.jsonl for programs, TensorBoard events for people. X-axes are env steps."""
 
 import json
+import logging
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import imageio.v3 as imageio
 import numpy as np
-from tensorboardX import SummaryWriter
-from tensorboardX.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 
 from dreamerax.runtime.counters import Counters
+from dreamerax.runtime.tensorboard import EventFile
 
-_FRAMES_PER_SECOND = 20
+_log = logging.getLogger(__name__)
 
 
 def read_metrics(path: Path) -> list[dict]:
@@ -38,38 +36,35 @@ class MetricsWriter:
   """Appends to logdir/metrics.jsonl and to TensorBoard events in logdir.
 
   Every line carries env_steps, agent_steps, updates and seconds (since the run began, over restarts). A number that is
-  not finite is written as null.
+  not finite is written as null. Where the disk is full, lines wait until it is not.
   """
 
-  def __init__(self, logdir: Path, *, after: int = -1):
+  def __init__(self, logdir: Path, *, size: int = 0, after: int = -1):
     """
     Args:
-      after: env steps of the checkpoint that the run continues from; later lines are dropped, -1 drops all.
+      size: bytes of metrics.jsonl at the checkpoint that the run continues from; later ones are dropped.
+      after: env steps of that checkpoint, or -1: TensorBoard hides what came later.
     """
     self._path = logdir / "metrics.jsonl"
-    self._truncate(after)
-    self._lines = self._path.open("ab", buffering=0)
+    self._file = self._path.open("ab", buffering=0)
+    self.size = min(size, self._file.tell())  # bytes of whole lines
+    self._file.truncate(self.size)
+    self._unwritten = b""
     # TensorBoard hides events from purge_step on that an interrupted run has written.
-    self._board = SummaryWriter(str(logdir), purge_step=after + 1 if after >= 0 else None)
+    self._board = EventFile(logdir, purge_step=after + 1 if after >= 0 else None)
 
   def write(self, counters: Counters, seconds: float, scalars: Mapping[str, float]) -> None:
     """Writes one line, and each scalar for TensorBoard."""
     values = {name: float(value) for name, value in scalars.items()}
     row = {**counters._asdict(), "seconds": round(seconds, 3)}
     row |= {name: value if math.isfinite(value) else None for name, value in values.items()}
-    self._lines.write(json.dumps(row, allow_nan=False).encode() + b"\n")
+    self._append(json.dumps(row, allow_nan=False).encode() + b"\n")
     for name, value in values.items():
-      self._board.add_scalar(name, value, counters.env_steps)
+      self._board.scalar(name, value, counters.env_steps)
 
   def video(self, counters: Counters, name: str, frames: np.ndarray) -> None:
     """An animation for TensorBoard. frames: uint8 [T, H, W, 3]."""
-    _, height, width, channels = frames.shape
-    encoded = imageio.imwrite("<bytes>", frames, extension=".gif", duration=1000 / _FRAMES_PER_SECOND, loop=0)
-    image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=encoded)
-    # SummaryWriter.add_video would need moviepy for what the line above does.
-    summary = Summary(value=[Summary.Value(tag=name, image=image)])
-    assert self._board.file_writer is not None
-    self._board.file_writer.add_summary(summary, counters.env_steps)
+    self._board.video(name, frames, counters.env_steps)
 
   def flush(self) -> None:
     """Everything written so far reaches the files."""
@@ -77,13 +72,16 @@ class MetricsWriter:
 
   def close(self) -> None:
     """Flushes and closes the files."""
-    self._lines.close()
+    self._file.close()
     self._board.close()
 
-  def _truncate(self, after: int) -> None:
-    if not self._path.exists():
-      return
-    kept = [row for row in read_metrics(self._path) if row["env_steps"] <= after]
-    new = self._path.with_suffix(".new")
-    new.write_text("".join(json.dumps(row) + "\n" for row in kept))
-    os.replace(new, self._path)
+  def _append(self, line: bytes) -> None:
+    waiting, self._unwritten = self._unwritten, self._unwritten + line
+    try:
+      while self._unwritten:
+        written = self._file.write(self._unwritten)
+        self._unwritten = self._unwritten[written:]
+      self.size = self._file.tell()
+    except OSError as error:
+      if not waiting:
+        _log.warning("%s cannot be written (%s); its lines wait until it can", self._path, error)

@@ -14,7 +14,7 @@ from dreamerax.replay import Replay
 from dreamerax.runtime.checkpoint import Checkpoints, Saved
 from dreamerax.runtime.collect import Collector
 from dreamerax.runtime.counters import Counters
-from dreamerax.runtime.errors import Diverged, Interrupted
+from dreamerax.runtime.errors import Diverged, Interrupted, NotSaved
 from dreamerax.runtime.evaluate import EvalResult
 from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.learner import Learner
@@ -26,6 +26,8 @@ from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.timing import Interval, Timer
 
 _WARM_UP, _PROFILED = 5, 10  # updates before, and during a profile
+_LOG_STEPS = 1000  # env steps between lines of training metrics where the clock must not decide
+_RETRY_SECONDS = 60.0  # until a checkpoint that could not be saved is tried again
 COLLECT, EVALUATE, PREFILL = 0, 1, 2  # what environments, and the random policy, are seeded for
 
 
@@ -46,7 +48,14 @@ class LoopConfig:
   video_every: int = 50_000
   """Env steps between videos; 0 makes none."""
   checkpoint_minutes: float = 10.0
-  """Minutes between checkpoints; there is one at the end in any case."""
+  """Minutes between checkpoints; there is one at the end, and at Ctrl-C or SIGTERM, in any case."""
+  resume: Literal["exact", "keep"] = "exact"
+  """exact: a restarted run goes back to its checkpoint, replay and environments too. keep: experience that was collected
+  after it stays in the replay."""
+  sync: bool = False
+  """Nothing depends on the clock, and checkpoints hold the replay's latents: reruns and restarts are equal to the bit."""
+  nonfinite: Literal["stop", "skip"] = "stop"
+  """What follows an update that is not finite: the run ends and keeps its batch and state, or goes on without it."""
   profile: bool = False
   """Say where a step's time goes once training is under way, and write a trace of it to <logdir>/profile."""
 
@@ -91,16 +100,17 @@ class Run:
   counters: Counters
   seconds_before: float  # that earlier processes took
   prefilled: int  # agent steps of this and earlier prefills, for which no update is owed
+  logged: Counters  # at the last line of training metrics
 
   def __post_init__(self):
     now = self.counters.env_steps
     self._began = time.monotonic()
     self._timer = Timer()
-    self._logged = self.counters
     self._eval = Interval(self.config.eval_every, now)
     self._video = Interval(self.config.video_every, now)
-    self._log = Interval(self.config.log_every, 0)
+    self._log = Interval(_LOG_STEPS, now) if self.config.sync else Interval(self.config.log_every, 0)
     self._save = Interval(self.config.checkpoint_minutes * 60, 0)
+    self._retry = Interval(_RETRY_SECONDS, 0)
     self._evaluation: EvalResult | None = None
     self._unprofiled = self.config.profile
     if self.config.video_every:
@@ -112,7 +122,9 @@ class Run:
       self._train()
       self.learner.run(self._due())  # what the last step is owed
       self.counters = self.counters._replace(updates=self.learner.updates)
+      self.learner.flush()
       self._evaluate(video=self.config.video_every > 0)
+      self._log_training()
       interrupted = False
     except Interrupted:
       interrupted, self._evaluation = True, None
@@ -120,9 +132,13 @@ class Run:
       newest = self.checkpoints.newest
       where = "there is no checkpoint" if newest is None else f"the checkpoint at {newest:,} env steps is intact"
       raise Diverged(f"{error}; {where}") from None
-    self._log_training()
     self._checkpoint()
     self.checkpoints.wait()
+    if self.checkpoints.failed:
+      raise NotSaved(
+        f"the last checkpoint could not be saved ({self.checkpoints.failed}): free space, and go on with --logdir "
+        f"{self.logdir}"
+      )
     if interrupted:
       self.progress.say(f"saved at {self.counters.env_steps:,} env steps: continue it with --logdir {self.logdir}")
     return TrainResult(self.counters, self._seconds, self._evaluation, interrupted)
@@ -132,11 +148,12 @@ class Run:
     return self.seconds_before + time.monotonic() - self._began
 
   def _train(self) -> None:
-    while not self._filled() and self.counters.env_steps < self.total:
-      self.prefilled += self._step(0)
-    if self.config.prefill_policy == "random":
-      self.collector.follow(self.policy)
-    self.schedule.waive(self.counters)
+    if not is_filled(self.replay, self.config):
+      while not is_filled(self.replay, self.config) and self.counters.env_steps < self.total:
+        self.prefilled += self._step(0)
+      if self.config.prefill_policy == "random":
+        self.collector.follow(self.policy)
+      self.schedule.waive(self.counters)
     if not self.learner.compiled:
       self.progress.say("waiting for the update to compile; the next run of these sizes finds it ready")
     self.learner.wait_compiled(self.stop.check)
@@ -147,12 +164,9 @@ class Run:
         self._profile()
       self._look_at_clocks()
 
-  def _filled(self) -> bool:
-    return self.replay.steps >= self.config.prefill_steps and self.replay.sequences > 0
-
   def _due(self) -> int:
     """Updates that the schedule asks for; none where the run ended before the replay was filled."""
-    if not self._filled():
+    if not is_filled(self.replay, self.config):
       return 0
     return self.schedule.due(self.counters)
 
@@ -179,7 +193,7 @@ class Run:
   def _look_at_clocks(self) -> None:
     now = self.counters.env_steps
     elapsed = time.monotonic() - self._began
-    if self._log.due(elapsed):
+    if self._log.due(now if self.config.sync else elapsed):
       self._log_training()
     video = self._video.due(now)
     if video:
@@ -187,7 +201,8 @@ class Run:
     # The last evaluation is made after the last update.
     if self._eval.due(now) and now < self.total:
       self._evaluate(video)
-    if self._save.due(elapsed):
+    retry = self._retry.due(elapsed) and self.checkpoints.failed
+    if self._save.due(elapsed) or retry:
       self._checkpoint()
 
   def _log_training(self) -> None:
@@ -199,12 +214,13 @@ class Run:
     self._write(
       {f"train/{name}": value for name, value in means.items()}
       | {"replay/steps": self.replay.steps, "envs/faults": self.collector.faults}
+      | {"train/skipped_updates": self.learner.skipped}
       | ({"replay/ratio": trained / collected} if collected else {})
-      | {"time/env_steps_per_second": (self.counters.env_steps - self._logged.env_steps) / working}
-      | {"time/updates_per_second": (self.counters.updates - self._logged.updates) / working}
+      | {"time/env_steps_per_second": (self.counters.env_steps - self.logged.env_steps) / working}
+      | {"time/updates_per_second": (self.counters.updates - self.logged.updates) / working}
       | {f"time/{name}": seconds / working for name, seconds in waits.items()}
     )
-    self._logged = self.counters
+    self.logged = self.counters
 
   def _profile(self) -> None:
     """Waits for every stage of some iterations, and says where their time went."""
@@ -264,7 +280,7 @@ class Run:
     )
 
   def _checkpoint(self) -> None:
-    self._log_training()  # raises if training has diverged, so that only sound states are saved
+    """Saves all that the run needs to go on as if it had never stopped, and changes nothing in it."""
     self.learner.flush()
     self.writer.flush()
     saved = Saved(
@@ -274,11 +290,24 @@ class Run:
       prefilled=self.prefilled,
       schedule=self.schedule.state(),
       seed=self.seed,
+      replay=self.replay.commit_log(),
+      metrics=self.writer.size,
+      logged=self.logged,
     )
-    self.checkpoints.save(self.learner.state, saved)
+    extra = {
+      "collector": self.collector.extra(),
+      "learner": self.learner.extra(),
+      "replay": self.replay.state(latents=self.config.sync),
+    }
+    self.checkpoints.save(self.learner.state, saved, extra)
 
   def _write(self, scalars: Mapping[str, float]) -> None:
     self.writer.write(self.counters, self._seconds, scalars)
+
+
+def is_filled(replay: Replay, config: LoopConfig) -> bool:
+  """Whether there is enough in the replay to train on."""
+  return replay.steps >= config.prefill_steps and replay.sequences > 0
 
 
 def environment_seed(seed: int, purpose: int, env_steps: int) -> int:

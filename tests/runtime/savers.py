@@ -26,7 +26,9 @@ def like(size: int = 1000) -> dict[str, Any]:
 
 
 def make_saved(env_steps: int, updates: int = 7) -> Saved:
-  return Saved(Counters(env_steps, env_steps // 2, updates), 1.5, 3, 60, {"last": 5}, 0, {"row": 2**60 + env_steps})
+  return Saved(
+    Counters(env_steps, env_steps // 2, updates), 1.5, 3, 60, {"last": 5}, 0, {"row": 2**60 + env_steps}, 0, Counters()
+  )
 
 
 def make_extra(env_steps: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tests.runtime.toys import Regression
 
 def saved(env_steps: int) -> Saved:
   position = {"row": 2**63 + 1, "files": [{"name": "a", "bytes": 2**53 + 1}]}  # beyond what floats hold
-  return Saved(Counters(env_steps, env_steps // 2, 7), 1.5, 3, 60, {"last": 5}, 0, position)
+  return Saved(Counters(env_steps, env_steps // 2, 7), 1.5, 3, 60, {"last": 5}, 0, position, 99, Counters(2, 1, 0))
 
 
 @pytest.fixture

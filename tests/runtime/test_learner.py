@@ -1,5 +1,7 @@
 """Updates run ahead of the host, and yet what they see and leave behind is decided by the order of calls."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from dreamerax.replay import Replay
 from dreamerax.runtime.collect import Collector
 from dreamerax.runtime.errors import Diverged
+from dreamerax.runtime.guard import Guard
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.sharding import check_batch_size, init_state, local_mesh
@@ -23,10 +26,12 @@ def filled(rows: int = 40) -> Replay:
   return replay
 
 
-def make_learner(replay: Replay, updates: int = 0, agent: Regression | None = None) -> Learner:
+def make_learner(
+  replay: Replay, updates: int = 0, agent: Regression | None = None, guard: Guard | None = None
+) -> Learner:
   agent = agent or Regression()
   state = init_state(agent, local_mesh(), jax.random.key(2))
-  return Learner(agent, SPEC, replay, local_mesh(), state=state, updates=updates, key=jax.random.key(3))
+  return Learner(agent, SPEC, replay, local_mesh(), state=state, updates=updates, key=jax.random.key(3), guard=guard)
 
 
 def memories(replay: Replay) -> np.ndarray:
@@ -83,12 +88,73 @@ def test_metrics_are_means_since_they_were_last_taken():
   learner.close()
 
 
-def test_a_loss_that_is_not_finite_is_named():
-  learner = make_learner(filled(), agent=Regression(learning_rate=float("inf")))
-  learner.run(3)
-  with pytest.raises(Diverged, match="loss/reward became nan before update 3"):
-    learner.take_metrics()
+def poisoned() -> Replay:
+  """Stream 2 has a reward that is not a number."""
+  replay = filled()
+  replay._ring.columns["reward"][2, 20] = np.nan
+  return replay
+
+
+def first_bad(replay: Replay) -> int:
+  """The first update whose batch holds it, by drawing the same batches."""
+  return next(i for i in range(100) if np.isnan(replay.sample()[0].steps.reward).any())
+
+
+def test_an_update_that_is_not_finite_ends_the_run_and_is_kept(tmp_path: Path):
+  bad = first_bad(poisoned())
+  learner = make_learner(poisoned(), guard=Guard(tmp_path))
+  with pytest.raises(Diverged) as error:
+    for _ in range(10):
+      learner.run(3)
+  assert f"update {bad} is not finite (loss/reward = nan), nor is reward of environment 2" in str(error.value)
+  assert "--nonfinite skip" in str(error.value)
+  sound = make_learner(poisoned())
+  sound.run(bad)
+  assert float(learner.policy_params["k"]) == float(sound.policy_params["k"])  # nothing was made after it either
+  with np.load(tmp_path / f"update-{bad}" / "batch.npz", allow_pickle=False) as batch:
+    assert np.isnan(batch["steps/reward"]).any() and (batch["streams"] == 2).any()
+  with np.load(tmp_path / f"update-{bad}" / "state.npz", allow_pickle=False) as state:
+    assert float(state["params/k"]) == float(sound.policy_params["k"])
   learner.close()
+  sound.close()
+
+
+def test_updates_that_are_not_finite_can_be_left_out(caplog: pytest.LogCaptureFixture):
+  learner = make_learner(poisoned(), guard=Guard(skip=True))
+  learner.run(60)
+  learner.flush()
+  assert 1 < learner.skipped < 60
+  assert "left out, the 1. update" in caplog.text
+  assert learner.updates == 60
+  means = learner.take_metrics()
+  assert np.isfinite(list(means.values())).all() and means["loss/reward"] < 0.1
+  assert float(learner.policy_params["k"]) == pytest.approx(1, abs=0.1)  # it has learned from the others
+  learner.close()
+
+
+def test_a_state_that_is_not_finite_is_refused_where_losses_still_are():
+  learner = make_learner(filled(), agent=Regression(learning_rate=float("inf")))
+  with pytest.raises(Diverged, match=r"update 0 is not finite .its gradients, not its losses., while its batch is"):
+    learner.run(3)
+    learner.flush()
+  assert np.isfinite(float(learner.policy_params["k"]))
+  learner.close()
+
+
+def test_a_learner_goes_on_as_if_it_had_never_stopped():
+  whole, replay = make_learner(filled()), filled()
+  whole.run(7)
+  first = make_learner(replay)
+  first.run(4)
+  first.flush()
+  state, extra = first.state, first.extra()
+  first.close()
+  second = Learner(Regression(), SPEC, replay, local_mesh(), state=state, updates=4, key=jax.random.key(3), extra=extra)
+  second.run(3)
+  assert float(second.policy_params["k"]) == float(whole.policy_params["k"])
+  assert second.take_metrics() == whole.take_metrics()
+  second.close()
+  whole.close()
 
 
 def test_a_policy_that_is_not_finite_is_refused():

@@ -14,8 +14,8 @@ from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.metrics import MetricsWriter, read_metrics
 
 
-def write(logdir: Path, *env_steps: int, after: int = -1) -> None:
-  writer = MetricsWriter(logdir, after=after)
+def write(logdir: Path, *env_steps: int, size: int = 0, after: int = -1) -> None:
+  writer = MetricsWriter(logdir, size=size, after=after)
   for step in env_steps:
     writer.write(Counters(step, step // 2, 1), 0.5, {"eval/return": step / 10})
   writer.close()
@@ -49,8 +49,10 @@ def test_a_torn_last_line_is_dropped_and_another_named(tmp_path: Path):
 
 
 def test_a_restart_drops_what_came_after_the_checkpoint(tmp_path: Path):
-  write(tmp_path, 10, 20, 30)
-  write(tmp_path, 25, after=20)
+  write(tmp_path, 10, 20)
+  size = (tmp_path / "metrics.jsonl").stat().st_size
+  write(tmp_path, 30, size=size, after=20)
+  write(tmp_path, 25, size=size, after=20)
   assert [row["env_steps"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [10, 20, 25]
   write(tmp_path, 1)
   assert [row["env_steps"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1]

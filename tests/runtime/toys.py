@@ -108,10 +108,11 @@ def run(logdir: Path, *, env_steps: int = 1200, seed: int = 0, **options: Any) -
   """A whole small run: 4 environments, action repeat 2, ratio 8."""
   defaults = {"prefill_steps": 60, "eval_every": 400, "eval_episodes": 3, "video_every": 600, "log_every": 1000.0}
   agent, envs = options.pop("agent", Regression()), options.pop("make_envs", make_envs)
+  replay = options.pop("replay", REPLAY)
   return train(
     agent,
     envs,
-    make_replay(seed=seed),
+    make_replay(replay, seed=seed),
     TrainRatio(8, REPLAY.batch_size * REPLAY.batch_length),
     LoopConfig(**(defaults | options)),
     logdir=logdir,
