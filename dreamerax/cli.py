@@ -20,6 +20,7 @@ commands:
   eval RUN_DIR     score a trained agent, and film it
   list             presets, model sizes, tasks
   doctor           what this machine has, what is wrong, and how to mend it
+  doctor RUN_DIR   whether a run can go on from what its directory holds
 
 dreamerax COMMAND --help lists the options of a command."""
 
@@ -92,8 +93,10 @@ def _list(arguments: list[str]) -> int:
 
 
 def _doctor(arguments: list[str]) -> int:
-  from dreamerax.commands import doctor
+  from dreamerax.commands import doctor, doctor_run
 
+  if arguments and not arguments[0].startswith("-"):
+    return doctor_run.run(_parse(doctor_run.Arguments, "doctor", arguments))
   return doctor.run(_parse(doctor.Arguments, "doctor", arguments))
 
 

@@ -6,12 +6,8 @@ import platform
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
+from dreamerax.commands.findings import Finding, show
 from dreamerax.envs import rendering
 from dreamerax.replay.budget import machine_memory
 
@@ -31,31 +27,9 @@ class Arguments:
       raise ValueError(f"frames={self.frames} must be at least 1")
 
 
-class Finding(NamedTuple):
-  """One line of the report."""
-
-  name: str
-  value: str
-  problem: str = ""  # what is wrong and how to mend it; empty: nothing
-  fatal: bool = False
-
-
 def run(arguments: Arguments) -> int:
   """Prints what was found; returns the exit status."""
-  console = Console()
-  findings = []
-  table = Table(box=None, padding=(0, 2), show_header=False)
-  for finding in diagnose(arguments.frames):
-    findings.append(finding)
-    mark = "[red]✗[/red]" if finding.fatal else "[yellow]![/yellow]" if finding.problem else "[green]✓[/green]"
-    table.add_row(mark, finding.name, escape(finding.value))
-  console.print(table)
-  problems = [finding for finding in findings if finding.problem]
-  for finding in problems:
-    console.print(f"[bold]{finding.name}:[/bold] {escape(finding.problem)}", soft_wrap=True)
-  if not problems:
-    console.print("Nothing is wrong.")
-  return 1 if any(finding.fatal for finding in findings) else 0
+  return show(diagnose(arguments.frames))
 
 
 def diagnose(frames: int) -> Iterator[Finding]:

@@ -68,6 +68,23 @@ class RunLock:
       self._say(f"{self._logdir} is on a file system without locks: take care that no other process trains in it")
 
 
+def holder(logdir: Path) -> str | None:
+  """Who trains in `logdir` now, in words; None if nobody does, or if that cannot be told. Changes nothing."""
+  try:
+    file = os.open(logdir / "lock", os.O_RDONLY | os.O_CLOEXEC)
+  except OSError:
+    return None
+  try:
+    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+  except BlockingIOError:
+    return _holder(file)
+  except OSError:
+    return None
+  finally:
+    os.close(file)
+  return None
+
+
 def _holder(file: int) -> str:
   try:
     row = json.loads(os.pread(file, 4096, 0))

@@ -1,0 +1,109 @@
+"""`dreamerax doctor RUN_DIR`: whether a run can go on from what its directory holds."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dreamerax import api
+from dreamerax.commands.findings import Finding, show
+from dreamerax.replay import inspect
+from dreamerax.replay.budget import size_of
+from dreamerax.runtime.checkpoint import FOLDER, verify
+from dreamerax.runtime.metrics import read_metrics
+from dreamerax.runtime.run_lock import holder
+
+_NAMED = 5  # damaged records that are named
+
+
+@dataclass(frozen=True)
+class Arguments:
+  """Checks a run directory and changes nothing in it. The exit status is 1 where something keeps the run from going on."""
+
+  run_dir: Path
+  """What --logdir named."""
+
+
+def run(arguments: Arguments) -> int:
+  """Prints what was found; returns the exit status.
+
+  Raises:
+    FileNotFoundError: there is no run.
+  """
+  return show(examine(arguments.run_dir))
+
+
+def examine(run_dir: Path) -> Iterator[Finding]:
+  """Findings, in the order in which a run that goes on would stumble over them."""
+  yield _config(run_dir)
+  user = holder(run_dir)
+  yield Finding("in use", f"by {user}" if user else "no")
+  yield from _checkpoints(run_dir)
+  yield _replay(run_dir)
+  yield _metrics(run_dir)
+  spoilt = sorted(path.name for path in (run_dir / "nonfinite").glob("*"))
+  if spoilt:
+    problem = f"training met numbers that are not finite; batches and states are in {run_dir / 'nonfinite'}"
+    yield Finding("not finite", ", ".join(spoilt), problem)
+  yield _disk(run_dir)
+
+
+def _config(run_dir: Path) -> Finding:
+  try:
+    config = api.load_config(run_dir)
+  except ValueError as error:
+    fix = f"{error}; go on with the version that began the run, or begin another"
+    return Finding("config.json", "this version cannot read it", fix, fatal=True)
+  return Finding("config.json", f"{api.load_preset(run_dir)} {config.size}, {config.env.task}, seed {config.seed}")
+
+
+def _checkpoints(run_dir: Path) -> Iterator[Finding]:
+  found = verify(run_dir)
+  whole = [each for each in found if each.problem is None]
+  for each in reversed(found):
+    name = f"checkpoint at {each.env_steps:,} env steps"
+    if each.problem is None:
+      yield Finding(name, f"whole, {size_of(each.bytes)}")
+    else:
+      fix = "the run goes on from the one before" if whole else "put a copy of one back, or begin another run"
+      yield Finding(name, "damaged", f"{each.problem}: {fix}", fatal=not whole)
+  for path in sorted((run_dir / FOLDER).glob("*.bad")):
+    yield Finding(path.name, "damaged", "passed over when the run went on from the one before; delete it if you like")
+  if not found:
+    yield Finding("checkpoints", "none", "the run would begin anew")
+
+
+def _replay(run_dir: Path) -> Finding:
+  folder = run_dir / "replay"
+  if not folder.is_dir():
+    return Finding("replay", "not on disk: a run that goes on fills it again")
+  report = inspect(folder)
+  value = f"{report.rows:,} steps, {size_of(report.bytes)} in {report.segments} files"
+  if report.torn_bytes:
+    value += f", and {report.torn_bytes:,} bytes of a step that was being written"
+  if not report.corrupt:
+    return Finding("replay", value)
+  more = f" and {len(report.corrupt) - _NAMED} more" if len(report.corrupt) > _NAMED else ""
+  problem = f"{'; '.join(report.corrupt[:_NAMED])}{more}: they are skipped, and their episodes cut there"
+  return Finding("replay", value, problem)
+
+
+def _metrics(run_dir: Path) -> Finding:
+  path = run_dir / "metrics.jsonl"
+  if not path.exists():
+    return Finding("metrics.jsonl", "missing", "curves of the run begin when it goes on")
+  try:
+    rows = read_metrics(path)
+  except ValueError as error:
+    return Finding("metrics.jsonl", "damaged", str(error))
+  return Finding("metrics.jsonl", f"{len(rows):,} lines, up to {rows[-1]['env_steps'] if rows else 0:,} env steps")
+
+
+def _disk(run_dir: Path) -> Finding:
+  free = shutil.disk_usage(run_dir).free
+  wanted = 2 * max((each.bytes for each in verify(run_dir)), default=2**28)
+  if free < wanted:
+    return Finding(
+      "disk", f"{size_of(free)} left", f"two more checkpoints take {size_of(wanted)}: free some, or move the run"
+    )
+  return Finding("disk", f"{size_of(free)} left")
