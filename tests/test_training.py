@@ -1,7 +1,9 @@
 """The whole path in miniature, through the command line: train on a real task from pixels, score, film, go on."""
 
 import json
+import os
 import shlex
+import shutil
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -11,6 +13,7 @@ from dreamerax import api, cli
 from dreamerax.agent import Agent
 from dreamerax.runtime.checkpoint import load_state
 from dreamerax.runtime.metrics import read_metrics
+from dreamerax.runtime.run_lock import RunLock
 
 # An agent that has every part in its smallest size, and episodes of 20 decisions.
 TINY = shlex.split("""
@@ -78,6 +81,47 @@ def test_eval_scores_and_films(logdir: Path, tmp_path: Path, capsys: pytest.Capt
   assert frames.shape[0] == 21 and frames.shape[-1] == 3 and frames.std() > 5
   assert cli.main(["eval", str(logdir), "--episodes", "3"]) == 0
   assert capsys.readouterr().out.strip() in printed  # the same seed gives the same episodes
+
+
+def test_doctor_tells_what_is_whole_and_what_is_not(logdir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+  def doctor(folder: Path) -> tuple[int, str]:
+    status = cli.main(["doctor", str(folder)])
+    return status, " ".join(capsys.readouterr().out.split())
+
+  capsys.readouterr()
+  status, said = doctor(logdir)
+  assert status == 0 and "Nothing is wrong." in said
+  steps = read_metrics(logdir / "metrics.jsonl")[-1]["env_steps"]
+  for what in (
+    "dreamer-v3 12m, dmc/cartpole_balance",
+    "in use no",
+    f"checkpoint at {steps:,} env steps whole",
+    "GiB left",
+  ):
+    assert what in said, what
+  with RunLock(logdir):
+    assert f"in use by process {os.getpid()}" in doctor(logdir)[1]
+  copy = tmp_path / "copy"
+  shutil.copytree(logdir, copy)
+  segment = sorted((copy / "replay").iterdir())[-1]
+  flip(segment, segment.stat().st_size // 2)
+  status, said = doctor(copy)
+  assert status == 0 and "they are skipped, and their episodes cut there" in said and segment.name in said
+  state = max((copy / "checkpoints").rglob("*"), key=lambda path: path.stat().st_size if path.is_file() else 0)
+  flip(state, 100)
+  status, said = doctor(copy)
+  assert status == 1 and "put a copy of one back, or begin another run" in said and state.name in said
+  (copy / "config.json").write_text("{}")
+  status, said = doctor(copy)
+  assert status == 1 and "this version cannot read it" in said
+  assert cli.main(["doctor", str(tmp_path)]) == 2
+  assert "is not a run directory" in capsys.readouterr().err
+
+
+def flip(path: Path, position: int) -> None:
+  data = bytearray(path.read_bytes())
+  data[position] ^= 1
+  path.write_bytes(data)
 
 
 def test_a_restart_goes_on(logdir: Path):
