@@ -170,7 +170,7 @@ def _start_worker(
 ) -> WorkerProcess:
   environment = dict(_ONE_THREAD)
   if workers.gpus:
-    environment["MUJOCO_EGL_DEVICE_ID"] = str(workers.gpus[worker % len(workers.gpus)])
+    environment[rendering.DEVICE] = str(workers.gpus[worker % len(workers.gpus)])
   return WorkerProcess(Setup(asdict(config), tuple(rows), tuple(seeds), num_envs, backend), memory, environment)
 
 

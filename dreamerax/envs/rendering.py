@@ -4,6 +4,7 @@ dm_control binds itself to a backend when it is imported, and where that backend
 explain nothing and cannot be taken back. A subprocess can fail without harm.
 """
 
+import ctypes
 import functools
 import importlib
 import json
@@ -13,8 +14,10 @@ import sys
 from dataclasses import dataclass
 
 VARIABLE = "MUJOCO_GL"
+DEVICE = "MUJOCO_EGL_DEVICE_ID"
 BACKENDS = ("egl", "osmesa")
 _PROBE_SECONDS = 120
+_EGL_DEVICE_EXT = 0x322C  # EGL_EXT_device_query's name for a display's device
 _PROBE = """
 import json, sys, time
 from dm_control import suite
@@ -93,6 +96,41 @@ def adopt(backend: str) -> None:
   os.environ[VARIABLE] = backend
   os.environ.pop("PYOPENGL_PLATFORM", None)
   importlib.import_module("dm_control._render")
+
+
+def check_device() -> None:
+  """Makes sure that this process draws on the graphics device that the variable MUJOCO_EGL_DEVICE_ID names, where it is set.
+
+  Call it once the process is bound to a backend.
+
+  Raises:
+    RuntimeError: it draws on another one, or not by EGL.
+  """
+  wanted = os.environ.get(DEVICE)
+  if wanted is None:
+    return
+  backend = sys.modules["dm_control._render"].BACKEND
+  if backend != "egl":
+    raise RuntimeError(f"device {wanted} was asked for, and {backend} draws on none: set {VARIABLE}=egl")
+  found = _egl_device()
+  if found != int(wanted):
+    raise RuntimeError(
+      f"frames are drawn on EGL's device {found}, and {wanted} was asked for: something imported dm_control before "
+      f"{DEVICE} was set"
+    )
+
+
+def _egl_device() -> int | None:
+  """Number, among EGL's devices, of the one whose display dm_control has opened."""
+  from dm_control._render.pyopengl import egl_ext as egl
+  from dm_control._render.pyopengl import egl_renderer
+
+  signature = ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(ctypes.c_void_p))
+  query = signature(egl.eglGetProcAddress("eglQueryDisplayAttribEXT"))
+  device = ctypes.c_void_p()
+  query(egl_renderer.EGL_DISPLAY, _EGL_DEVICE_EXT, ctypes.byref(device))
+  devices = [ctypes.cast(each, ctypes.c_void_p).value for each in egl.eglQueryDevicesEXT()]
+  return devices.index(device.value) if device.value in devices else None
 
 
 def _advice(probes: list[Probe], explicit: str | None) -> str:

@@ -38,6 +38,7 @@ def main(connection: Connection, memory: int) -> None:
 def _serve(connection: Connection, memory: int, setup: Setup) -> None:
   if setup.backend is not None:
     rendering.adopt(setup.backend)
+    rendering.check_device()
   config = envs.EnvConfig(**setup.config)
   with ExitStack() as stack:
     batch = {row: envs.make(config, seed) for row, seed in zip(setup.rows, setup.seeds, strict=True)}

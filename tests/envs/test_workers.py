@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 
 import numpy as np
 import psutil
@@ -193,6 +194,30 @@ def test_what_cannot_be_made_is_said_at_the_start(start):
   with pytest.raises(ValueError, match=r"(?s)could not be made in a worker.*no license left"):
     start("doomed", 2, 2)
   assert not processes()
+
+
+@pytest.mark.parametrize(
+  ("backend", "says"),
+  [("egl", "frames are drawn on EGL's device 0, and 1 was asked for"), ("osmesa", "osmesa draws on none")],
+)
+def test_frames_that_are_drawn_on_another_device_are_noticed(backend: str, says: str):
+  program = f"""
+import os, sys
+from dreamerax.envs import rendering
+rendering.adopt("egl")
+rendering.check_device()  # nothing was asked for
+sys.modules["dm_control._render"].BACKEND = "{backend}"
+os.environ[rendering.DEVICE] = "1"
+rendering.check_device()
+"""
+  environment = {name: value for name, value in os.environ.items() if name not in ("MUJOCO_GL", "PYOPENGL_PLATFORM")}
+  done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+  assert done.returncode == 1 and says in done.stderr
+
+
+def test_a_graphics_device_that_is_told_is_used():
+  with closing(make_batch(EnvConfig("dmc/cartpole_balance"), 2, 0, WorkerConfig(1, gpus=(0,)))) as envs:
+    assert envs.reset().observation["image"].std() > 0
 
 
 def test_a_graphics_device_that_is_not_there_is_said_at_the_start():
