@@ -126,7 +126,7 @@ def _egl_device() -> int | None:
   from dm_control._render.pyopengl import egl_renderer
 
   signature = ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(ctypes.c_void_p))
-  query = signature(egl.eglGetProcAddress("eglQueryDisplayAttribEXT"))
+  query = signature(egl.eglGetProcAddress("eglQueryDisplayAttribEXT"))  # type: ignore[call-overload]
   device = ctypes.c_void_p()
   query(egl_renderer.EGL_DISPLAY, _EGL_DEVICE_EXT, ctypes.byref(device))
   devices = [ctypes.cast(each, ctypes.c_void_p).value for each in egl.eglQueryDevicesEXT()]
