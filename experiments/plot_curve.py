@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.random is not None:
       axis.axhline(options.random, color="grey", linestyle="--", linewidth=1, label="random actions")
     axis.grid(alpha=0.3)
-    axis.set_ylim(0, 1020)
+    axis.set_ylim(bottom=0)
   axes[1].legend(loc="best")
   figure.suptitle(options.title)
   options.out.parent.mkdir(parents=True, exist_ok=True)
