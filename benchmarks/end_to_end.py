@@ -28,7 +28,7 @@ from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.schedule import TrainRatioConfig
-from dreamerax.runtime.sharding import init_state, local_mesh
+from dreamerax.runtime.sharding import init_state, local_mesh, reserve_policy_device
 
 
 class Pace(NamedTuple):
@@ -83,7 +83,7 @@ class Worker:
     return Pace(time.perf_counter() - start, now.agent_steps - before.agent_steps, now.updates - before.updates)
 
   def _step(self, updates: int) -> None:
-    self._collector.send(self.learner.policy_params)
+    self._collector.send(self.learner.acting_params)
     self.learner.run(updates)
     steps, _ = self._collector.receive()
     agent_steps = self.counters.agent_steps + steps
@@ -124,6 +124,7 @@ def measure(preset: str, config: RunConfig, seconds: float, began: float) -> dic
 
 def main(arguments: Sequence[str] | None = None, began: float | None = None) -> None:
   began = time.time() if began is None else began
+  reserve_policy_device()
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--preset", default="quick")
   parser.add_argument("--size", help="the preset's default by default, as everything below is the preset's own")

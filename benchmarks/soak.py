@@ -62,6 +62,12 @@ class Trainer:
     rows = read_metrics(path) if path.exists() else []
     return max((row["env_steps"] for row in rows), default=0)
 
+  def training_line(self) -> dict[str, Any]:
+    """The newest line of training metrics; {} if there is none."""
+    path = self.logdir / "metrics.jsonl"
+    rows = read_metrics(path) if path.exists() else []
+    return next((row for row in reversed(rows) if "train/loss/total" in row), {})
+
   def resumed_at(self) -> int:
     """Env steps at which this process went on; 0 where it began anew."""
     found = re.search(r"continuing at ([\d,]+) env steps", self.said())
@@ -83,21 +89,19 @@ class Trainer:
     self.process.send_signal(number)
     self.process.wait(_PATIENCE)
 
-  def await_updates(self) -> None:
-    """Until training lines are written that were not there.
+  def await_training(self, faults: int = 0) -> None:
+    """Until this process has written a line of training, and so many faults of environments.
 
     Raises:
       RuntimeError: the process ended, or nothing came in time; holds what it said.
     """
-    deadline, path = time.monotonic() + _PATIENCE, self.logdir / "metrics.jsonl"
-    begun = time.time()
+    deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
       if self.process.poll() is not None:
         raise RuntimeError(f"the run ended with status {self.process.returncode}:\n{self.said()[-3000:]}")
-      if path.exists() and path.stat().st_mtime > begun:
-        rows = [row for row in read_metrics(path) if "train/loss/total" in row]
-        if rows and rows[-1]["env_steps"] > self.resumed_at():
-          return
+      line = self.training_line()
+      if line.get("env_steps", 0) > self.resumed_at() and line["envs/faults"] >= faults:
+        return
       time.sleep(0.2)
     raise RuntimeError(f"nothing was trained within {_PATIENCE:.0f} seconds:\n{self.said()[-3000:]}")
 
@@ -148,15 +152,15 @@ FAULTS: Mapping[str, Callable[[Trainer, random.Random], None]] = {
 
 def strike(trainer: Trainer, name: str, rng: random.Random) -> Outcome:
   """Lets one fault happen, and waits until the run trains again."""
+  faults = trainer.training_line()["envs/faults"]
   FAULTS[name](trainer, rng)
-  before, began, lost = trainer.env_steps(), time.monotonic(), 0
-  if trainer.process.poll() is not None:
-    trainer.start()
-    trainer.await_updates()
-    lost = max(before - trainer.resumed_at(), 0)
-  else:
-    trainer.await_updates()
-  return Outcome(name, lost, time.monotonic() - began)
+  before, began = trainer.env_steps(), time.monotonic()
+  if trainer.process.poll() is None:
+    trainer.await_training(faults + 1)
+    return Outcome(name, 0, time.monotonic() - began)
+  trainer.start()
+  trainer.await_training()
+  return Outcome(name, max(before - trainer.resumed_at(), 0), time.monotonic() - began)
 
 
 def watch_memory(trainer: Trainer, seconds: float) -> dict[str, float]:
@@ -177,17 +181,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
   parser.add_argument("--preset", default="quick")
   parser.add_argument("--seed", type=int, default=0, help="of what happens when")
   options, further = parser.parse_known_args(arguments)
-  rng, began = random.Random(options.seed), time.monotonic()
+  rng, began, coming = random.Random(options.seed), time.monotonic(), []
   with tempfile.TemporaryDirectory(prefix="dreamerax-soak-") as folder:
     (Path(folder) / "run").mkdir()
     trainer = Trainer(Path(folder) / "run", [options.preset, "--seed", str(options.seed), *further])
-    outcomes = []
+    outcomes: list[Outcome] = []
     try:
-      trainer.await_updates()
+      trainer.await_training()
       while time.monotonic() - began < options.minutes * 60 * 2 / 3:
+        coming = coming or rng.sample(list(FAULTS), len(FAULTS))  # each once before any comes again
         time.sleep(rng.uniform(*_CALM) * min(options.minutes / 5, 1))
-        outcomes.append(strike(trainer, rng.choice(list(FAULTS)), rng))
-        print(f"{outcomes[-1]}", file=sys.stderr, flush=True)
+        outcomes.append(strike(trainer, coming.pop(), rng))
+        print(f"{outcomes[-1].fault}: {outcomes[-1].env_steps_lost} env steps lost", file=sys.stderr, flush=True)
       memory = watch_memory(trainer, max(began + options.minutes * 60 - time.monotonic(), 5))
       steps = trainer.env_steps()
     except RuntimeError as error:

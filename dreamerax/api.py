@@ -19,6 +19,7 @@ from dreamerax.runtime import evaluate as evaluation
 from dreamerax.runtime.evaluate import EvalResult
 from dreamerax.runtime.loop import TrainResult
 from dreamerax.runtime.policy import Policy
+from dreamerax.runtime.sharding import reserve_policy_device
 from dreamerax.types import EnvSpec
 
 CONFIG = "config.json"
@@ -34,6 +35,7 @@ def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> T
   Raises:
     ValueError: a value does not fit, or the directory holds a run with another configuration; nothing is overwritten.
   """
+  reserve_policy_device()
   logdir = Path(logdir).absolute()
   _check_same_run(config, logdir)
   make_envs = _env_factory(config)

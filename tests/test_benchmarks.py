@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks import common, end_to_end, update
+from benchmarks import common, end_to_end, soak, update
 from dreamerax import presets
 from dreamerax.presets import Preset, RunConfig
 from tests import tiny
@@ -71,3 +71,13 @@ def test_the_table_is_readable_at_eighty_columns(capsys: pytest.CaptureFixture[s
   assert all(name in table for name in wide)
   common.report([{"size": "1m", "seconds": 1.0}, {"size": "12m", "seconds": 2.0}])
   assert "seconds" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_soak(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+  monkeypatch.setattr(soak, "FAULTS", {name: soak.FAULTS[name] for name in ("worker killed", "trainer killed")})
+  assert soak.main(["--minutes", "2.5"]) == 0
+  *faults, memory = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+  assert {row["fault"] for row in faults} == {"worker killed", "trainer killed"}
+  assert all(row["survived"] > 0 for row in faults)
+  assert memory["env_steps"] > 0 and memory["memory_mib"] > 100

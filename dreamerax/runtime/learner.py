@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -42,7 +42,8 @@ class _Dispatched(NamedTuple):
 class Learner:
   """Holds the state, which every update replaces, and which is always finite.
 
-  Dispatch returns before the device is done, so that the caller steps environments meanwhile. What goes into an update
+  Dispatch returns before the device is done, so that the caller acts and steps environments meanwhile, with parameters that
+  are one update older than the newest. What goes into an update
   depends on the order of calls alone: batches are drawn when the previous update is dispatched, and refreshed latents
   return to replay before the next call of `run`, or at once behind `_IN_FLIGHT` updates. An update whose losses or state
   would not be finite is not made; see `Guard`.
@@ -84,6 +85,9 @@ class Learner:
     batch = _batch_shapes(spec, agent.latent_spec, replay.config, self._data)
     _, _, metrics = jax.eval_shape(agent.update, state, batch, key)
     zeros = {name: np.zeros((), np.float32) for name in metrics}
+    # Copies, because an update gives the memory of the state before it away.
+    self._coming = jax.jit(lambda state: jax.tree.map(jnp.copy, agent.policy_params(state)))(state)
+    self._acting = self._coming
     self._nothing = _Running(zeros, np.zeros((), np.int32), np.zeros((), bool))
     self._running = jax.device_put(self._nothing, self._all)
     self._in_flight: deque[_Dispatched] = deque()
@@ -97,9 +101,14 @@ class Learner:
     self._report: Future | None = None
 
   @property
-  def policy_params(self) -> Params:
-    """Parameters after the newest dispatched update; whoever uses them waits for it. Valid until the next `run`."""
-    return self._agent.policy_params(self.state)
+  def acting_params(self) -> Params:
+    """What the policy acts with: the parameters before the newest dispatched update, so that nobody waits for that one."""
+    return self._acting
+
+  @property
+  def newest_params(self) -> Params:
+    """Parameters after the newest dispatched update; whoever uses them waits for it."""
+    return self._coming
 
   @property
   def compiled(self) -> bool:
@@ -135,7 +144,8 @@ class Learner:
       batch, slots = self._prefetch.next()
       self._newest = batch
       with self._timer("update") as made:
-        self.state, self._running, latents, verdict = self._update.result()(
+        self._acting = self._coming
+        self.state, self._running, self._coming, latents, verdict = self._update.result()(
           self.state, self._running, batch, self._key, np.uint32(self.updates)
         )
         made(self._running)
@@ -166,10 +176,15 @@ class Learner:
     The batch that was drawn for the next update, and the sums of metrics. Call `flush` before.
     """
     running = jax.device_get(self._running)
-    tree: dict[str, Any] = {"totals": dict(running.totals), "made": np.asarray(running.made)}
+    acting = jax.tree.leaves(jax.device_get(self._acting))
+    tree: dict[str, Any] = {
+      "totals": dict(running.totals),
+      "made": np.asarray(running.made),
+      "acting": _numbered(acting),
+    }
     for batch, slots in self._prefetch.wait():
       tree["slots"] = slots._asdict()
-      tree["batch"] = {str(i): np.asarray(x) for i, x in enumerate(jax.tree.leaves(jax.device_get(batch)))}
+      tree["batch"] = _numbered(jax.tree.leaves(jax.device_get(batch)))
     return tree
 
   @property
@@ -218,10 +233,9 @@ class Learner:
     totals = {name: np.asarray(extra["totals"].get(name, zero)) for name, zero in self._nothing.totals.items()}
     running = self._nothing._replace(totals=totals, made=np.asarray(extra["made"], np.int32))
     self._running = jax.device_put(running, self._all)
+    self._acting = jax.device_put(_unnumbered(extra["acting"], self._coming), self._all)
     if "batch" in extra:
-      structure = jax.tree.structure(self._shapes[2])
-      batch = jax.tree.unflatten(structure, [extra["batch"][str(i)] for i in range(structure.num_leaves)])
-      self._prefetch.put(batch, Slots(**extra["slots"]))
+      self._prefetch.put(_unnumbered(extra["batch"], self._shapes[2]), Slots(**extra["slots"]))
 
   def _compile_update(self) -> Any:
     stop = not self._guard.skip
@@ -237,13 +251,13 @@ class Learner:
         for name, total in running.totals.items()
       }
       running = _Running(totals, running.made + made, running.stopped | (~verdict.sound & stop))
-      return state, running, latents, verdict
+      return state, running, self._agent.policy_params(state), latents, verdict
 
     jitted = jax.jit(
       update,
       donate_argnums=(0, 1),
       in_shardings=(self._all, self._all, self._data, self._all, self._all),
-      out_shardings=(self._all, self._all, self._data, self._all),
+      out_shardings=(self._all, self._all, self._all, self._data, self._all),
     )
     return jitted.lower(*self._shapes, jax.ShapeDtypeStruct((), jnp.uint32)).compile()
 
@@ -251,6 +265,15 @@ class Learner:
     jitted = jax.jit(self._agent.report, in_shardings=(self._all, self._data, self._all), out_shardings=self._all)
     state, _, batch, key = self._shapes
     return jitted.lower(state, batch, key).compile()
+
+
+def _numbered(leaves: Sequence[Any]) -> dict[str, np.ndarray]:
+  return {str(i): np.asarray(leaf) for i, leaf in enumerate(leaves)}
+
+
+def _unnumbered(leaves: Mapping[str, np.ndarray], like: Any) -> Any:
+  structure = jax.tree.structure(like)
+  return jax.tree.unflatten(structure, [leaves[str(i)] for i in range(structure.num_leaves)])
 
 
 def _shapes(tree: Any) -> Any:

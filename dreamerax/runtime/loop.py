@@ -140,7 +140,7 @@ def train(
       learner=learner,
       collector=collector,
       policy=policy,
-      judge=lambda **options: evaluate(judge, learner.policy_params, make_envs, num_envs=num_envs, **options),
+      judge=lambda **options: evaluate(judge, learner.newest_params, make_envs, num_envs=num_envs, **options),
       checkpoints=checkpoints,
       writer=stack.enter_context(closing(MetricsWriter(logdir, size=saved.metrics, after=saved.counters.env_steps))),
       progress=progress,
@@ -189,8 +189,8 @@ def _check_seed(saved: Saved, seed: int, logdir: Path) -> None:
 
 
 def _introduce(progress: Progress, agent: Agent, replay: Replay, task: str, logdir: Path, counters: Counters) -> None:
-  devices = jax.local_devices()
-  progress.say(f"devices: {len(devices)} x {devices[0].device_kind}")
+  devices = local_mesh().devices
+  progress.say(f"devices: {devices.size} x {devices.flat[0].device_kind}")
   progress.say(f"task: {task}")
   progress.say(f"parameters: {agent.parameter_count():,}")
   progress.say(replay.describe())

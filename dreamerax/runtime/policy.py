@@ -7,7 +7,7 @@ import numpy as np
 
 from dreamerax.runtime.errors import Diverged
 from dreamerax.runtime.protocol import Agent, Carry, Params
-from dreamerax.runtime.sharding import local_mesh, replicated
+from dreamerax.runtime.sharding import policy_sharding
 from dreamerax.types import EnvSpec, Transition
 
 
@@ -20,7 +20,9 @@ class Policy:
       explore: True samples actions, False takes the mode.
       key: every call folds its index into it.
     """
-    self._where = replicated(local_mesh())
+    self._where = policy_sharding()
+    self._given: Params = None  # the parameters of the newest call, and where they were put
+    self._params: Params = None
     self._key = jax.device_put(key, self._where)
     self._agent = agent
 
@@ -48,7 +50,9 @@ class Policy:
     Raises:
       Diverged: an action is not finite.
     """
-    actions, carry, latents = self._act(params, carry, row.observation, row.is_first, self._key, np.uint32(index))
+    if params is not self._given:
+      self._given, self._params = params, jax.device_put(params, self._where)
+    actions, carry, latents = self._act(self._params, carry, row.observation, row.is_first, self._key, np.uint32(index))
     actions = np.asarray(actions)
     if not np.isfinite(actions).all():
       raise Diverged("the policy's actions are no longer finite numbers: lower the learning rate")

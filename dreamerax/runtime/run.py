@@ -174,7 +174,7 @@ class Run:
     """One turn of collecting, with `updates` dispatched meanwhile; returns how many agent steps ended."""
     self.stop.check()
     with self._timer("wait_policy"):
-      self.collector.send(self.learner.policy_params)
+      self.collector.send(self.learner.acting_params)
     with self._timer("wait_updates"):
       self.learner.run(updates)
     with self._timer("wait_envs"):

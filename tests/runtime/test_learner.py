@@ -55,9 +55,23 @@ def test_one_call_or_many_make_the_same_state():
     for count in counts:
       learner.run(count)
     assert learner.updates == 6
-    states.append(float(learner.policy_params["k"]))
+    states.append(float(learner.newest_params["k"]))
     learner.close()
   assert states[0] == states[1] == states[2]
+
+
+def test_the_policy_is_one_update_behind():
+  learner = make_learner(filled())
+  seen = []
+  for _ in range(4):
+    acting, newest = float(learner.acting_params["k"]), float(learner.newest_params["k"])
+    seen.append((acting, newest))
+    learner.run(1)
+  assert [acting for acting, _ in seen[1:]] == [newest for _, newest in seen[:-1]]
+  assert len({newest for _, newest in seen}) == 4
+  learner.run(3)
+  assert float(learner.acting_params["k"]) != float(learner.newest_params["k"]) == float(learner.state["params"]["k"])
+  learner.close()
 
 
 def test_a_restart_continues_the_stream_of_noise():
@@ -110,11 +124,11 @@ def test_an_update_that_is_not_finite_ends_the_run_and_is_kept(tmp_path: Path):
   assert "--nonfinite skip" in str(error.value)
   sound = make_learner(poisoned())
   sound.run(bad)
-  assert float(learner.policy_params["k"]) == float(sound.policy_params["k"])  # nothing was made after it either
+  assert float(learner.newest_params["k"]) == float(sound.newest_params["k"])  # nothing was made after it either
   with np.load(tmp_path / f"update-{bad}" / "batch.npz", allow_pickle=False) as batch:
     assert np.isnan(batch["steps/reward"]).any() and (batch["streams"] == 2).any()
   with np.load(tmp_path / f"update-{bad}" / "state.npz", allow_pickle=False) as state:
-    assert float(state["params/k"]) == float(sound.policy_params["k"])
+    assert float(state["params/k"]) == float(sound.newest_params["k"])
   learner.close()
   sound.close()
 
@@ -128,7 +142,7 @@ def test_updates_that_are_not_finite_can_be_left_out(caplog: pytest.LogCaptureFi
   assert learner.updates == 60
   means = learner.take_metrics()
   assert np.isfinite(list(means.values())).all() and means["loss/reward"] < 0.1
-  assert float(learner.policy_params["k"]) == pytest.approx(1, abs=0.1)  # it has learned from the others
+  assert float(learner.newest_params["k"]) == pytest.approx(1, abs=0.1)  # it has learned from the others
   learner.close()
 
 
@@ -137,7 +151,7 @@ def test_a_state_that_is_not_finite_is_refused_where_losses_still_are():
   with pytest.raises(Diverged, match=r"update 0 is not finite .its gradients, not its losses., while its batch is"):
     learner.run(3)
     learner.flush()
-  assert np.isfinite(float(learner.policy_params["k"]))
+  assert np.isfinite(float(learner.newest_params["k"]))
   learner.close()
 
 
@@ -151,7 +165,7 @@ def test_a_learner_goes_on_as_if_it_had_never_stopped():
   first.close()
   second = Learner(Regression(), SPEC, replay, local_mesh(), state=state, updates=4, key=jax.random.key(3), extra=extra)
   second.run(3)
-  assert float(second.policy_params["k"]) == float(whole.policy_params["k"])
+  assert float(second.newest_params["k"]) == float(whole.newest_params["k"])
   assert second.take_metrics() == whole.take_metrics()
   second.close()
   whole.close()
@@ -171,7 +185,7 @@ def check_on_eight_devices() -> None:
   learner.run(3)
   assert learner._newest.steps.reward.sharding.shard_shape((8, 8)) == (1, 8)
   assert learner.state["params"]["k"].sharding.is_fully_replicated
-  print(float(learner.policy_params["k"]))
+  print(float(learner.newest_params["k"]))
   learner.close()
   with pytest.raises(ValueError, match=r"batch_size=12 .* 8 devices: use a multiple of 8, such as 16"):
     check_batch_size(12, mesh)
@@ -181,5 +195,5 @@ def test_eight_devices_make_the_update_of_one(on_eight_devices):
   printed = on_eight_devices("from tests.runtime import test_learner as t; t.check_on_eight_devices()")
   learner = make_learner(filled())
   learner.run(3)
-  assert float(printed.split()[-1]) == pytest.approx(float(learner.policy_params["k"]), rel=1e-5)
+  assert float(printed.split()[-1]) == pytest.approx(float(learner.newest_params["k"]), rel=1e-5)
   learner.close()

@@ -25,6 +25,7 @@ from dreamerax.runtime.errors import Diverged, NotSaved
 from dreamerax.runtime.loop import TrainResult
 from dreamerax.runtime.metrics import read_metrics
 from dreamerax.runtime.run_lock import RunLock
+from dreamerax.runtime.sharding import local_mesh, policy_sharding, reserve_policy_device
 from tests.runtime.toys import REPLAY, Follow, Regression, run
 
 STEPS = 5000
@@ -103,6 +104,23 @@ def test_kill_9_at_random_moments_changes_nothing(tmp_path: Path):
   for array, expected in zip(state, state_whole, strict=True):
     np.testing.assert_array_equal(array, expected)
   assert lines == lines_whole
+
+
+def train_with_two_devices(logdir: Path) -> None:
+  """Run in a process of its own, before jax has looked for devices."""
+  reserve_policy_device()
+  assert policy_sharding().device_set.isdisjoint(local_mesh().devices.flat)
+  train(logdir)
+
+
+def test_where_the_policy_acts_changes_nothing(tmp_path: Path):
+  train(tmp_path / "one")
+  program = f"from tests.runtime import test_resume as t; t.train_with_two_devices(t.Path({str(tmp_path / 'two')!r}))"
+  subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+  (state, lines), (state_two, lines_two) = what_is_left(tmp_path / "one"), what_is_left(tmp_path / "two")
+  for array, expected in zip(state, state_two, strict=True):
+    np.testing.assert_array_equal(array, expected)
+  assert lines == lines_two
 
 
 @pytest.fixture
