@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.nn.initializers import Initializer
 
+from dreamerax.ops.linear import block_product
+
 
 def trunc_normal_in(scale: float) -> Initializer:
   """Truncated at two standard deviations and rescaled, so the standard deviation of what is drawn is sqrt(scale / fan-in).
@@ -104,7 +106,7 @@ class BlockLinear(nnx.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """[..., inputs] -> [..., units], both block-major."""
     x = x.astype(self.dtype).reshape(*x.shape[:-1], self.blocks, -1)
-    x = jnp.einsum("...gi,gio->...go", x, self.kernel[...].astype(self.dtype))
+    x = block_product(x, self.kernel[...].astype(self.dtype))
     return x.reshape(*x.shape[:-2], -1) + self.bias[...].astype(self.dtype)
 
 

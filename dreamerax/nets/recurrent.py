@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from dreamerax.nets.blocks import BlockLinear, Linear, NormSilu
+from dreamerax.ops.linear import block_product
 
 
 class BlockGRU(nnx.Module):
@@ -40,7 +41,7 @@ class BlockGRU(nnx.Module):
   def __call__(self, deter: jax.Array, stoch: jax.Array, action_drive: jax.Array) -> jax.Array:
     """deter [..., D], stoch [..., S], action_drive [..., D] -> next deter [..., D]."""
     inputs = [self.deter_norm(self.deter_in(deter)), self.stoch_norm(self.stoch_in(stoch))]
-    own = jnp.einsum("...gi,gio->...go", self._split(deter), self._mix_kernel()[:, : self.block_size])
+    own = block_product(self._split(deter), self._mix_kernel()[:, : self.block_size])
     mixed = own.reshape(deter.shape) + self._to_blocks(jnp.concatenate(inputs, -1), slice(0, 2)) + action_drive
     mixed = self.mix_norm(mixed + self.mix.bias[...].astype(self.dtype))
     gates = self._split(self.gates(mixed))  # [..., G, 3 D / G]

@@ -21,6 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from dreamerax.ops.backend import on_cpu
+
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _CHUNK_BYTES = 2**20  # strips of one chunk in the kernel gradient: they and what is made of them stay in the L2 cache
 _FEW_CHANNELS = 16  # with fewer outputs, XLA's CPU backend leaves its fast convolution for a slow one
@@ -29,7 +31,7 @@ _FEW_CHANNELS = 16  # with fewer outputs, XLA's CPU backend leaves its fast conv
 def conv_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Convolution of stride 1 with zero padding: x [B, H, W, I], kernel [K, K, I, O] -> [B, H, W, O]."""
   _check(x, kernel)
-  return _convolve(x, kernel) if _on_cpu() else _plain(x, kernel)
+  return _convolve(x, kernel) if on_cpu() else _plain(x, kernel)
 
 
 def conv_same_pooled(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array:
@@ -42,7 +44,7 @@ def conv_same_pooled(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = N
   batch, height, width, _ = x.shape
   if height % 2 or width % 2:
     raise ValueError(f"pooling needs an even height and width, got images of {height}x{width}: pad or resize them.")
-  if _on_cpu():
+  if on_cpu():
     pooled = _max_of_phases(_convolve(_space_to_depth(x), _pooled_kernel(kernel)))
   else:
     pooled = _plain(x, kernel).reshape(batch, height // 2, 2, width // 2, 2, -1).max((2, 4))
@@ -55,7 +57,7 @@ def conv_strided(x: jax.Array, kernel: jax.Array) -> jax.Array:
   On the CPU as one matrix product: with 2x2 blocks of pixels moved into channels it is a 2x2 convolution of stride 1.
   """
   chex.assert_shape(kernel, (4, 4, x.shape[-1], None))
-  if not _on_cpu():
+  if not on_cpu():
     return lax.conv_general_dilated(x, kernel, (2, 2), "VALID", dimension_numbers=_LAYOUT)
   inputs, outputs = kernel.shape[2:]
   height, width = x.shape[1] // 2 - 1, x.shape[2] // 2 - 1
@@ -74,7 +76,7 @@ def conv_transposed_strided(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """
   chex.assert_shape(kernel, (None, kernel.shape[0], x.shape[-1], None))
   (batch, height, width, inputs), (size, _, _, outputs) = x.shape, kernel.shape
-  if not _on_cpu():
+  if not on_cpu():
     return lax.conv_transpose(x, kernel[::-1, ::-1], (2, 2), "VALID", dimension_numbers=_LAYOUT)
   if height == width == 1:
     return (x.reshape(batch, inputs) @ kernel.transpose(2, 0, 1, 3).reshape(inputs, -1)).reshape(batch, size, size, -1)
@@ -91,11 +93,6 @@ def upsample_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Nearest-neighbour upsampling by 2, then `conv_same`: x [B, H, W, I], kernel [K, K, I, O] -> [B, 2H, 2W, O]."""
   _check(x, kernel)
   return _depth_to_space(conv_same(x, _upsample_kernel(kernel)))
-
-
-def _on_cpu() -> bool:
-  """The one choice made by backend: accelerators are good at plain convolutions, XLA's CPU backend is not."""
-  return jax.default_backend() == "cpu"
 
 
 def _check(x: jax.Array, kernel: jax.Array) -> None:

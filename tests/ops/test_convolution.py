@@ -72,7 +72,7 @@ def test_values_and_gradients_equal_the_plain_form(form, shape):
 
 @pytest.mark.parametrize("form", PAIRS)
 def test_the_accelerators_form_is_equal_too(form, monkeypatch):
-  monkeypatch.setattr(convolution, "_on_cpu", lambda: False)
+  monkeypatch.setattr(convolution, "on_cpu", lambda: False)
   ours, reference = PAIRS[form]
   x, kernel = arrays((2, 8, 8, 5, 3, 4))
   for actual, expected in zip(with_gradients(ours, x, kernel), with_gradients(reference, x, kernel), strict=True):
@@ -131,7 +131,7 @@ def test_bias_is_added_before_the_maximum():
 
 @pytest.mark.parametrize("on_cpu", [True, False])
 def test_equal_maxima_share_the_gradient(on_cpu, monkeypatch):
-  monkeypatch.setattr(convolution, "_on_cpu", lambda: on_cpu)
+  monkeypatch.setattr(convolution, "on_cpu", lambda: on_cpu)
   x = jnp.array([[2.0, 1.0, 5.0, 5.0], [2.0, 2.0, 5.0, 5.0]])[None, :, :, None]
   gradient = jax.grad(lambda x: convolution.conv_same_pooled(x, jnp.ones((1, 1, 1, 1))).sum())(x)
   np.testing.assert_allclose(gradient[0, :, :, 0], [[1 / 3, 0, 0.25, 0.25], [1 / 3, 1 / 3, 0.25, 0.25]], rtol=1e-6)
@@ -160,7 +160,7 @@ def plain_transposed(x, kernel):
 @pytest.mark.parametrize("on_cpu", [True, False])
 @pytest.mark.parametrize(("height", "width", "size"), TRANSPOSED)
 def test_a_transposed_convolution_equals_the_plain_form_with_both_gradients(height, width, size, on_cpu, monkeypatch):
-  monkeypatch.setattr(convolution, "_on_cpu", lambda: on_cpu)
+  monkeypatch.setattr(convolution, "on_cpu", lambda: on_cpu)
   x, kernel = arrays((2, height, width, size, 3, 4))
   forms = (convolution.conv_transposed_strided, plain_transposed)
   ours, reference = (jax.jit(lambda x, k, f=f: with_gradients(f, x, k)) for f in forms)
