@@ -9,6 +9,7 @@ import numpy as np
 
 from dreamerax.envs.base import EnvBatch, EpisodeSoFar, Work
 from dreamerax.replay import Replay
+from dreamerax.runtime.leaves import from_leaves, to_leaves
 from dreamerax.runtime.policy import Policy, RandomPolicy
 from dreamerax.runtime.protocol import Carry, Params
 from dreamerax.runtime.timing import Timer
@@ -170,8 +171,7 @@ class Collector:
     for part in self._parts:
       flying = part in self._in_flight
       row = part.await_outcome() if flying else part.row
-      leaves = {str(i): np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(jax.device_get(part.carry)))}
-      state = {"row": row._asdict(), "carry": leaves, "tracker": part.tracker.state()}
+      state = {"row": row._asdict(), "carry": to_leaves(part.carry), "tracker": part.tracker.state()}
       parts.append({**state, "flying": np.full(part.envs.num_envs, flying)})
     episodes = [episode for part in self._parts for episode in part.envs.episodes()]
     return {
@@ -197,9 +197,8 @@ class Collector:
       lost = part.envs.resume(episodes[mine], row)
       self.lost += int(lost.sum())
       row = row._replace(is_last=row.is_last | lost)
-      leaves, structure = jax.tree.flatten(part.carry)
-      saved = [jax.device_put(extra["carry"][str(i)][mine], leaf.sharding) for i, leaf in enumerate(leaves)]
-      part.carry = jax.tree.unflatten(structure, saved)
+      carry = from_leaves({name: leaf[mine] for name, leaf in extra["carry"].items()}, part.carry)
+      part.carry = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), carry, part.carry)
       part.tracker.restore({name: value[mine] for name, value in extra["tracker"].items()})
       if flying[mine].all():
         part.arrived = row

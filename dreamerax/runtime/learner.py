@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from dreamerax.replay import Prefetch, Replay, ReplayConfig, Slots
 from dreamerax.runtime.guard import Guard, Spoilt, Verdict, judge
+from dreamerax.runtime.leaves import from_leaves, to_leaves
 from dreamerax.runtime.protocol import Agent, Params, State
 from dreamerax.runtime.sharding import batch_sharded, check_batch_size, replicated
 from dreamerax.runtime.timing import Timer
@@ -43,10 +44,9 @@ class Learner:
   """Holds the state, which every update replaces, and which is always finite.
 
   Dispatch returns before the device is done, so that the caller acts and steps environments meanwhile, with parameters that
-  are one update older than the newest. What goes into an update
-  depends on the order of calls alone: batches are drawn when the previous update is dispatched, and refreshed latents
-  return to replay before the next call of `run`, or at once behind `_IN_FLIGHT` updates. An update whose losses or state
-  would not be finite is not made; see `Guard`.
+  are one update older than the newest. What goes into an update depends on the order of calls alone: batches are drawn when
+  the previous update is dispatched, and refreshed latents return to replay before the next call of `run`, or at once behind
+  `_IN_FLIGHT` updates. An update whose losses or state would not be finite is not made; see `Guard`.
   """
 
   def __init__(
@@ -176,15 +176,11 @@ class Learner:
     The batch that was drawn for the next update, and the sums of metrics. Call `flush` before.
     """
     running = jax.device_get(self._running)
-    acting = jax.tree.leaves(jax.device_get(self._acting))
-    tree: dict[str, Any] = {
-      "totals": dict(running.totals),
-      "made": np.asarray(running.made),
-      "acting": _numbered(acting),
-    }
+    tree: dict[str, Any] = {"totals": dict(running.totals), "made": np.asarray(running.made)}
+    tree["acting"] = to_leaves(self._acting)
     for batch, slots in self._prefetch.wait():
       tree["slots"] = slots._asdict()
-      tree["batch"] = _numbered(jax.tree.leaves(jax.device_get(batch)))
+      tree["batch"] = to_leaves(batch)
     return tree
 
   @property
@@ -233,9 +229,9 @@ class Learner:
     totals = {name: np.asarray(extra["totals"].get(name, zero)) for name, zero in self._nothing.totals.items()}
     running = self._nothing._replace(totals=totals, made=np.asarray(extra["made"], np.int32))
     self._running = jax.device_put(running, self._all)
-    self._acting = jax.device_put(_unnumbered(extra["acting"], self._coming), self._all)
+    self._acting = jax.device_put(from_leaves(extra["acting"], self._coming), self._all)
     if "batch" in extra:
-      self._prefetch.put(_unnumbered(extra["batch"], self._shapes[2]), Slots(**extra["slots"]))
+      self._prefetch.put(from_leaves(extra["batch"], self._shapes[2]), Slots(**extra["slots"]))
 
   def _compile_update(self) -> Any:
     stop = not self._guard.skip
@@ -265,15 +261,6 @@ class Learner:
     jitted = jax.jit(self._agent.report, in_shardings=(self._all, self._data, self._all), out_shardings=self._all)
     state, _, batch, key = self._shapes
     return jitted.lower(state, batch, key).compile()
-
-
-def _numbered(leaves: Sequence[Any]) -> dict[str, np.ndarray]:
-  return {str(i): np.asarray(leaf) for i, leaf in enumerate(leaves)}
-
-
-def _unnumbered(leaves: Mapping[str, np.ndarray], like: Any) -> Any:
-  structure = jax.tree.structure(like)
-  return jax.tree.unflatten(structure, [leaves[str(i)] for i in range(structure.num_leaves)])
 
 
 def _shapes(tree: Any) -> Any:

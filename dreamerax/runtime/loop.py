@@ -16,11 +16,12 @@ from dreamerax.runtime.evaluate import evaluate
 from dreamerax.runtime.guard import Guard
 from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.learner import Learner
+from dreamerax.runtime.loop_config import LoopConfig
 from dreamerax.runtime.metrics import MetricsWriter
 from dreamerax.runtime.policy import Policy, RandomPolicy
 from dreamerax.runtime.progress import Progress
 from dreamerax.runtime.protocol import Agent, MakeEnvs
-from dreamerax.runtime.run import COLLECT, PREFILL, LoopConfig, Run, TrainResult, environment_seed, is_filled
+from dreamerax.runtime.run import COLLECT, PREFILL, Run, TrainResult, environment_seed, is_filled
 from dreamerax.runtime.run_lock import RunLock
 from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state, local_mesh

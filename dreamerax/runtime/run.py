@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -18,6 +18,7 @@ from dreamerax.runtime.errors import Diverged, Interrupted, NotSaved
 from dreamerax.runtime.evaluate import EvalResult
 from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.learner import Learner
+from dreamerax.runtime.loop_config import LoopConfig
 from dreamerax.runtime.metrics import MetricsWriter
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.profile import Profile
@@ -29,43 +30,6 @@ _WARM_UP, _PROFILED = 5, 10  # updates before, and during a profile
 _LOG_STEPS = 1000  # env steps between lines of training metrics where the clock must not decide
 _RETRY_SECONDS = 60.0  # until a checkpoint that could not be saved is tried again
 COLLECT, EVALUATE, PREFILL = 0, 1, 2  # what environments, and the random policy, are seeded for
-
-
-@dataclass(frozen=True)
-class LoopConfig:
-  """When things happen. An env step is a simulator step (action repeat included), an agent step one decision."""
-
-  prefill_steps: int = 1024
-  """Agent steps in replay before the first update, over all environments. One whole sequence is awaited in any case."""
-  prefill_policy: Literal["agent", "random"] = "agent"
-  """Who acts until then: the untrained (or, in a run that goes on, the restored) agent, or uniform chance."""
-  log_every: float = 30.0
-  """Seconds between lines of training metrics."""
-  eval_every: int = 10_000
-  """Env steps between evaluations; 0 evaluates at the end only."""
-  eval_episodes: int = 10
-  """Episodes of an evaluation; 0 never evaluates."""
-  video_every: int = 50_000
-  """Env steps between videos; 0 makes none."""
-  checkpoint_minutes: float = 10.0
-  """Minutes between checkpoints; there is one at the end, and at Ctrl-C or SIGTERM, in any case."""
-  resume: Literal["exact", "keep"] = "exact"
-  """exact: a restarted run goes back to its checkpoint, replay and environments too. keep: experience that was collected
-  after it stays in the replay."""
-  sync: bool = False
-  """Nothing depends on the clock, and checkpoints hold the replay's latents: reruns and restarts are equal to the bit."""
-  nonfinite: Literal["stop", "skip"] = "stop"
-  """What follows an update that is not finite: the run ends and keeps its batch and state, or goes on without it."""
-  profile: bool = False
-  """Say where a step's time goes once training is under way, and write a trace of it to <logdir>/profile."""
-
-  def __post_init__(self):
-    for name in ("prefill_steps", "eval_every", "eval_episodes", "video_every"):
-      if getattr(self, name) < 0:
-        raise ValueError(f"loop.{name}={getattr(self, name)} must be at least 0")
-    for name in ("log_every", "checkpoint_minutes"):
-      if not getattr(self, name) > 0:
-        raise ValueError(f"loop.{name}={getattr(self, name)} must be more than 0")
 
 
 class TrainResult(NamedTuple):

@@ -191,6 +191,23 @@ def test_two_runs_cannot_share_a_directory(tmp_path: Path):
     train(tmp_path)
 
 
+def test_a_clock_that_goes_backwards_disturbs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+  now = time.time()
+
+  def backwards() -> float:
+    nonlocal now
+    now -= 3600.0
+    return now
+
+  monkeypatch.setattr(time, "time", backwards)
+  train(tmp_path, env_steps=1000)
+  result = train(tmp_path, env_steps=2000)
+  lines = read_metrics(tmp_path / "metrics.jsonl")
+  seconds = [line["seconds"] for line in lines]
+  assert result.counters.env_steps >= 2000 and seconds == sorted(seconds) and result.seconds > 0
+  assert newest(tmp_path) == result.counters.env_steps
+
+
 class Broken(Follow):
   """Its 40th reward is not a number."""
 
