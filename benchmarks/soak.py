@@ -47,12 +47,14 @@ class Trainer:
   def __init__(self, logdir: Path, options: Sequence[str]):
     self.logdir = logdir
     self._command = [sys.executable, "-m", "dreamerax", "train", *options, *_SETTINGS.split(), "--logdir", str(logdir)]
-    self._output: IO[bytes] = (logdir.parent / "output.txt").open("ab")
+    self._said = logdir.parent / "output.txt"
+    self._output: IO[bytes] = self._said.open("ab")
     self.start()
 
   def start(self) -> None:
     """Begins the run, or goes on with it."""
-    self._began = self._output.tell()
+    self._began = self._said.stat().st_size
+    self._before = self.training_line()
     # Warnings tell what was skipped; without a terminal they are the only ones to read.
     self.process = psutil.Popen(self._command, stdout=self._output, stderr=subprocess.STDOUT)
 
@@ -75,7 +77,7 @@ class Trainer:
 
   def said(self) -> str:
     """What this process has written."""
-    return (self.logdir.parent / "output.txt").read_bytes()[self._began :].decode(errors="replace")
+    return self._said.read_bytes()[self._began :].decode(errors="replace")
 
   def workers(self) -> list[psutil.Process]:
     return self.process.children(recursive=True)
@@ -100,7 +102,9 @@ class Trainer:
       if self.process.poll() is not None:
         raise RuntimeError(f"the run ended with status {self.process.returncode}:\n{self.said()[-3000:]}")
       line = self.training_line()
-      if line.get("env_steps", 0) > self.resumed_at() and line["envs/faults"] >= faults:
+      # Lines after the checkpoint are cut off some time after the start; until then the newest is that of before.
+      new = line != self._before and line.get("env_steps", 0) > self.resumed_at()
+      if new and line["envs/faults"] >= faults:
         return
       time.sleep(0.2)
     raise RuntimeError(f"nothing was trained within {_PATIENCE:.0f} seconds:\n{self.said()[-3000:]}")
