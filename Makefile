@@ -24,7 +24,7 @@ train: setup ## train: cartpole_balance from pixels, or ARGS="PRESET --option va
 	@$(BIN)/dreamerax train $(ARGS)
 
 test: lint ## lint, types and the tests, but for the slow ones
-	@$(BIN)/pytest -m "not slow" -n $(WORKERS)
+	@$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist worksteal
 
 test-slow: setup ## the slow tests only
 	@$(BIN)/pytest -m slow

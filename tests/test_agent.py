@@ -158,7 +158,7 @@ def test_the_open_loop_video_shows_truth_prediction_and_error(pixels):
   ("spec", "config"),
   [
     (tiny.VECTOR, tiny.config(Gaussian(dims=4), gradient=Pathwise())),
-    (tiny.CHOICES, tiny.config(compute_dtype="bfloat16")),
+    pytest.param(tiny.CHOICES, tiny.config(compute_dtype="bfloat16"), marks=pytest.mark.slow),
   ],
   ids=["gaussian-pathwise", "discrete-bfloat16"],
 )
