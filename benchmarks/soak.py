@@ -91,6 +91,12 @@ class Trainer:
     self.process.send_signal(number)
     self.process.wait(_PATIENCE)
 
+  def close(self) -> None:
+    """Ends the run for good."""
+    if self.process.poll() is None:
+      self.end()
+    self._output.close()
+
   def await_training(self, faults: int = 0) -> None:
     """Until this process has written a line of training, and so many faults of environments.
 
@@ -203,8 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
       print(error, file=sys.stderr)
       return 1
     finally:
-      if trainer.process.poll() is None:
-        trainer.end()
+      trainer.close()
   report([*_rows(outcomes), {"benchmark": "soak", "env_steps": steps, **memory, "machine": machine()}])
   return 0
 
