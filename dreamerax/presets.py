@@ -291,7 +291,7 @@ def quick(size: str) -> RunConfig:
     ),
     replay=ReplayConfig(capacity=100_000, batch_size=16, batch_length=8, context=1, online=True),
     schedule=TrainRatioConfig(ratio=64),
-    loop=LoopConfig(prefill_steps=500, eval_every=10_000, eval_episodes=5),
+    loop=LoopConfig(prefill_steps=500, eval_every=10_000, eval_episodes=5, checkpoint_minutes=1.0),
   )
 
 

@@ -4,9 +4,13 @@ import json
 import os
 import shlex
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import imageio.v3 as imageio
+import psutil
 import pytest
 
 from dreamerax import api, cli
@@ -30,12 +34,34 @@ TINY = shlex.split("""
 """)
 
 
+@contextmanager
+def nobody_listens() -> Iterator[None]:
+  """Looks now and then whether this process, or one that it started, listens on a network."""
+  done, heard = Event(), set()
+
+  def look() -> None:
+    while not done.wait(0.3):
+      ours = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
+      connections = psutil.net_connections()
+      heard.update(c.laddr for c in connections if c.pid in ours and c.status == psutil.CONN_LISTEN)
+
+  thread = Thread(target=look)
+  thread.start()
+  try:
+    yield
+  finally:
+    done.set()
+    thread.join()
+  assert not heard
+
+
 @pytest.fixture(scope="module")
 def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
   """A finished run; what follows reads it, and the last test goes on with it."""
   logdir = tmp_path_factory.mktemp("runs") / "first"
   lengths = ["--env-steps", "3000", "--eval-every", "1500", "--video-every", "2000"]
-  assert cli.main(["train", "dreamer-v3", "--logdir", str(logdir), *TINY, *lengths]) == 0
+  with nobody_listens():
+    assert cli.main(["train", "dreamer-v3", "--logdir", str(logdir), *TINY, *lengths]) == 0
   return logdir
 
 
