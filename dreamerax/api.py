@@ -18,12 +18,14 @@ from dreamerax.runtime import checkpoint, loop
 from dreamerax.runtime import evaluate as evaluation
 from dreamerax.runtime.evaluate import EvalResult
 from dreamerax.runtime.loop import TrainResult
+from dreamerax.runtime.mesh import local_mesh, reserve_policy_device
 from dreamerax.runtime.policy import Policy
-from dreamerax.runtime.sharding import reserve_policy_device
+from dreamerax.runtime.sharding import batch_rows
 from dreamerax.types import EnvSpec
 
 CONFIG = "config.json"
-_MAY_CHANGE = ("env_steps", "loop", "workers")  # of a run that goes on: its length, how it is watched, where envs step
+# Of a run that goes on: its length, how it is watched, where environments and updates are computed.
+_MAY_CHANGE = ("env_steps", "loop", "workers", "mesh")
 
 
 def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> TrainResult:
@@ -40,12 +42,14 @@ def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> T
   _check_same_run(config, logdir)
   make_envs = _env_factory(config)
   agent = Agent(config.agent, env_spec(config))
-  replay = Replay(agent.spec, agent.latent_spec, config=config.replay, streams=config.num_envs, seed=config.seed)
+  rows = batch_rows(config.replay.batch_size, config.mesh, local_mesh(config.mesh))
+  replay_config = dataclasses.replace(config.replay, batch_size=rows)
+  replay = Replay(agent.spec, agent.latent_spec, config=replay_config, streams=config.num_envs, seed=config.seed)
   return loop.train(
     agent,
     make_envs,
     replay,
-    config.schedule.build(config.replay.batch_size * config.replay.batch_length),
+    config.schedule.build(rows * config.replay.batch_length),
     config.loop,
     logdir=logdir,
     env_steps=config.env_steps,
@@ -53,6 +57,7 @@ def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> T
     action_repeat=config.env.action_repeat,
     seed=config.seed,
     task=config.env.task,
+    mesh=config.mesh,
     begin=lambda: _write_config(config, logdir, preset),
   )
 

@@ -23,9 +23,9 @@ from dreamerax.replay import inspect
 from dreamerax.runtime.checkpoint import FOLDER, load_state
 from dreamerax.runtime.errors import Diverged, NotSaved
 from dreamerax.runtime.loop import TrainResult
+from dreamerax.runtime.mesh import local_mesh, policy_mesh, reserve_policy_device
 from dreamerax.runtime.metrics import read_metrics
 from dreamerax.runtime.run_lock import RunLock
-from dreamerax.runtime.sharding import local_mesh, policy_sharding, reserve_policy_device
 from tests.runtime.toys import REPLAY, Follow, Regression, run
 
 STEPS = 5000
@@ -109,7 +109,7 @@ def test_kill_9_at_random_moments_changes_nothing(tmp_path: Path):
 def train_with_two_devices(logdir: Path) -> None:
   """Run in a process of its own, before jax has looked for devices."""
   reserve_policy_device()
-  assert policy_sharding().device_set.isdisjoint(local_mesh().devices.flat)
+  assert not set(policy_mesh().devices.flat) & set(local_mesh().devices.flat)
   train(logdir)
 
 
