@@ -39,7 +39,7 @@ def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> T
   """
   reserve_policy_device()
   logdir = Path(logdir).absolute()
-  _check_same_run(config, logdir)
+  check_same_run(config, logdir)
   make_envs = _env_factory(config)
   agent = Agent(config.agent, env_spec(config))
   rows = batch_rows(config.replay.batch_size, config.mesh, local_mesh(config.mesh))
@@ -122,7 +122,12 @@ def _write_config(config: RunConfig, logdir: Path, preset: str | None) -> None:
     raise ValueError(f"logdir={logdir} cannot be written ({error}): choose another --logdir") from error
 
 
-def _check_same_run(config: RunConfig, logdir: Path) -> None:
+def check_same_run(config: RunConfig, logdir: Path) -> None:
+  """Whether `config` could go on with what `logdir` holds; anything could where it holds no run.
+
+  Raises:
+    ValueError: it holds a run with another configuration; the first field that differs is named.
+  """
   if not (logdir / CONFIG).exists():
     return
   stored = load_config(logdir)

@@ -1,6 +1,9 @@
 """The command line: reads arguments with tyro and hands over to one file per command."""
 
+import contextlib
+import io
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -17,6 +20,7 @@ Train latent world models from pixels, and act with them.
 
 commands:
   train [PRESET]   train an agent; without a preset: quick, cartpole_balance on a laptop's CPU
+  sweep SPEC       train many: presets, tasks, seeds and options, one after another or on Ray
   eval RUN_DIR     score a trained agent, and film it
   list             presets, model sizes, tasks
   doctor           what this machine has, what is wrong, and how to mend it
@@ -66,18 +70,49 @@ def _run(arguments: Sequence[str] | None) -> int:
 def _train(arguments: list[str]) -> int:
   from dreamerax.commands import train
 
-  preset = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
+  preset = _pop_preset(arguments)
+  return train.run(preset, _read_train(preset, arguments))
+
+
+def _read_train(preset: str | None, arguments: Sequence[str]):
+  from dreamerax.commands import train
+
   default = train.defaults(preset, size=_peek(arguments, "--size"), logdir=_peek(arguments, "--logdir"))
-  prog = f"dreamerax train {preset or '[PRESET]'}"
-  chosen = tyro.cli(
+  return tyro.cli(
     train.Arguments,
     default=default,
     args=arguments,
-    prog=prog,
+    prog=f"dreamerax train {preset or '[PRESET]'}",
     description=train.describe(preset),
     config=(tyro.conf.AvoidSubcommands,),  # a part that may be absent is so or not by the preset; its fields are flags
   )
-  return train.run(preset, chosen)
+
+
+def read_run(arguments: Sequence[str]):
+  """The run that `dreamerax train` with these arguments makes; nothing is started.
+
+  Raises:
+    ValueError: the command would be refused.
+  """
+  from dreamerax.commands import train
+
+  arguments, printed = list(arguments), io.StringIO()
+  preset = _pop_preset(arguments)
+  try:
+    with contextlib.redirect_stderr(printed):
+      return train.to_config(_read_train(preset, arguments))
+  except SystemExit:  # tyro has drawn a box around what is wrong
+    raise ValueError(" ".join(re.sub("[─│╭╮╰╯]", " ", printed.getvalue()).split())) from None
+
+
+def _pop_preset(arguments: list[str]) -> str | None:
+  return arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
+
+
+def _sweep(arguments: list[str]) -> int:
+  from dreamerax.commands import sweep
+
+  return sweep.run(_parse(sweep.Arguments, "sweep", arguments), read_run)
 
 
 def _eval(arguments: list[str]) -> int:
@@ -100,7 +135,13 @@ def _doctor(arguments: list[str]) -> int:
   return doctor.run(_parse(doctor.Arguments, "doctor", arguments))
 
 
-_COMMANDS: dict[str, Callable[[list[str]], int]] = {"train": _train, "eval": _eval, "list": _list, "doctor": _doctor}
+_COMMANDS: dict[str, Callable[[list[str]], int]] = {
+  "train": _train,
+  "sweep": _sweep,
+  "eval": _eval,
+  "list": _list,
+  "doctor": _doctor,
+}
 
 
 def _parse(cls, name: str, arguments: list[str]):

@@ -20,11 +20,12 @@ def to_dict(config: Any) -> Any:
   return config
 
 
-def from_dict(cls: type[T], data: Any, path: str = "config") -> T:
+def from_dict(cls: type[T], data: Any, path: str = "config", *, complete: bool = True) -> T:
   """Rebuilds what `to_dict` wrote.
 
   Args:
     cls: the expected dataclass; data may name a subclass of it that the program has imported.
+    complete: False gives a field that is missing its default, for what a person has written.
 
   Raises:
     ValueError: names the field that is missing, unknown or of the wrong type.
@@ -34,16 +35,16 @@ def from_dict(cls: type[T], data: Any, path: str = "config") -> T:
   data = dict(data)
   cls = _subclass(cls, data.pop(_PART, cls.__name__), path)
   hints = typing.get_type_hints(cls)
-  names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+  fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
   for name in data:
-    if name not in names:
-      raise ValueError(f"{path}.{name}: {cls.__name__} of this version has no such field{nearest(name, names)}")
-  missing = [name for name in names if name not in data]
+    if name not in fields:
+      raise ValueError(f"{path}.{name}: {cls.__name__} of this version has no such field{nearest(str(name), fields)}")
+  missing = [name for name in fields if name not in data and (complete or _is_required(fields[name]))]
   if missing:
     raise ValueError(f"{path}.{missing[0]}: is missing; this version of {cls.__name__} needs it")
-  fields = {name: _decode(hints[name], data[name], f"{path}.{name}") for name in names}
+  values = {name: _decode(hints[name], value, f"{path}.{name}", complete) for name, value in data.items()}
   try:
-    return cls(**fields)
+    return cls(**values)
   except ValueError as error:
     raise ValueError(f"{path}: {error}") from error
 
@@ -54,10 +55,15 @@ def nearest(name: str, known: typing.Iterable[str], count: int = 3) -> str:
   return f"; did you mean {', '.join(close)}?" if close else ""
 
 
-def _decode(hint: Any, value: Any, path: str) -> Any:
+def _is_required(field: dataclasses.Field) -> bool:
+  return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _decode(hint: Any, value: Any, path: str, complete: bool) -> Any:
   origin, arguments = typing.get_origin(hint), typing.get_args(hint)
   if origin in (typing.Union, types.UnionType):
-    return None if value is None else _decode(next(a for a in arguments if a is not type(None)), value, path)
+    hint = next(argument for argument in arguments if argument is not type(None))
+    return None if value is None else _decode(hint, value, path, complete)
   if origin is typing.Literal:
     if value not in arguments:
       raise ValueError(f"{path}={value!r}: must be one of {', '.join(map(repr, arguments))}")
@@ -65,9 +71,9 @@ def _decode(hint: Any, value: Any, path: str) -> Any:
   if origin is tuple:
     if not isinstance(value, list):
       raise ValueError(f"{path}={value!r}: must be a list")
-    return tuple(_decode(arguments[0], item, path) for item in value)
+    return tuple(_decode(arguments[0], item, f"{path}[{i}]", complete) for i, item in enumerate(value))
   if dataclasses.is_dataclass(hint):
-    return from_dict(typing.cast(type, hint), value, path)
+    return from_dict(typing.cast(type, hint), value, path, complete=complete)
   if hint is float and isinstance(value, int) and not isinstance(value, bool):
     return float(value)
   if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "dreamerax"
 # Layer -> layers that it may import besides itself. Mathematics and systems do not know each other; presets join them.
 MATHEMATICS = ("types", "ops", "nets", "dynamics", "world_model", "behavior", "agent")
 SYSTEMS = ("types", "envs", "replay", "runtime")
-JOINED = ("config", "presets", "api", "commands", "cli", "__main__")
+JOINED = ("config", "presets", "api", "sweeps", "commands", "cli", "__main__")
 BELOW_PRESETS = {*MATHEMATICS, *SYSTEMS}
 ALLOWED: dict[str, set[str]] = {
   **{layer: set(MATHEMATICS[:i]) for i, layer in enumerate(MATHEMATICS)},
@@ -85,9 +85,15 @@ def test_an_environment_process_starts_without_jax():
   assert subprocess.run([sys.executable, "-c", program], cwd=PACKAGE.parent, check=False).returncode == 0
 
 
+def test_an_attempt_of_a_sweep_starts_without_jax():
+  program = "import sys, dreamerax.sweeps.on_ray, dreamerax.sweeps.leash; sys.exit('jax' in sys.modules)"
+  assert subprocess.run([sys.executable, "-c", program], cwd=PACKAGE.parent, check=False).returncode == 0
+
+
 def test_one_file_knows_each_replaceable_library():
   assert importers_of("distrax") <= {"ops/distributions.py"}
   assert importers_of("tensorflow_probability") <= {"ops/distributions.py"}
+  assert importers_of("ray") <= {"sweeps/on_ray.py"}
   assert importers_of("tyro") <= {"cli.py", "presets.py"}  # presets only mark how a group is shown
 
 

@@ -44,9 +44,14 @@ def describe(preset: str | None) -> str:
   )
 
 
+def to_config(arguments: Arguments) -> RunConfig:
+  """The run, without where it is kept."""
+  return RunConfig(**{field.name: getattr(arguments, field.name) for field in fields(RunConfig)})
+
+
 def run(preset: str | None, arguments: Arguments) -> int:
   """Trains; returns the exit status."""
-  config = RunConfig(**{field.name: getattr(arguments, field.name) for field in fields(RunConfig)})
+  config = to_config(arguments)
   logdir = arguments.logdir
   if logdir is not None and (logdir / api.CONFIG).exists():
     preset = api.load_preset(logdir)

@@ -31,6 +31,7 @@ __all__ = [
   "Step",
   "WorkerConfig",
   "check_env",
+  "check_task",
   "make",
   "make_batch",
   "task_names",
@@ -123,10 +124,26 @@ def make(config: EnvConfig, seed: int) -> Environment:
 
     env = custom.load(task, seed)
   else:
-    raise ValueError(
-      f"task={task!r} is neither dmc/<domain>_<task> nor gym/<id> nor package.module:factory.{_near(task)}"
-    )
+    raise _unknown(task)
   return ActionRepeat(env, config.action_repeat) if config.action_repeat > 1 else env
+
+
+def check_task(task: str) -> None:
+  """Whether there is such a task; quick, and works where nothing can be drawn.
+
+  Raises:
+    ValueError: the task does not exist; the nearest names are given.
+  """
+  if task.startswith(DMC):
+    _check_dmc(task)
+  elif task.startswith(GYM):
+    make(EnvConfig(task), seed=0).close()
+  elif ":" in task:
+    from dreamerax.envs import custom
+
+    custom.find(task)
+  else:
+    raise _unknown(task)
 
 
 def make_batch(config: EnvConfig, num_envs: int, seed: int, workers: WorkerConfig | None = None) -> EnvBatch:
@@ -177,6 +194,12 @@ def _start_worker(
 def _check_dmc(task: str) -> None:
   if task not in (*task_names(), *(DMC + alias for alias in ALIASES)):
     raise ValueError(f"task={task!r} is not in the DeepMind Control Suite.{_near(task)}")
+
+
+def _unknown(task: str) -> ValueError:
+  return ValueError(
+    f"task={task!r} is neither dmc/<domain>_<task> nor gym/<id> nor package.module:factory.{_near(task)}"
+  )
 
 
 def _near(task: str) -> str:

@@ -26,6 +26,15 @@ def load(task: str, seed: int) -> Environment:
   Raises:
     ValueError: there is no such module or factory, or it takes or returns something else.
   """
+  return adapt(_call(find(task), seed, task), seed, task)
+
+
+def find(task: str) -> Callable[..., Any]:
+  """The factory, which is not called.
+
+  Raises:
+    ValueError: there is no such module or factory.
+  """
   module_name, _, factory_name = task.partition(":")
   try:
     module = importlib.import_module(module_name)
@@ -36,7 +45,7 @@ def load(task: str, seed: int) -> Environment:
   factory = getattr(module, factory_name, None)
   if not callable(factory):
     raise ValueError(f"task={task!r}: the module {module_name!r} has no function {factory_name!r}.")
-  return adapt(_call(factory, seed, task), seed, task)
+  return factory
 
 
 def adapt(env: Any, seed: int, name: str) -> Environment:

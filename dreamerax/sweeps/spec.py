@@ -1,0 +1,141 @@
+"""What a sweep runs: grids of presets, tasks, seeds and options, as YAML or as Python."""
+
+import runpy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dreamerax.config import from_dict
+
+_SET_ELSEWHERE = {"task": "tasks", "seed": "seeds", "logdir": "the sweep's own --logdir"}
+
+
+@dataclass(frozen=True)
+class Resources:
+  """What Ray reserves for one trial; without Ray nothing is."""
+
+  cpus: float = 1.0
+  gpus: float = 0.0
+  """A share of one GPU, such as 0.25, lets trials share it."""
+  memory: int = 0
+  """Bytes of host memory; 0 asks for none in particular."""
+  custom: Mapping = field(default_factory=dict)
+  """Amounts of resources that the cluster's nodes were started with, by name."""
+
+  def __post_init__(self):
+    for name, amount in (*vars(self).items(), *self.custom.items()):
+      if name != "custom" and not (isinstance(amount, int | float) and amount >= 0):
+        raise ValueError(f"resources.{name}={amount!r}: must be a number of at least 0")
+    if self.gpus > 1 and self.gpus != int(self.gpus):
+      raise ValueError(f"resources.gpus={self.gpus}: a share must be of one GPU; more than one are a whole number")
+
+
+@dataclass(frozen=True)
+class Grid:
+  """Every preset on every task, with every seed and every combination of what varies. One of each is a single run.
+
+  Options are those of `dreamerax train`, without their dashes: {"agent.optimizer.learning-rate": 1e-4, "sync": True,
+  "observations": ["image", "position"]}.
+  """
+
+  presets: tuple[str, ...]
+  tasks: tuple[str, ...] = ()
+  """None: each preset's own."""
+  seeds: tuple[int, ...] = (0,)
+  options: Mapping = field(default_factory=dict)
+  """Name -> value, for every trial of the grid; they count more than the sweep's."""
+  vary: Mapping = field(default_factory=dict)
+  """Name -> list of values; they count most."""
+  name: str = ""
+  """Stands in the names of the grid's trials; tells grids apart that differ by their options."""
+  resources: Resources | None = None
+  """None: the sweep's."""
+
+  def __post_init__(self):
+    for name in ("presets", "tasks", "seeds"):
+      _check_list(name, getattr(self, name), empty=name == "tasks")
+    for name, values in self.vary.items():
+      _check_list(f"vary.{name}", values, empty=False)
+    for name in (*self.options, *self.vary):
+      _check_option(name)
+
+
+@dataclass(frozen=True)
+class Sweep:
+  """A number of grids, and what holds for all of them."""
+
+  grids: tuple[Grid, ...]
+  options: Mapping = field(default_factory=dict)
+  """Name -> value, for every trial."""
+  resources: Resources = field(default_factory=Resources)
+  """For every trial."""
+  retries: int = 3
+  """How often a trial that has crashed goes on from its checkpoint, each time that the sweep is started."""
+
+  def __post_init__(self):
+    _check_list("grids", self.grids, empty=False)
+    for name in self.options:
+      _check_option(name)
+    if self.retries < 0:
+      raise ValueError(f"retries={self.retries}: must be at least 0")
+
+
+def read(path: Path) -> Sweep:
+  """The sweep that a file describes.
+
+  Args:
+    path: SPEC.yaml, which is data alone, or SPEC.py, which is executed and leaves a `Sweep` called `sweep`.
+
+  Raises:
+    FileNotFoundError: there is no such file. ValueError: names what is wrong in it.
+  """
+  if not path.is_file():
+    raise FileNotFoundError(f"{path}: there is no such file")
+  if path.suffix == ".py":
+    sweep = runpy.run_path(str(path)).get("sweep")
+    if not isinstance(sweep, Sweep):
+      raise ValueError(f"{path}: must set `sweep` to a dreamerax.sweeps.spec.Sweep, and it is {sweep!r}")
+    return sweep
+  if path.suffix not in (".yaml", ".yml"):
+    raise ValueError(f"{path}: the name must end in .yaml or .py")
+  try:
+    data = yaml.safe_load(path.read_text())
+  except yaml.YAMLError as error:
+    raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+  return from_dict(Sweep, data, path.name, complete=False)
+
+
+def to_flags(options: Mapping[str, Any]) -> list[str]:
+  """Options as the command line has them: {"sync": True, "a.b": [1, 2]} -> ["--sync", "--a.b", "1", "2"]."""
+  flags: list[str] = []
+  for name, value in options.items():
+    if isinstance(value, bool):
+      group, dot, last = name.rpartition(".")
+      flags.append(f"--{group}{dot}{last if value else 'no-' + last}")
+    elif isinstance(value, str) or not isinstance(value, Sequence):
+      flags += [f"--{name}", str(value)]
+    else:
+      flags += [f"--{name}", *map(str, value)]
+  return flags
+
+
+def hyphenated(options: Mapping[str, Any]) -> dict[str, Any]:
+  """batch_size and batch-size are one option."""
+  return {name.replace("_", "-"): value for name, value in options.items()}
+
+
+def _check_list(name: str, values: Any, *, empty: bool) -> None:
+  if isinstance(values, str) or not isinstance(values, Sequence):
+    raise ValueError(f"{name}={values!r}: must be a list")
+  if not values and not empty:
+    raise ValueError(f"{name} is empty: give at least one")
+
+
+def _check_option(name: Any) -> None:
+  if name in _SET_ELSEWHERE:
+    raise ValueError(f"{name} is no option of a trial: it is set by {_SET_ELSEWHERE[name]}")
+  if not isinstance(name, str) or name.startswith("-"):
+    raise ValueError(f"option {name!r}: must be the name of an option of dreamerax train, without dashes before it")

@@ -1,0 +1,76 @@
+"""The same sweeps on a Ray of this machine alone."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from tests.conftest import ROOT
+from tests.sweeps.pretended import TOTAL, attempts, sweep
+
+
+def check(folder: Path) -> None:
+  """In a process of its own, as Ray reads its settings when it is imported."""
+  from dreamerax.sweeps.on_ray import OnRay
+  from dreamerax.sweeps.spec import Resources
+
+  pool = OnRay("local")
+  try:
+    listening = {
+      connection.laddr.ip
+      for process in psutil.Process().children(recursive=True)
+      for connection in process.net_connections()
+      if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening and listening <= {"127.0.0.1", "::ffff:127.0.0.1"}, listening
+    assert pool.check(Resources(cpus=0.5)) is None
+    assert "CPU 0.5, GPU 1000" in (pool.check(Resources(cpus=0.5, gpus=1000)) or "")
+    manifest = sweep(
+      folder, {"whole": "", "crashes": "once", "hopeless": "always", "mistaken": "refuse"}, pool, retries=1
+    )
+    assert {name: (record.state, record.attempts) for name, record in manifest.items()} == {
+      "whole": ("finished", 1),
+      "crashes": ("finished", 2),
+      "hopeless": ("failed", 2),
+      "mistaken": ("failed", 1),
+    }
+    assert manifest["crashes"].env_steps == TOTAL and manifest["mistaken"].reason.endswith("must be at least 1")
+    check_death_of_actor(folder / "node", pool)
+  finally:
+    pool.close()
+
+
+def check_death_of_actor(folder: Path, pool) -> None:
+  """With the actor its attempt ends, and another one goes on; both were begun once."""
+  import threading
+  import time
+
+  def kill_owner():
+    while not (folder / "trial" / "metrics.jsonl").exists():
+      time.sleep(0.02)
+    psutil.Process(attempts(folder, "trial")[0]).parent().kill()
+
+  threading.Thread(target=kill_owner).start()
+  record = sweep(folder, {"trial": "wait"}, pool, retries=1)["trial"]
+  assert (record.state, record.attempts, record.env_steps) == ("finished", 2, TOTAL)
+  assert len(attempts(folder, "trial")) == 2
+
+
+def test_a_local_ray_runs_a_sweep_and_listens_on_loopback_alone(tmp_path: Path):
+  program = (
+    f"from pathlib import Path; from tests.sweeps import test_on_ray; test_on_ray.check(Path({str(tmp_path)!r}))"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+  )
+  assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_without_ray_the_extra_is_named(tmp_path: Path):
+  (tmp_path / "ray.py").write_text("raise ModuleNotFoundError(name='ray')")
+  program = "from dreamerax.sweeps.on_ray import OnRay; OnRay('local')"
+  environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+  done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+  assert "ValueError: --ray local needs Ray: pip install 'dreamerax[ray]'" in done.stderr
