@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -10,9 +11,11 @@ from pathlib import Path
 from threading import Event, Thread
 
 import imageio.v3 as imageio
+import numpy as np
 import psutil
 import pytest
 
+import dreamerax
 from dreamerax import api, cli
 from dreamerax.agent import Agent
 from dreamerax.runtime.checkpoint import load_state
@@ -94,6 +97,23 @@ def test_the_directory_rebuilds_the_agent(logdir: Path):
   agent = Agent(config.agent, api.env_spec(config))
   state, saved = load_state(logdir, agent)
   assert int(state["updates"]) == saved.counters.updates
+
+
+def test_the_directory_is_enough_to_act_and_to_export(
+  logdir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+  monkeypatch.setattr(api, "env_spec", lambda config: pytest.fail("acting needs no simulator"))
+  policy = dreamerax.load_policy(logdir)
+  observation = {"image": np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)}
+  actions, _ = policy(observation)
+  assert actions.shape == (2, 1) and policy.header["task"] == "dmc/cartpole_balance"
+  out, loader = tmp_path / "policy.bin", tmp_path / "loader.py"
+  line = ["export", str(logdir), "--out", str(out), "--batch", "2", "--platforms", "cpu", "--loader", str(loader)]
+  assert cli.main(line) == 0
+  printed = capsys.readouterr().out
+  assert "batches of 2, for cpu" in printed and re.search(r"latency at batch 2: \d+\.\d\d ms", printed)
+  np.testing.assert_allclose(dreamerax.load_exported(out)(observation)[0], actions, atol=1e-6)
+  assert "import dreamerax" not in loader.read_text()
 
 
 # imageio leaves the pipes of its ffmpeg process to the garbage collector.
