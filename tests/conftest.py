@@ -16,6 +16,14 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_device() -> None:
+  """Lets jax look for devices before a test does so through a command that reserves a second one for all tests after it."""
+  import jax
+
+  assert len(jax.devices()) == 1
+
+
 @pytest.fixture(scope="session")
 def on_eight_devices() -> Callable[[str], str]:
   """Runs a Python program in a process of its own, where jax sees 8 virtual CPU devices; gives what it prints.
