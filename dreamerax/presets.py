@@ -274,7 +274,7 @@ def quick(size: str) -> RunConfig:
     env=EnvConfig(task="dmc/cartpole_balance", action_repeat=8, rendering="balanced"),
     agent=AgentConfig(
       world_model=WorldModel(
-        encoder=StridedEncoder(depth=8, activation="elu", units=units),
+        encoder=StridedEncoder(depth=8, activation="elu", start="truncated_normal", units=units),
         dynamics=RSSM(deter=256, hidden=128, stochastic=Gaussian(dims=16)),
         decoder=ConvDecoder(depth=2, mults=(2, 4, 8, 16), units=256),
         reward=TwoHotHead(layers=1, units=units),

@@ -30,6 +30,13 @@ glorot_uniform = jax.nn.initializers.glorot_uniform()  # what TensorFlow's layer
 
 Activation = Literal["relu", "elu"]
 
+Start = Literal["glorot_uniform", "truncated_normal"]
+
+
+def initializer(name: Start) -> Initializer:
+  """The initialiser that a `Start` names: TensorFlow's, or `trunc_normal_in(1)`."""
+  return {"glorot_uniform": glorot_uniform, "truncated_normal": unit_trunc_normal}[name]
+
 
 def activate(name: str, x: jax.Array) -> jax.Array:
   """The function that an `Activation` names, elementwise."""

@@ -9,8 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.nn.initializers import Initializer
 
-from dreamerax.nets.blocks import MLP, Activation, NormSilu, activate, trunc_normal_in
+from dreamerax.nets.blocks import MLP, Activation, NormSilu, Start, activate, initializer, trunc_normal_in
 from dreamerax.nets.observations import (
   center_pad,
   concatenate_vectors,
@@ -73,6 +74,7 @@ class StridedEncoder(Encoder):
   depth: int = 32  # channels of the first convolution; each further one has twice as many
   stages: int = 4
   activation: Activation = "relu"
+  start: Start = "glorot_uniform"  # how the kernels of the convolutions begin; as published, TensorFlow's way
   layers: int = 3  # of the MLP for vectors
   units: int = 1024  # width of the MLPs
 
@@ -91,7 +93,7 @@ class StridedEncoder(Encoder):
         )
       for i in range(self.stages):
         units = self.depth * 2**i
-        stages.append(_StridedStage(channels, units, self.activation, dtype, rngs))
+        stages.append(_StridedStage(channels, units, self.activation, initializer(self.start), dtype, rngs))
         height, width, channels = height // 2 - 1, width // 2 - 1, units
       size = height * width * channels
     return EncoderModule(stages, size, spec, self.layers, self.units, dtype=dtype, rngs=rngs)
@@ -161,9 +163,9 @@ class _Stage(nnx.Module):
 class _StridedStage(nnx.Module):
   """[N, H, W, I] -> [N, H / 2 - 1, W / 2 - 1, O]."""
 
-  def __init__(self, inputs: int, units: int, activation: str, dtype: Any, rngs: nnx.Rngs):
+  def __init__(self, inputs: int, units: int, activation: str, init: Initializer, dtype: Any, rngs: nnx.Rngs):
     self.dtype, self.activation = dtype, activation
-    self.kernel = nnx.Param(trunc_normal_in(1.0)(rngs.params(), (4, 4, inputs, units), jnp.float32))
+    self.kernel = nnx.Param(init(rngs.params(), (4, 4, inputs, units), jnp.float32))
     self.bias = nnx.Param(jnp.zeros(units))
 
   def __call__(self, x: jax.Array) -> jax.Array:

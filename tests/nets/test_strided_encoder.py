@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from dreamerax.nets.blocks import Start
 from dreamerax.nets.encoders import StridedEncoder
+from dreamerax.nets.modules import params_of
 from dreamerax.ops.convolution import conv_strided
 from dreamerax.types import ArraySpec
 
@@ -42,3 +44,15 @@ def test_embeds_images_and_vectors_as_planet_does():
 def test_refuses_images_that_are_too_small(height: int):
   with pytest.raises(ValueError, match=f"image size {height}x64: too small for 4 stages .* need 46 pixels a side"):
     StridedEncoder().build({"image": ArraySpec((height, 64, 3), "uint8")}, dtype=jnp.float32, rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize(
+  ("start", "largest"),
+  # Both sides of the kernel count 16 pixels: of 3 and 64 channels together, or of the inputs alone.
+  [("glorot_uniform", np.sqrt(6 / (16 * (3 + 64)))), ("truncated_normal", 2 / 0.8796 / np.sqrt(16 * 3))],
+)
+def test_kernels_start_within_the_range_of_their_initialiser(start: Start, largest: float):
+  config = StridedEncoder(depth=64, stages=1, start=start)
+  encoder = config.build({"image": ArraySpec((64, 64, 3), "uint8")}, dtype=jnp.float32, rngs=nnx.Rngs(0))
+  kernel = np.abs(params_of(encoder)["stages"]["stage0"]["kernel"])
+  assert 0.97 < kernel.max() / largest <= 1.001

@@ -98,7 +98,8 @@ def test_truncated_samples_follow_the_distribution():
   np.testing.assert_allclose(samples.std(0), exact.std(), atol=0.03)
 
 
-def test_truncated_samples_move_as_the_inverse_distribution_function_does():
+def test_truncated_samples_move_as_a_gaussians_do():
+  """However near the ends: with the mean one for one, with the deviation by how many deviations they lie from the mean."""
   shape = (len(MEAN), 20)  # twenty draws of each
   mean, std = np.broadcast_to(MEAN, shape), np.broadcast_to(STD, shape)
 
@@ -107,30 +108,8 @@ def test_truncated_samples_move_as_the_inverse_distribution_function_does():
 
   drawn = np.asarray(sample(mean, std), np.float64)
   by_mean, by_std = jax.grad(lambda m, s: sample(m, s).sum(), (0, 1))(jnp.float32(mean), jnp.float32(std))
-  share, step = scipy_truncated(mean, std).cdf(drawn), 1e-5
-
-  def difference(up, down):
-    return (scipy_truncated(*up).ppf(share) - scipy_truncated(*down).ppf(share)) / (2 * step)
-
-  np.testing.assert_allclose(by_mean, difference((mean + step, std), (mean - step, std)), rtol=1e-2, atol=2e-3)
-  np.testing.assert_allclose(by_std, difference((mean, std + step), (mean, std - step)), rtol=1e-2, atol=1e-2)
-
-
-def test_gradients_stay_finite_at_ends_that_are_many_deviations_away(monkeypatch):
-  class AtTheEnds:
-    def __init__(self, mean, std, low, high):
-      self.drawn = jnp.array([low, high])
-
-    def sample(self, *, seed):
-      return self.drawn
-
-  monkeypatch.setattr("dreamerax.ops.distributions.tfp.distributions.TruncatedNormal", AtTheEnds)
-  for mean in (0.9, -0.9, 1.0):
-    point = jnp.full(2, mean), jnp.full(2, 0.1)
-    value, pull = jax.vjp(lambda m, s: truncated(m, s).sample(seed=jax.random.key(0)), *point)
-    np.testing.assert_allclose(value, [-(1 - 1e-6), 1 - 1e-6], rtol=1e-7)
-    for gradient in pull(jnp.ones(2)):
-      np.testing.assert_allclose(gradient, 0.0, atol=1e-3)  # an end stays where it is
+  np.testing.assert_array_equal(by_mean, np.ones(shape))
+  np.testing.assert_allclose(by_std, (drawn - mean) / std, rtol=1e-4, atol=1e-4)
 
 
 def test_keeping_samples_off_the_ends_leaves_the_gradient_alone(monkeypatch):
