@@ -3,6 +3,7 @@
 The only file that imports ray, and only where somebody asks for it.
 """
 
+import ipaddress
 import logging
 import os
 from typing import Any
@@ -65,6 +66,9 @@ class OnRay:
       ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=dashboard)
     except (ConnectionError, ValueError) as error:
       raise ValueError(f"--ray {address}: {error}") from error
+    if address == LOCAL and not ipaddress.ip_address(ray.util.get_node_ip_address()).is_loopback:
+      ray.shutdown()
+      raise ValueError("--ray local: this Ray would listen beyond this machine; start one and give its address")
     self._actor = ray.remote(max_restarts=0, max_task_retries=0)(_Actor)
     self._remotes: list[_Remote] = []
 
@@ -117,7 +121,7 @@ class OnRay:
     except self._task_error as error:
       event = Event(remote.job.name, "crashed", str(error.cause))
     except self._error as error:  # the actor, or its node, is gone, and with it the attempt
-      event = Event(remote.job.name, "crashed", " ".join(str(error).split()))
+      event = Event(remote.job.name, "crashed", str(error).strip().partition("\n")[0])
     else:
       if not remote.began:
         remote.began, event = True, Event(remote.job.name, "began")

@@ -61,7 +61,7 @@ class Attempt:
       self._process = subprocess.Popen(
         [sys.executable, "-m", "dreamerax.sweeps.leash", str(os.getpid()), *job.command],
         cwd=job.folder,
-        env={**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)},
+        env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,

@@ -109,6 +109,20 @@ sweep(Path({str(tmp_path)!r}), {{"trial": "hang"}}, OneByOne())
   assert sweep(tmp_path, {"trial": ""}, OneByOne())["trial"].state == "finished"
 
 
+def test_a_manifest_that_cannot_be_written_ends_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+  save, failures = Manifest.save, iter([OSError("No space left on device")] * 2)
+
+  def full_at_first(manifest: Manifest) -> None:
+    if attempts(tmp_path, "trial") and (error := next(failures, None)):
+      raise error
+    save(manifest)
+
+  monkeypatch.setattr(Manifest, "save", full_at_first)
+  sweep(tmp_path, {"trial": "once"}, OneByOne())
+  assert Manifest.load(tmp_path)["trial"].state == "finished" and len(attempts(tmp_path, "trial")) == 2
+  assert "the manifest cannot be written (No space left on device)" in (tmp_path / "said").read_text()
+
+
 def test_a_directory_in_use_is_no_mistake_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
   monkeypatch.setattr(process, "_LOCK_SECONDS", 0.2)
   with RunLock(tmp_path / "trial"):
