@@ -6,6 +6,7 @@ The only file that imports ray, and only where somebody asks for it.
 import ipaddress
 import logging
 import os
+import socket
 from typing import Any
 
 from dreamerax.sweeps.process import Attempt, Event, Job
@@ -15,6 +16,7 @@ LOCAL = "local"
 # A local Ray takes the machine's address, even where it is told 127.0.0.1, unless this says that it forms no cluster.
 _FORMS_CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _GPU_MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
+_ANSWER_SECONDS = 10.0
 _JAX_SHARE = 0.75  # of a GPU's memory that jax takes by itself
 
 
@@ -55,6 +57,8 @@ class OnRay:
     """
     if address == LOCAL:
       os.environ[_FORMS_CLUSTERS] = "0"  # read when ray is imported
+    else:
+      _check_answers(address)
     try:
       import ray
       from ray.exceptions import RayError, RayTaskError
@@ -134,3 +138,14 @@ class OnRay:
   def _forget(self, remote: _Remote) -> None:
     self._ray.kill(remote.actor)
     self._remotes.remove(remote)
+
+
+def _check_answers(address: str) -> None:
+  """Ray itself goes on asking for many minutes."""
+  host, _, port = address.rpartition("://")[2].rpartition(":")
+  if not (host and port.isdecimal()):  # "auto", which Ray knows
+    return
+  try:
+    socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
+  except (OSError, OverflowError) as error:
+    raise ValueError(f"--ray {address}: nobody answers ({error}): give the address that `ray start` printed") from error

@@ -6,16 +6,16 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
+from dreamerax.sweeps.on_ray import OnRay
+from dreamerax.sweeps.spec import Resources
 from tests.conftest import ROOT
 from tests.sweeps.pretended import TOTAL, attempts, sweep
 
 
 def check(folder: Path) -> None:
   """In a process of its own, as Ray reads its settings when it is imported."""
-  from dreamerax.sweeps.on_ray import OnRay
-  from dreamerax.sweeps.spec import Resources
-
   pool = OnRay("local")
   try:
     listening = {
@@ -68,3 +68,11 @@ def test_without_ray_the_extra_is_named(tmp_path: Path):
   environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
   done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
   assert "ValueError: --ray local needs Ray: pip install 'dreamerax[ray]'" in done.stderr
+
+
+@pytest.mark.parametrize(
+  "address", ["127.0.0.1:9", "ray://127.0.0.1:9", "no.such.host.invalid:6379", "127.0.0.1:99999"]
+)
+def test_where_nobody_answers_is_told_at_once(address: str):
+  with pytest.raises(ValueError, match=f"--ray {address}: nobody answers"):
+    OnRay(address)
