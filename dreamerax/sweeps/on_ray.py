@@ -69,7 +69,8 @@ class OnRay:
     try:
       ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=dashboard)
     except (ConnectionError, ValueError) as error:
-      raise ValueError(f"--ray {address}: {error}") from error
+      hint = "" if address == LOCAL else "; a cluster that asks for a token needs RAY_AUTH_MODE=token"
+      raise ValueError(f"--ray {address}: {error}{hint}") from error
     if address == LOCAL and not ipaddress.ip_address(ray.util.get_node_ip_address()).is_loopback:
       ray.shutdown()
       raise ValueError("--ray local: this Ray would listen beyond this machine; start one and give its address")
