@@ -26,9 +26,10 @@ from dreamerax.replay import Replay
 from dreamerax.runtime.collect import Collector
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.learner import Learner
+from dreamerax.runtime.mesh import local_mesh, reserve_policy_device
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.schedule import TrainRatioConfig
-from dreamerax.runtime.sharding import init_state, local_mesh, reserve_policy_device
+from dreamerax.runtime.sharding import init_state
 
 
 class Pace(NamedTuple):

@@ -22,7 +22,8 @@ from benchmarks.common import machine, report
 from dreamerax import presets
 from dreamerax.agent import Agent
 from dreamerax.presets import RunConfig
-from dreamerax.runtime.sharding import batch_sharded, init_state, local_mesh, replicated
+from dreamerax.runtime.mesh import local_mesh
+from dreamerax.runtime.sharding import batch_sharded, init_state, replicated
 from dreamerax.types import ActionSpec, ArraySpec, Batch, EnvSpec, Transition
 
 # GFLOP of one update per replayed step, counted for convolutions in their plain form and without rematerialisation: 105 and

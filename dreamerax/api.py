@@ -1,29 +1,33 @@
-"""What a program imports: train, evaluate."""
+"""What a program imports: train, evaluate, load_policy, export_policy."""
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
 from dreamerax import envs
 from dreamerax.agent import Agent
 from dreamerax.config import from_dict, to_dict
+from dreamerax.deploy import export
+from dreamerax.deploy.policy import Policy as LoadedPolicy
 from dreamerax.presets import RunConfig
 from dreamerax.replay.replay import Replay
 from dreamerax.runtime import checkpoint, loop
 from dreamerax.runtime import evaluate as evaluation
 from dreamerax.runtime.evaluate import EvalResult
 from dreamerax.runtime.loop import TrainResult
+from dreamerax.runtime.mesh import local_mesh, reserve_policy_device
 from dreamerax.runtime.policy import Policy
-from dreamerax.runtime.sharding import reserve_policy_device
-from dreamerax.types import EnvSpec
+from dreamerax.runtime.sharding import batch_rows
+from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 CONFIG = "config.json"
-_MAY_CHANGE = ("env_steps", "loop", "workers")  # of a run that goes on: its length, how it is watched, where envs step
+# Of a run that goes on: its length, how it is watched, where environments and updates are computed.
+_MAY_CHANGE = ("env_steps", "loop", "workers", "mesh")
 
 
 def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> TrainResult:
@@ -40,12 +44,14 @@ def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> T
   check_same_run(config, logdir)
   make_envs = _env_factory(config)
   agent = Agent(config.agent, env_spec(config))
-  replay = Replay(agent.spec, agent.latent_spec, config=config.replay, streams=config.num_envs, seed=config.seed)
+  rows = batch_rows(config.replay.batch_size, config.mesh, local_mesh(config.mesh))
+  replay_config = dataclasses.replace(config.replay, batch_size=rows)
+  replay = Replay(agent.spec, agent.latent_spec, config=replay_config, streams=config.num_envs, seed=config.seed)
   return loop.train(
     agent,
     make_envs,
     replay,
-    config.schedule.build(config.replay.batch_size * config.replay.batch_length),
+    config.schedule.build(rows * config.replay.batch_length),
     config.loop,
     logdir=logdir,
     env_steps=config.env_steps,
@@ -53,7 +59,8 @@ def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> T
     action_repeat=config.env.action_repeat,
     seed=config.seed,
     task=config.env.task,
-    begin=lambda: _write_config(config, logdir, preset),
+    mesh=config.mesh,
+    begin=lambda: _write_config(config, agent.spec, logdir, preset),
   )
 
 
@@ -79,6 +86,46 @@ def evaluate(run_dir: str | Path, episodes: int = 10, seed: int = 0, video: bool
     seed=seed,
     video=video,
   )
+
+
+def load_policy(run_dir: str | Path, *, explore: bool = False) -> LoadedPolicy:
+  """The newest checkpoint's policy, to act with in this program: see docs/using.md. Needs no environment.
+
+  Args:
+    explore: samples actions as in training, in place of the mode.
+
+  Raises:
+    FileNotFoundError: no run or no checkpoint is there. ValueError: it does not fit this version.
+  """
+  config = load_config(run_dir)
+  return export.make_policy(*_trained(Path(run_dir), config), explore=explore, header=_about(Path(run_dir), config))
+
+
+def export_policy(
+  run_dir: str | Path,
+  out: str | Path,
+  *,
+  batch: int | None = None,
+  platforms: Sequence[str] = ("cpu", "cuda"),
+  explore: bool = False,
+  compute_dtype: Literal["float32", "bfloat16"] = "float32",
+) -> None:
+  """Writes the newest checkpoint's policy as one file, for `dreamerax.load_exported`.
+
+  Args:
+    batch: environments in every call; None: any number.
+    platforms: where it can run, of cpu, cuda, rocm and tpu.
+    explore: samples actions as in training, in place of the mode.
+    compute_dtype: what the program computes in, wherever it runs.
+
+  Raises:
+    what `load_policy` raises; ValueError: the agent has no program for any number of environments.
+  """
+  config = load_config(run_dir)
+  config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, compute_dtype=compute_dtype))
+  agent, params = _trained(Path(run_dir), config)
+  header = _about(Path(run_dir), config)
+  export.export(agent, params, Path(out), explore=explore, batch=batch, platforms=platforms, header=header)
 
 
 def load_config(run_dir: str | Path) -> RunConfig:
@@ -108,11 +155,43 @@ def _read_config(run_dir: Path) -> dict[str, Any]:
   return data
 
 
-def _write_config(config: RunConfig, logdir: Path, preset: str | None) -> None:
+def _trained(run_dir: Path, config: RunConfig) -> tuple[Agent, Any]:
+  """The agent, and the parameters that acting needs, on the first device."""
+  agent = Agent(config.agent, _stored_spec(run_dir, config))
+  state, _ = checkpoint.load_state(run_dir.absolute(), agent)
+  return agent, jax.device_put(agent.policy_params(state), jax.local_devices()[0])
+
+
+def _about(run_dir: Path, config: RunConfig) -> dict[str, Any]:
+  """What a policy tells of itself."""
+  spec = _spec_to_dict(_stored_spec(run_dir, config))
+  env = {"task": config.env.task, "action_repeat": config.env.action_repeat}
+  return {"spec": spec, **env, "preset": load_preset(run_dir), "size": config.size, "seed": config.seed}
+
+
+def _stored_spec(run_dir: Path, config: RunConfig) -> EnvSpec:
+  """As config.json has it, so that acting needs no simulator; of an environment where an older version wrote the file."""
+  stored = _read_config(run_dir).get("spec")
+  if stored is None:
+    return env_spec(config)
+  shown = {name: from_dict(ArraySpec, array) for name, array in stored["observation"].items()}
+  return EnvSpec(shown, from_dict(ActionSpec, stored["action"]))
+
+
+def _spec_to_dict(spec: EnvSpec) -> dict[str, Any]:
+  return {
+    "observation": {name: to_dict(array) for name, array in spec.observation.items()},
+    "action": to_dict(spec.action),
+  }
+
+
+def _write_config(config: RunConfig, spec: EnvSpec, logdir: Path, preset: str | None) -> None:
   try:
     logdir.mkdir(parents=True, exist_ok=True)
     path = logdir / CONFIG
-    path.write_text(json.dumps({"preset": preset, "config": to_dict(config)}, indent=2) + "\n")
+    path.write_text(
+      json.dumps({"preset": preset, "spec": _spec_to_dict(spec), "config": to_dict(config)}, indent=2) + "\n"
+    )
   except OSError as error:
     raise ValueError(f"logdir={logdir} cannot be written ({error}): choose another --logdir") from error
 

@@ -22,6 +22,8 @@ commands:
   train [PRESET]   train an agent; without a preset: quick, cartpole_balance on a laptop's CPU
   sweep SPEC       train many: presets, tasks, seeds and options, one after another or on Ray
   eval RUN_DIR     score a trained agent, and film it
+  compare RUN_DIR...   runs beside published scores
+  export RUN_DIR   the agent as one file that jax alone can run
   list             presets, model sizes, tasks
   doctor           what this machine has, what is wrong, and how to mend it
   doctor RUN_DIR   whether a run can go on from what its directory holds
@@ -135,10 +137,24 @@ def _doctor(arguments: list[str]) -> int:
   return doctor.run(_parse(doctor.Arguments, "doctor", arguments))
 
 
+def _compare(arguments: list[str]) -> int:
+  from dreamerax.commands import compare
+
+  return compare.run(_parse(compare.Arguments, "compare", arguments))
+
+
+def _export(arguments: list[str]) -> int:
+  from dreamerax.commands import export
+
+  return export.run(_parse(export.Arguments, "export", arguments))
+
+
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
   "train": _train,
   "sweep": _sweep,
   "eval": _eval,
+  "compare": _compare,
+  "export": _export,
   "list": _list,
   "doctor": _doctor,
 }

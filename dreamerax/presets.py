@@ -23,6 +23,7 @@ from dreamerax.nets.heads import ActorHead, BinaryHead, NormalHead, TanhNormalAc
 from dreamerax.ops.optimizers import Adam, LaProp
 from dreamerax.replay.replay import ReplayConfig
 from dreamerax.runtime.loop import LoopConfig
+from dreamerax.runtime.mesh import MeshConfig
 from dreamerax.runtime.schedule import BurstConfig, ScheduleConfig, TrainRatioConfig
 from dreamerax.world_model.model import WorldModel
 from dreamerax.world_model.objectives.kl import BalancedKL, FreeBits, MeanFreeNats, StateFreeNats
@@ -44,6 +45,7 @@ class RunConfig:
   """Environments in parallel."""
   env: Annotated[EnvConfig, _Flat] = field(default_factory=EnvConfig)
   workers: WorkerConfig = field(default_factory=WorkerConfig)
+  mesh: MeshConfig = field(default_factory=MeshConfig)
   loop: Annotated[LoopConfig, _Flat] = field(default_factory=LoopConfig)
   replay: ReplayConfig = field(default_factory=ReplayConfig)
   schedule: ScheduleConfig = field(default_factory=TrainRatioConfig)
@@ -291,7 +293,7 @@ def quick(size: str) -> RunConfig:
     ),
     replay=ReplayConfig(capacity=100_000, batch_size=16, batch_length=8, context=1, online=True),
     schedule=TrainRatioConfig(ratio=64),
-    loop=LoopConfig(prefill_steps=500, eval_every=10_000, eval_episodes=5),
+    loop=LoopConfig(prefill_steps=500, eval_every=10_000, eval_episodes=5, checkpoint_minutes=1.0),
   )
 
 

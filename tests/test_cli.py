@@ -90,6 +90,10 @@ REFUSED = {
   "eval missing": "missing is not a run directory: it has no config.json",
   "eval missing --episodes 0": "episodes=0 must be at least 1",
   "eval missing --video film.avi": "must end in .mp4 or .gif",
+  "export": "Run directory",
+  "export missing": "missing is not a run directory",
+  "export missing --batch 0": "batch=0 must be at least 1",
+  "export missing --platforms abacus": "abacus",
   "list everything": "Unrecognized options: everything",
   "doctor --frames 0": "frames=0 must be at least 1",
 }
@@ -194,7 +198,7 @@ def test_help_explains_each_command(dreamerax):
   assert answer.status == 0 and all(
     word in answer.text for word in ("train [PRESET]", "sweep SPEC", "eval RUN_DIR", "list", "doctor")
   )
-  for name in ("sweep", "eval", "list", "doctor"):
+  for name in ("sweep", "eval", "export", "list", "doctor"):
     assert dreamerax(name, "--help").status == 0
   answer = dreamerax("train", "--help")
   assert answer.status == 0

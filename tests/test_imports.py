@@ -12,14 +12,16 @@ PACKAGE = Path(__file__).resolve().parent.parent / "dreamerax"
 # Layer -> layers that it may import besides itself. Mathematics and systems do not know each other; presets join them.
 MATHEMATICS = ("types", "ops", "nets", "dynamics", "world_model", "behavior", "agent")
 SYSTEMS = ("types", "envs", "replay", "runtime")
-JOINED = ("config", "presets", "api", "sweeps", "commands", "cli", "__main__")
-BELOW_PRESETS = {*MATHEMATICS, *SYSTEMS}
+JOINED = ("config", "presets", "api", "sweeps", "published", "analysis", "commands", "cli", "__main__")
+BELOW_PRESETS = {*MATHEMATICS, *SYSTEMS, "deploy"}
 ALLOWED: dict[str, set[str]] = {
   **{layer: set(MATHEMATICS[:i]) for i, layer in enumerate(MATHEMATICS)},
   "envs": {"types"},
   "replay": {"types"},
   "runtime": {"types", "envs", "replay"},
+  "deploy": set(MATHEMATICS),  # an agent that acts in somebody's program, without the systems that trained it
   **{layer: BELOW_PRESETS | set(JOINED[:i]) for i, layer in enumerate(JOINED)},
+  "published": {"envs", "config"},  # a table
 }
 
 JAX = {"jax", "flax", "optax", "chex", "distrax", "orbax", "tensorflow_probability"}
@@ -88,6 +90,11 @@ def test_an_environment_process_starts_without_jax():
 def test_an_attempt_of_a_sweep_starts_without_jax():
   program = "import sys, dreamerax.sweeps.on_ray, dreamerax.sweeps.leash; sys.exit('jax' in sys.modules)"
   assert subprocess.run([sys.executable, "-c", program], cwd=PACKAGE.parent, check=False).returncode == 0
+
+
+def test_the_loader_of_exported_policies_stands_alone():
+  foreign = {name.split(".")[0] for name in imports(PACKAGE / "deploy" / "policy.py")} - set(sys.stdlib_module_names)
+  assert foreign == {"jax", "numpy"}
 
 
 def test_one_file_knows_each_replaceable_library():

@@ -2,13 +2,20 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import imageio.v3 as imageio
+import numpy as np
+import psutil
 import pytest
 
+import dreamerax
 from dreamerax import api, cli
 from dreamerax.agent import Agent
 from dreamerax.runtime.checkpoint import load_state
@@ -30,12 +37,34 @@ TINY = shlex.split("""
 """)
 
 
+@contextmanager
+def nobody_listens() -> Iterator[None]:
+  """Looks now and then whether this process, or one that it started, listens on a network."""
+  done, heard = Event(), set()
+
+  def look() -> None:
+    while not done.wait(0.3):
+      ours = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
+      connections = psutil.net_connections()
+      heard.update(c.laddr for c in connections if c.pid in ours and c.status == psutil.CONN_LISTEN)
+
+  thread = Thread(target=look)
+  thread.start()
+  try:
+    yield
+  finally:
+    done.set()
+    thread.join()
+  assert not heard
+
+
 @pytest.fixture(scope="module")
 def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
   """A finished run; what follows reads it, and the last test goes on with it."""
   logdir = tmp_path_factory.mktemp("runs") / "first"
   lengths = ["--env-steps", "3000", "--eval-every", "1500", "--video-every", "2000"]
-  assert cli.main(["train", "dreamer-v3", "--logdir", str(logdir), *TINY, *lengths]) == 0
+  with nobody_listens():
+    assert cli.main(["train", "dreamer-v3", "--logdir", str(logdir), *TINY, *lengths]) == 0
   return logdir
 
 
@@ -68,6 +97,23 @@ def test_the_directory_rebuilds_the_agent(logdir: Path):
   agent = Agent(config.agent, api.env_spec(config))
   state, saved = load_state(logdir, agent)
   assert int(state["updates"]) == saved.counters.updates
+
+
+def test_the_directory_is_enough_to_act_and_to_export(
+  logdir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+  monkeypatch.setattr(api, "env_spec", lambda config: pytest.fail("acting needs no simulator"))
+  policy = dreamerax.load_policy(logdir)
+  observation = {"image": np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)}
+  actions, _ = policy(observation)
+  assert actions.shape == (2, 1) and policy.header["task"] == "dmc/cartpole_balance"
+  out, loader = tmp_path / "policy.bin", tmp_path / "loader.py"
+  line = ["export", str(logdir), "--out", str(out), "--batch", "2", "--platforms", "cpu", "--loader", str(loader)]
+  assert cli.main(line) == 0
+  printed = capsys.readouterr().out
+  assert "batches of 2, for cpu" in printed and re.search(r"latency at batch 2: \d+\.\d\d ms", printed)
+  np.testing.assert_allclose(dreamerax.load_exported(out)(observation)[0], actions, atol=1e-6)
+  assert "import dreamerax" not in loader.read_text()
 
 
 # imageio leaves the pipes of its ffmpeg process to the garbage collector.

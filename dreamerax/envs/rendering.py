@@ -38,6 +38,10 @@ class NoRenderer(RuntimeError):
   """No OpenGL backend works here; the message says what to install."""
 
 
+class WrongDevice(RuntimeError):
+  """Frames cannot be drawn, or are not drawn, on the graphics device that was asked for."""
+
+
 @dataclass(frozen=True)
 class Probe:
   """What a backend did when asked for a frame."""
@@ -92,10 +96,19 @@ def choose() -> str:
 
 
 def adopt(backend: str) -> None:
-  """Binds this process to a backend that another one on this machine has tried; `choose` then tries nothing."""
+  """Binds this process to a backend that another one on this machine has tried; `choose` then tries nothing.
+
+  Raises:
+    WrongDevice: the backend cannot draw on the device that the variable MUJOCO_EGL_DEVICE_ID names.
+  """
   os.environ[VARIABLE] = backend
   os.environ.pop("PYOPENGL_PLATFORM", None)
-  importlib.import_module("dm_control._render")
+  try:
+    importlib.import_module("dm_control._render")
+  except RuntimeError as error:
+    if DEVICE not in os.environ:
+      raise
+    raise WrongDevice(f"it cannot draw on graphics device {os.environ[DEVICE]} ({error}): mend workers.gpus") from error
 
 
 def check_device() -> None:
@@ -104,17 +117,17 @@ def check_device() -> None:
   Call it once the process is bound to a backend.
 
   Raises:
-    RuntimeError: it draws on another one, or not by EGL.
+    WrongDevice: it draws on another one, or not by EGL.
   """
   wanted = os.environ.get(DEVICE)
   if wanted is None:
     return
   backend = sys.modules["dm_control._render"].BACKEND
   if backend != "egl":
-    raise RuntimeError(f"device {wanted} was asked for, and {backend} draws on none: set {VARIABLE}=egl")
+    raise WrongDevice(f"device {wanted} was asked for, and {backend} draws on none: set {VARIABLE}=egl")
   found = _egl_device()
   if found != int(wanted):
-    raise RuntimeError(
+    raise WrongDevice(
       f"frames are drawn on EGL's device {found}, and {wanted} was asked for: something imported dm_control before "
       f"{DEVICE} was set"
     )

@@ -31,6 +31,8 @@ def main(connection: Connection, memory: int) -> None:
     _serve(connection, memory, setup)
   except (EOFError, BrokenPipeError, ConnectionResetError):
     pass  # nobody is left to answer to
+  except rendering.WrongDevice as error:  # a setting, which no traceback explains
+    connection.send_bytes(FAILED + str(error).encode())
   except Exception:
     connection.send_bytes(FAILED + traceback.format_exc().encode())
 

@@ -15,8 +15,9 @@ import orbax.checkpoint as ocp
 from dreamerax.runtime import array_file, checkpoint_folder, checksums
 from dreamerax.runtime.checkpoint_folder import find_steps
 from dreamerax.runtime.counters import Counters
+from dreamerax.runtime.mesh import local_mesh
 from dreamerax.runtime.protocol import Agent, State
-from dreamerax.runtime.sharding import abstract_state, local_mesh
+from dreamerax.runtime.sharding import abstract_state
 
 FOLDER = "checkpoints"
 _STATE, _SAVED, _ARRAYS = "state", "saved.json", "arrays.bin"

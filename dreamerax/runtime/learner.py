@@ -66,7 +66,7 @@ class Learner:
     """
     Args:
       spec: of the environments whose steps are in the replay.
-      state: replicated over the mesh; belongs to the learner from now on.
+      state: lies on the mesh as `init_state` puts it; belongs to the learner from now on.
       updates: how many updates have made this state.
       key: update number n draws from this key folded with n, so that a restart continues the stream.
       timer: sums the sections "sample", "transfer", "update" and "write_back".
@@ -81,12 +81,14 @@ class Learner:
     self.updates = updates
     self._agent, self._replay, self._timer, self._guard = agent, replay, timer or Timer(), guard or Guard()
     self._data, self._all = batch_sharded(mesh), replicated(mesh)
+    self._state = jax.tree.map(lambda leaf: leaf.sharding, state)
     self._key = jax.device_put(key, self._all)
     batch = _batch_shapes(spec, agent.latent_spec, replay.config, self._data)
     _, _, metrics = jax.eval_shape(agent.update, state, batch, key)
     zeros = {name: np.zeros((), np.float32) for name in metrics}
     # Copies, because an update gives the memory of the state before it away.
-    self._coming = jax.jit(lambda state: jax.tree.map(jnp.copy, agent.policy_params(state)))(state)
+    copy = jax.jit(lambda state: jax.tree.map(jnp.copy, agent.policy_params(state)), out_shardings=self._all)
+    self._coming = copy(state)
     self._acting = self._coming
     self._nothing = _Running(zeros, np.zeros((), np.int32), np.zeros((), bool))
     self._running = jax.device_put(self._nothing, self._all)
@@ -230,7 +232,8 @@ class Learner:
     running = self._nothing._replace(totals=totals, made=np.asarray(extra["made"], np.int32))
     self._running = jax.device_put(running, self._all)
     self._acting = jax.device_put(from_leaves(extra["acting"], self._coming), self._all)
-    if "batch" in extra:
+    drawn = jax.tree.leaves(self._shapes[2])[0].shape[0]
+    if "batch" in extra and len(extra["batch"]["0"]) == drawn:  # another number of devices may mean another batch
       self._prefetch.put(from_leaves(extra["batch"], self._shapes[2]), Slots(**extra["slots"]))
 
   def _compile_update(self) -> Any:
@@ -252,13 +255,13 @@ class Learner:
     jitted = jax.jit(
       update,
       donate_argnums=(0, 1),
-      in_shardings=(self._all, self._all, self._data, self._all, self._all),
-      out_shardings=(self._all, self._all, self._all, self._data, self._all),
+      in_shardings=(self._state, self._all, self._data, self._all, self._all),
+      out_shardings=(self._state, self._all, self._all, self._data, self._all),
     )
     return jitted.lower(*self._shapes, jax.ShapeDtypeStruct((), jnp.uint32)).compile()
 
   def _compile_report(self) -> Any:
-    jitted = jax.jit(self._agent.report, in_shardings=(self._all, self._data, self._all), out_shardings=self._all)
+    jitted = jax.jit(self._agent.report, in_shardings=(self._state, self._data, self._all), out_shardings=self._all)
     state, _, batch, key = self._shapes
     return jitted.lower(state, batch, key).compile()
 

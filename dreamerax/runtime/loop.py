@@ -17,6 +17,7 @@ from dreamerax.runtime.guard import Guard
 from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.loop_config import LoopConfig
+from dreamerax.runtime.mesh import MeshConfig, describe, local_mesh, policy_mesh
 from dreamerax.runtime.metrics import MetricsWriter
 from dreamerax.runtime.policy import Policy, RandomPolicy
 from dreamerax.runtime.progress import Progress
@@ -24,7 +25,7 @@ from dreamerax.runtime.protocol import Agent, MakeEnvs
 from dreamerax.runtime.run import COLLECT, PREFILL, Run, TrainResult, environment_seed, is_filled
 from dreamerax.runtime.run_lock import RunLock
 from dreamerax.runtime.schedule import Schedule
-from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state, local_mesh
+from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state
 from dreamerax.runtime.timing import Timer
 
 __all__ = ["LoopConfig", "TrainResult", "train"]
@@ -43,6 +44,7 @@ def train(
   action_repeat: int,
   seed: int,
   task: str,
+  mesh: MeshConfig | None = None,
   begin: Callable[[], None] = lambda: None,
 ) -> TrainResult:
   """Trains until `env_steps`, or continues a run that `logdir` holds.
@@ -62,6 +64,7 @@ def train(
     logdir: the run directory.
     env_steps: length of the run, in which prefill and earlier parts count.
     task: for people only.
+    mesh: which devices learn and act; the replay gives whole batches, B sequences.
     begin: called once everything was checked, before the first step; not called where nothing is left to do.
 
   Raises:
@@ -73,8 +76,8 @@ def train(
   enable_cache()
   if config.sync and replay.config.max_disk_bytes == 0:
     raise ValueError("sync=True needs the replay on disk to restart from: leave replay.max_disk_bytes=0 out")
-  mesh = local_mesh()
-  check_batch_size(replay.config.batch_size, mesh)
+  learners, actors = local_mesh(mesh), policy_mesh(mesh)
+  check_batch_size(replay.config.batch_size, learners)
   _check_lengths(config, replay, env_steps, action_repeat)
   logdir = Path(logdir).absolute()
   init_key, act_key, update_key, mode_key = jax.random.split(jax.random.key(seed), 4)
@@ -82,8 +85,8 @@ def train(
     stop = stack.enter_context(StopSignals())
     stack.enter_context(RunLock(logdir))
     checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER)))
-    restored = checkpoints.restore(abstract_state(agent, mesh))
-    state, saved, extra = restored or (init_state(agent, mesh, init_key), Saved.nothing(seed), {})
+    restored = checkpoints.restore(abstract_state(agent, learners))
+    state, saved, extra = restored or (init_state(agent, learners, init_key), Saved.nothing(seed), {})
     if restored:
       _check_seed(saved, seed, logdir)
       schedule.restore(saved.schedule)
@@ -92,6 +95,7 @@ def train(
       progress.say(f"{logdir} has reached {saved.counters.env_steps:,} env steps: raise env_steps to continue it")
       return TrainResult(saved.counters, saved.seconds, None, False)
     begin()
+    progress.say(describe(learners, actors))
     _introduce(progress, agent, replay, task, logdir, saved.counters)
     stack.callback(replay.close_log)
     newer = _open_replay(replay, logdir / "replay", saved, extra, config.resume == "keep", progress)
@@ -108,7 +112,7 @@ def train(
       agent,
       envs.spec,
       replay,
-      mesh,
+      learners,
       state=state,
       updates=counters.updates,
       key=update_key,
@@ -118,7 +122,8 @@ def train(
     )
     del state  # the learner's first update gives its memory away
     stack.enter_context(closing(learner))
-    policy, judge = Policy(agent, explore=True, key=act_key), Policy(agent, explore=False, key=mode_key)
+    policy = Policy(agent, explore=True, key=act_key, mesh=actors)
+    judge = Policy(agent, explore=False, key=mode_key, mesh=actors)
     chance = RandomPolicy(agent, envs.spec, environment_seed(seed, PREFILL, 0))
     collector = Collector(
       chance if config.prefill_policy == "random" and not is_filled(replay, config) else policy,
@@ -190,8 +195,6 @@ def _check_seed(saved: Saved, seed: int, logdir: Path) -> None:
 
 
 def _introduce(progress: Progress, agent: Agent, replay: Replay, task: str, logdir: Path, counters: Counters) -> None:
-  devices = local_mesh().devices
-  progress.say(f"devices: {devices.size} x {devices.flat[0].device_kind}")
   progress.say(f"task: {task}")
   progress.say(f"parameters: {agent.parameter_count():,}")
   progress.say(replay.describe())

@@ -4,36 +4,41 @@ from collections.abc import Mapping
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from dreamerax.runtime.errors import Diverged
+from dreamerax.runtime.mesh import policy_mesh
 from dreamerax.runtime.protocol import Agent, Carry, Params
-from dreamerax.runtime.sharding import policy_sharding
+from dreamerax.runtime.sharding import put_on, replicated, rows_sharded
 from dreamerax.types import EnvSpec, Transition
 
 
 class Policy:
   """Compiled once for each number of environments."""
 
-  def __init__(self, agent: Agent, *, explore: bool, key: jax.Array):
+  def __init__(self, agent: Agent, *, explore: bool, key: jax.Array, mesh: Mesh | None = None):
     """
     Args:
       explore: True samples actions, False takes the mode.
       key: every call folds its index into it.
+      mesh: devices that it acts on, each for an equal part of the environments where that is possible; by default
+        `policy_mesh()`.
     """
-    self._where = policy_sharding()
+    self._mesh = mesh or policy_mesh()
     self._given: Params = None  # the parameters of the newest call, and where they were put
     self._params: Params = None
-    self._key = jax.device_put(key, self._where)
+    self._key = jax.device_put(key, replicated(self._mesh))
     self._agent = agent
 
     def act(params, carry, observation, is_first, key, index):
-      return agent.act(params, carry, observation, is_first, jax.random.fold_in(key, index), explore=explore)
+      outputs = agent.act(params, carry, observation, is_first, jax.random.fold_in(key, index), explore=explore)
+      return jax.lax.with_sharding_constraint(outputs, rows_sharded(self._mesh, len(is_first)))
 
-    self._act = jax.jit(act, out_shardings=self._where)
+    self._act = jax.jit(act)
 
   def initial_carry(self, num_envs: int) -> Carry:
     """What the policy remembers before the first step."""
-    return jax.device_put(self._agent.initial_carry(num_envs), self._where)
+    return jax.device_put(self._agent.initial_carry(num_envs), rows_sharded(self._mesh, num_envs))
 
   def __call__(
     self, params: Params, carry: Carry, row: Transition, index: int
@@ -51,7 +56,7 @@ class Policy:
       Diverged: an action is not finite.
     """
     if params is not self._given:
-      self._given, self._params = params, jax.device_put(params, self._where)
+      self._given, self._params = params, put_on(params, self._mesh)
     actions, carry, latents = self._act(self._params, carry, row.observation, row.is_first, self._key, np.uint32(index))
     actions = np.asarray(actions)
     if not np.isfinite(actions).all():

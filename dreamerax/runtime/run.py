@@ -93,6 +93,7 @@ class Run:
     except Interrupted:
       interrupted, self._evaluation = True, None
     except Diverged as error:
+      self.checkpoints.wait()
       newest = self.checkpoints.newest
       where = "there is no checkpoint" if newest is None else f"the checkpoint at {newest:,} env steps is intact"
       raise Diverged(f"{error}; {where}") from None

@@ -1,47 +1,14 @@
-"""Which devices learn, all of them as one mesh (one device is a mesh of one), and which one acts."""
+"""How arrays lie on a mesh: batches are split over `data`, large weights over `model`, and all else is everywhere."""
 
-import contextlib
-import os
+from typing import Any
 
 import jax
-import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from dreamerax.runtime.mesh import DATA, MODEL, MeshConfig
 from dreamerax.runtime.protocol import Agent, State
 
-DATA = "data"
-_CPU_DEVICES = 2  # one that learns, and one that acts
-
-
-def reserve_policy_device() -> None:
-  """Where the CPU is all there is, lets the policy act while an update runs: a device does one thing after the other.
-
-  The second device is the same CPU. Call it before jax has looked for devices; afterwards it changes nothing, nor where
-  somebody has asked for a number of CPU devices.
-  """
-  if _cpu_devices_asked_for() > 0 or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
-    return
-  with contextlib.suppress(RuntimeError):  # jax has looked already
-    jax.config.update("jax_num_cpu_devices", _CPU_DEVICES)
-
-
-def local_mesh() -> Mesh:
-  """A mesh of all local devices that learn, with the one axis "data"."""
-  devices = jax.local_devices()
-  return Mesh(np.array(devices[:-1] if _acts_apart() else devices), (DATA,))
-
-
-def policy_sharding() -> Sharding:
-  """Where the policy acts: on a device of its own where there is one, else on all that learn."""
-  return SingleDeviceSharding(jax.local_devices()[-1]) if _acts_apart() else replicated(local_mesh())
-
-
-def _cpu_devices_asked_for() -> int:
-  return jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]
-
-
-def _acts_apart() -> bool:
-  return jax.default_backend() == "cpu" and _cpu_devices_asked_for() == _CPU_DEVICES == jax.local_device_count()
+LARGE = 2**16  # elements from which on an array of the state is worth splitting
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -54,26 +21,77 @@ def batch_sharded(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec(DATA))
 
 
+def rows_sharded(mesh: Mesh, count: int) -> NamedSharding:
+  """`count` rows [E, ...], split over the devices where that can be done evenly, else on each of them."""
+  return replicated(mesh) if count % mesh.shape[DATA] else batch_sharded(mesh)
+
+
+def state_sharded(state: State, mesh: Mesh) -> Any:
+  """Where each array of a state, or of its shapes, lies.
+
+  The rule: an array of at least `LARGE` elements is split over `model` on its longest axis that can be split evenly, on the
+  last of them where several are equally long. It looks at shapes alone, so that a weight, its moments in the optimiser and
+  its slow copy lie alike, and an update moves none of them.
+  """
+  return jax.tree.map(lambda leaf: NamedSharding(mesh, _weight_spec(leaf, mesh.shape[MODEL])), state)
+
+
+def batch_rows(batch_size: int, config: MeshConfig, mesh: Mesh) -> int:
+  """Sequences in the whole batch, B.
+
+  Args:
+    batch_size: as configured, of the whole batch or of each share of it.
+
+  Raises:
+    ValueError: the batch cannot be split evenly over the devices.
+  """
+  if config.batch == "per_device":
+    return batch_size * mesh.shape[DATA]
+  check_batch_size(batch_size, mesh)
+  return batch_size
+
+
 def check_batch_size(batch_size: int, mesh: Mesh) -> None:
   """
   Raises:
     ValueError: the batch cannot be split evenly over the devices.
   """
-  if batch_size % mesh.size:
-    above = -(-batch_size // mesh.size) * mesh.size
+  shares = mesh.shape[DATA]
+  if batch_size % shares:
+    above = -(-batch_size // shares) * shares
     raise ValueError(
-      f"replay.batch_size={batch_size} cannot be split evenly over {mesh.size} devices: "
-      f"use a multiple of {mesh.size}, such as {above}"
+      f"replay.batch_size={batch_size} cannot be split evenly over mesh.data={shares}: "
+      f"use a multiple of {shares}, such as {above}"
     )
 
 
 def init_state(agent: Agent, mesh: Mesh, key: jax.Array) -> State:
   """The agent's first state, made on the devices where it stays."""
-  return jax.jit(agent.init, out_shardings=replicated(mesh))(key)
+  shardings = state_sharded(jax.eval_shape(agent.init, key), mesh)
+  return jax.jit(agent.init, out_shardings=shardings)(key)
 
 
 def abstract_state(agent: Agent, mesh: Mesh) -> State:
   """Shapes, dtypes and shardings of the agent's state, without its memory."""
   shapes = jax.eval_shape(agent.init, jax.random.key(0))
+  return jax.tree.map(
+    lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), shapes, state_sharded(shapes, mesh)
+  )
+
+
+def put_on(tree: Any, mesh: Mesh) -> Any:
+  """Copies, on every device of `mesh`, of arrays that are whole on each of the devices where they lie."""
   where = replicated(mesh)
-  return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), shapes)
+
+  def put(leaf: Any) -> jax.Array:
+    return jax.device_put(leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf, where)
+
+  return jax.tree.map(put, tree)
+
+
+def _weight_spec(leaf: Any, parts: int) -> PartitionSpec:
+  axes = [axis for axis, length in enumerate(leaf.shape) if length % parts == 0]
+  if parts == 1 or leaf.size < LARGE or not axes:
+    return PartitionSpec()
+  longest = max(axes, key=lambda axis: (leaf.shape[axis], axis))
+  return PartitionSpec(*(MODEL if axis == longest else None for axis in range(len(leaf.shape))))

@@ -221,7 +221,10 @@ def test_a_graphics_device_that_is_told_is_used():
 
 
 def test_a_graphics_device_that_is_not_there_is_said_at_the_start():
-  with pytest.raises(ValueError, match=r"(?s)could not be made in a worker.*MUJOCO_EGL_DEVICE_ID"):
+  says = (
+    r"^an environment could not be made in a worker process: it cannot draw on graphics device 99 .*mend workers.gpus$"
+  )
+  with pytest.raises(ValueError, match=says):
     make_batch(EnvConfig("dmc/cartpole_balance"), 2, 0, WorkerConfig(1, gpus=(99,)))
 
 

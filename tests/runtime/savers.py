@@ -9,7 +9,8 @@ import numpy as np
 
 from dreamerax.runtime.checkpoint import Checkpoints, Saved
 from dreamerax.runtime.counters import Counters
-from dreamerax.runtime.sharding import local_mesh, replicated
+from dreamerax.runtime.mesh import local_mesh
+from dreamerax.runtime.sharding import replicated
 
 
 def numbers(env_steps: int, size: int = 1000) -> np.ndarray:

@@ -12,7 +12,8 @@ import pytest
 from dreamerax.runtime import checksums
 from dreamerax.runtime.checkpoint import FOLDER, Checkpoints, Saved, load_state
 from dreamerax.runtime.counters import Counters
-from dreamerax.runtime.sharding import abstract_state, init_state, local_mesh
+from dreamerax.runtime.mesh import local_mesh
+from dreamerax.runtime.sharding import abstract_state, init_state
 from tests.runtime.toys import Regression
 
 

@@ -11,8 +11,9 @@ from dreamerax.runtime.collect import Collector
 from dreamerax.runtime.errors import Diverged
 from dreamerax.runtime.guard import Guard
 from dreamerax.runtime.learner import Learner
+from dreamerax.runtime.mesh import local_mesh
 from dreamerax.runtime.policy import Policy
-from dreamerax.runtime.sharding import check_batch_size, init_state, local_mesh
+from dreamerax.runtime.sharding import check_batch_size, init_state
 from tests.runtime.toys import SPEC, Regression, make_envs, make_replay
 
 
@@ -187,7 +188,7 @@ def check_on_eight_devices() -> None:
   assert learner.state["params"]["k"].sharding.is_fully_replicated
   print(float(learner.newest_params["k"]))
   learner.close()
-  with pytest.raises(ValueError, match=r"batch_size=12 .* 8 devices: use a multiple of 8, such as 16"):
+  with pytest.raises(ValueError, match=r"batch_size=12 .* mesh.data=8: use a multiple of 8, such as 16"):
     check_batch_size(12, mesh)
 
 

@@ -23,9 +23,9 @@ from dreamerax.replay import inspect
 from dreamerax.runtime.checkpoint import FOLDER, load_state
 from dreamerax.runtime.errors import Diverged, NotSaved
 from dreamerax.runtime.loop import TrainResult
+from dreamerax.runtime.mesh import local_mesh, policy_mesh, reserve_policy_device
 from dreamerax.runtime.metrics import read_metrics
 from dreamerax.runtime.run_lock import RunLock
-from dreamerax.runtime.sharding import local_mesh, policy_sharding, reserve_policy_device
 from tests.runtime.toys import REPLAY, Follow, Regression, run
 
 STEPS = 5000
@@ -109,7 +109,7 @@ def test_kill_9_at_random_moments_changes_nothing(tmp_path: Path):
 def train_with_two_devices(logdir: Path) -> None:
   """Run in a process of its own, before jax has looked for devices."""
   reserve_policy_device()
-  assert policy_sharding().device_set.isdisjoint(local_mesh().devices.flat)
+  assert not set(policy_mesh().devices.flat) & set(local_mesh().devices.flat)
   train(logdir)
 
 
@@ -210,7 +210,7 @@ def test_a_clock_that_goes_backwards_disturbs_nothing(tmp_path: Path, monkeypatc
 
 
 class Broken(Follow):
-  """Its 40th reward is not a number."""
+  """The 400th reward that any of them gives is not a number."""
 
   made = 0
 
@@ -225,17 +225,21 @@ def make_broken(num_envs: int, seed: int) -> SerialEnvs:
   return SerialEnvs([Broken(one) for one in seeds], seeds)
 
 
+BROKEN = {"make_envs": make_broken, "eval_episodes": 0, "checkpoint_minutes": 100.0}
+
+
 def test_a_run_ends_where_its_numbers_are_no_longer_finite(tmp_path: Path):
+  saved = train(tmp_path, env_steps=300, **BROKEN).counters.env_steps
   with pytest.raises(
-    Diverged, match=r"reward of environment 3 in its batch; .* checkpoint at [\d,]+ env steps is intact"
+    Diverged, match=rf"reward of environment \d in its batch; .* checkpoint at {saved} env steps is intact"
   ):
-    train(tmp_path, make_envs=make_broken, eval_episodes=0)
+    train(tmp_path, **BROKEN)
   (folder,) = (tmp_path / "nonfinite").iterdir()
   assert sorted(path.name for path in folder.iterdir()) == ["batch.npz", "state.npz"]
 
 
 def test_a_run_goes_on_without_updates_that_are_not_finite(tmp_path: Path):
-  result = train(tmp_path, make_envs=make_broken, eval_episodes=0, nonfinite="skip", env_steps=2000)
+  result = train(tmp_path, nonfinite="skip", env_steps=2000, **BROKEN)
   assert result.counters.env_steps >= 2000
   skipped = [row["train/skipped_updates"] for row in read_metrics(tmp_path / "metrics.jsonl") if "replay/ratio" in row]
   assert skipped == sorted(skipped) and skipped[-1] > 0

@@ -1,0 +1,173 @@
+"""Runs beside published scores: at the same env steps, over the same window, and with what makes it unfair."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from dreamerax.analysis.curves import Returns, read_curve, window
+from dreamerax.analysis.reference import Reference
+from dreamerax.analysis.runs import RunRecord, Setting
+from dreamerax.published import Score
+
+Verdict = Literal["above", "reached", "below", "unclear"]
+_FEW_SEEDS, _FEW_VALUES = 5, 3
+_PUBLISHED_IMAGE = 64
+
+
+class Comparison(NamedTuple):
+  """One setting on one task."""
+
+  label: str
+  task: str
+  theirs: Score | None  # None: there is nothing to compare with
+  returns: Returns
+  seeds: tuple[float, ...]  # each seed's mean in the window
+  difference: float | None  # in their standard deviations, or in ours where they have none
+  verdict: Verdict
+  caveats: tuple[str, ...]  # why it is unclear, and what makes it unfair
+
+  @property
+  def mean(self) -> float:
+    return float(np.mean(self.seeds))
+
+  @property
+  def std(self) -> float | None:
+    """Sample standard deviation over seeds; None for a single one."""
+    return float(np.std(self.seeds, ddof=1)) if len(self.seeds) > 1 else None
+
+
+def compare(
+  settings: Sequence[Setting],
+  reference: Reference,
+  *,
+  at: int | None = None,
+  returns: Returns | None = None,
+  tolerance: float = 1.0,
+  margin: float = 10.0,
+) -> list[Comparison]:
+  """Every setting on every task that it was run on.
+
+  Args:
+    at: env steps; by default the most, of those that there are published scores for, that all seeds have reached.
+    returns: which of ours; by default the kind that the published ones are.
+    tolerance, margin: a score is reached if it is less than so many of their standard deviations, or so many points of
+      return, below theirs; it is above if it is more than both above.
+  """
+  kind: Returns = returns or reference.method.returns or "evaluation"
+  return [
+    _compare(setting.label, task, runs, reference, at, kind, tolerance, margin)
+    for setting in settings
+    for task, runs in sorted(setting.runs.items())
+  ]
+
+
+def other_pictures(settings: Sequence[Setting]) -> list[str]:
+  """Where runs saw something else than the published ones: their returns are not of the same problem."""
+  found = []
+  for setting in settings:
+    for task, runs in setting.runs.items():
+      env = runs[0].config.env
+      if env.rendering != "published":
+        found.append(f"{setting.label} on {task} was trained with rendering={env.rendering!r}")
+      if env.image_size != _PUBLISHED_IMAGE or env.observations != ("image",):
+        shown = f"image_size={env.image_size}, observations={env.observations}"
+        found.append(f"{setting.label} on {task} was trained with {shown}")
+  return found
+
+
+def _compare(
+  label: str,
+  task: str,
+  runs: Sequence[RunRecord],
+  reference: Reference,
+  at: int | None,
+  returns: Returns,
+  tolerance: float,
+  margin: float,
+) -> Comparison:
+  def unclear(*why: str, seeds: tuple[float, ...] = (), theirs: Score | None = None) -> Comparison:
+    return Comparison(label, task, theirs, returns, seeds, None, "unclear", why)
+
+  known = reference.steps(task)
+  if not known:
+    return unclear(f"{reference.name} has no score on this task")
+  if at is not None and at not in known:
+    return unclear(f"{reference.name} has scores at {', '.join(f'{step:,}' for step in known)} env steps only")
+  reached = min(run.env_steps for run in runs)
+  steps = at or max((step for step in known if step <= reached), default=None)
+  if steps is None or steps > reached:
+    return unclear(f"a seed has come to {reached:,} env steps only; the scores are at {steps or known[0]:,} or later")
+  theirs = reference.at(task, steps)
+  windows = [window(read_curve(run.rows, returns), steps) for run in runs]
+  found = [each for each in windows if each is not None]
+  if len(found) < len(windows):
+    fix = "train with a smaller --eval-every, or compare with --returns training" if returns == "evaluation" else ""
+    return unclear(f"a seed has no {returns} return in the window that ends there{fix and ': '}{fix}", theirs=theirs)
+  seeds = tuple(each.mean for each in found)
+  caveats = _caveats(runs, reference, theirs, returns, min(each.count for each in found))
+  ahead = float(np.mean(seeds)) - theirs.mean
+  spread = theirs.std if theirs.std is not None else (float(np.std(seeds, ddof=1)) if len(seeds) > 1 else None)
+  if spread is None:
+    return unclear("neither side has a spread over seeds", *caveats, seeds=seeds, theirs=theirs)
+  allowed = max(tolerance * spread, margin)
+  verdict: Verdict = "above" if ahead > allowed else "below" if ahead < -allowed else "reached"
+  return Comparison(label, task, theirs, returns, seeds, ahead / spread if spread else None, verdict, caveats)
+
+
+def _caveats(
+  runs: Sequence[RunRecord], reference: Reference, theirs: Score, returns: Returns, values: int
+) -> tuple[str, ...]:
+  """What makes a comparison unfair, in words."""
+  return tuple(
+    [
+      *_of_settings(runs[0], reference, theirs.task),
+      *_of_returns(reference, returns),
+      *_of_numbers(runs, theirs, returns, values),
+    ]
+  )
+
+
+def _of_settings(run: RunRecord, reference: Reference, task: str) -> list[str]:
+  env, method, found = run.config.env, reference.method, []
+  if (run.preset or "").replace("-", "") != reference.name:
+    found.append(f"method: {run.preset or 'no preset'} is compared with {method.title}")
+  repeat = method.repeat_of(task)
+  if repeat is None:
+    found.append(f"action repeat: ours {env.action_repeat}, theirs not told")
+  elif repeat != env.action_repeat:
+    found.append(f"action repeat: ours {env.action_repeat}, theirs {repeat}")
+  if env.rendering != "published":
+    found.append(f"rendering: ours {env.rendering}, theirs dm_control's own")
+  if env.image_size != _PUBLISHED_IMAGE or env.observations != ("image",):
+    found.append(f"observations: ours {', '.join(env.observations)} at {env.image_size} pixels, theirs images of 64")
+  if run.config.size != "published":
+    found.append(f"model size: ours {run.config.size}, theirs {method.size or 'not told'}")
+  return found
+
+
+def _of_returns(reference: Reference, returns: Returns) -> list[str]:
+  method, found = reference.method, []
+  if method.returns is None:
+    found.append(f"episodes: ours of {returns}, theirs not told")
+  elif method.returns != returns:
+    found.append(f"episodes: ours of {returns}, theirs of {method.returns}")
+  ours = "mode" if returns == "evaluation" else "samples"
+  if method.actions != ours:
+    found.append(f"actions: ours {ours}, theirs {method.actions or 'not told'}")
+  return found
+
+
+def _of_numbers(runs: Sequence[RunRecord], theirs: Score, returns: Returns, values: int) -> list[str]:
+  found, count = [], len(runs)
+  if count < min(theirs.seeds or _FEW_SEEDS, _FEW_SEEDS):
+    of_theirs = f"theirs {theirs.seeds}" if theirs.seeds else "theirs not told"
+    found.append(f"seeds: ours {count}, {of_theirs}")
+  if len({run.config.seed for run in runs}) < count:
+    found.append("seeds: the same seed counts more than once")
+  if values < _FEW_VALUES:
+    what = "evaluations" if returns == "evaluation" else "episodes"
+    found.append(f"window: a seed has only {values} {what} in it")
+  if theirs.std is None:
+    found.append("spread: none was published, so that the difference is in our standard deviations")
+  return found

@@ -1,0 +1,82 @@
+"""Run directories, and which of them are seeds of one setting."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dreamerax import api
+from dreamerax.config import to_dict
+from dreamerax.presets import RunConfig
+from dreamerax.runtime.metrics import read_metrics
+
+# What may differ between runs of one setting: where and how long they ran, and how they were watched.
+_FREE = ("seed", "env_steps", "loop.eval", "loop.video", "loop.log", "loop.checkpoint", "loop.resume", "workers")
+_FREE += ("env.task", "loop.profile", "loop.sync", "replay.max_disk_bytes")
+
+
+class RunRecord(NamedTuple):
+  """A run as far as it has come."""
+
+  path: Path
+  preset: str | None
+  config: RunConfig
+  rows: list[dict]  # of metrics.jsonl
+
+  @property
+  def task(self) -> str:
+    return self.config.env.task
+
+  @property
+  def env_steps(self) -> int:
+    """How far it has come."""
+    return self.rows[-1]["env_steps"] if self.rows else 0
+
+
+class Setting(NamedTuple):
+  """Runs that differ in task and seed only."""
+
+  label: str
+  runs: Mapping[str, Sequence[RunRecord]]  # by task
+
+
+def find_runs(paths: Iterable[Path]) -> list[RunRecord]:
+  """The runs in these directories, at any depth.
+
+  Raises:
+    FileNotFoundError: a directory holds none. ValueError: a run cannot be read.
+  """
+  found: dict[Path, RunRecord] = {}
+  for path in paths:
+    configs = sorted(path.rglob(api.CONFIG)) if path.is_dir() else []
+    if not configs:
+      raise FileNotFoundError(f"{path} holds no run: no {api.CONFIG} is in it or below it")
+    for config in configs:
+      found.setdefault(config.parent.resolve(), _read(config.parent))
+  return list(found.values())
+
+
+def group(runs: Sequence[RunRecord]) -> list[Setting]:
+  """Settings in the order of their first runs, named by preset, size and where they differ from each other."""
+  flat = [_flatten(to_dict(run.config)) for run in runs]
+  flat = [{name: value for name, value in each.items() if not name.startswith(_FREE)} for each in flat]
+  heads = [f"{run.preset or 'run'} {run.config.size}" for run in runs]
+  groups: dict[str, dict[str, list[RunRecord]]] = {}
+  for run, head, fields in zip(runs, heads, flat, strict=True):
+    alike = [other for other, name in zip(flat, heads, strict=True) if name == head]
+    differing = [name for name in fields if any(other.get(name) != fields[name] for other in alike)]
+    label = ", ".join([head, *(f"{name}={fields[name]}" for name in differing)])
+    groups.setdefault(label, {}).setdefault(run.task, []).append(run)
+  return [Setting(label, tasks) for label, tasks in groups.items()]
+
+
+def _read(path: Path) -> RunRecord:
+  metrics = path / "metrics.jsonl"
+  rows = read_metrics(metrics) if metrics.exists() else []
+  return RunRecord(path, api.load_preset(path), api.load_config(path), [row for row in rows if "env_steps" in row])
+
+
+def _flatten(data: Any, path: str = "") -> dict[str, Any]:
+  if not isinstance(data, dict):
+    return {path: data}
+  parts = (_flatten(value, f"{path}.{name}" if path else name) for name, value in data.items())
+  return {name: value for part in parts for name, value in part.items()}

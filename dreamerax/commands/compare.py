@@ -1,0 +1,85 @@
+"""`dreamerax compare`: runs beside published scores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dreamerax.analysis.compare import Comparison, compare, other_pictures
+from dreamerax.analysis.reference import load_reference
+from dreamerax.analysis.runs import find_runs, group
+from dreamerax.commands.tables import comparison_rows
+
+_WIDE = 200
+_COLORS = {"above": "green", "reached": "green", "below": "red", "unclear": "yellow"}
+
+
+@dataclass(frozen=True)
+class Arguments:
+  """Compares runs with published scores: per task, at the same env steps, as the mean over the same window. The exit status
+  is 0 where every task reaches them, 1 where one does not or cannot be compared, 2 where the comparison is refused."""
+
+  runs: tuple[Path, ...]
+  """Run directories, or directories of them."""
+  against: str = "dreamerv3"
+  """A method of the published table, or the authors' score file: FILE.json or FILE.json.gz."""
+  at: int | None = None
+  """Env steps to compare at; by default the most that all seeds of a task have reached."""
+  returns: Literal["evaluation", "training"] | None = None
+  """Which of the runs' returns; by default those that the published ones are of."""
+  tolerance: float = 1.0
+  """A task is reached if it is at most so many of their standard deviations below theirs,"""
+  margin: float = 10.0
+  """or at most so many points of return."""
+  anyway: bool = False
+  """Compare runs that were trained on other pictures, too."""
+
+  def __post_init__(self):
+    if not self.runs:
+      raise ValueError("runs is empty: name at least one run directory")
+    for name in ("tolerance", "margin"):
+      if not getattr(self, name) >= 0:
+        raise ValueError(f"{name}={getattr(self, name)} must be at least 0")
+
+
+def run(arguments: Arguments) -> int:
+  """Prints a table, then what makes each comparison unfair; returns the exit status.
+
+  Raises:
+    ValueError: unknown method or file, or pictures that differ. FileNotFoundError: no run is there.
+  """
+  reference = load_reference(arguments.against)
+  settings = group(find_runs(arguments.runs))
+  if not arguments.anyway and (different := other_pictures(settings)):
+    raise ValueError(f"{'; '.join(different)}: published scores are of other pictures. --anyway compares all the same")
+  found = compare(
+    settings,
+    reference,
+    at=arguments.at,
+    returns=arguments.returns,
+    tolerance=arguments.tolerance,
+    margin=arguments.margin,
+  )
+  _show(found, arguments.against)
+  return 0 if all(each.verdict in ("above", "reached") for each in found) else 1
+
+
+def _show(found: Sequence[Comparison], against: str) -> None:
+  console = Console()
+  if not console.is_terminal:
+    console = Console(width=_WIDE)  # a file has no edge to wrap at
+  header, rows = comparison_rows(found, against)
+  table = Table(*header, box=None, padding=(0, 2, 0, 0))
+  for each, row in zip(found, rows, strict=True):
+    color = _COLORS[each.verdict]
+    table.add_row(*map(escape, row[:-1]), f"[{color}]{row[-1]}[/{color}]")
+  console.print(table)
+  for each in found:
+    if each.caveats:
+      console.print(f"\n[bold]{escape(each.task)}[/bold], {escape(each.label)}:")
+      for caveat in each.caveats:
+        console.print(f"  - {escape(caveat)}", soft_wrap=True, highlight=False)

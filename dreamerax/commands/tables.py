@@ -1,0 +1,25 @@
+"""What is told of runs in rows, on a terminal and in a report alike."""
+
+from collections.abc import Sequence
+
+from dreamerax.analysis.compare import Comparison
+
+
+def comparison_rows(found: Sequence[Comparison], against: str) -> tuple[list[str], list[list[str]]]:
+  """Header and one row for each comparison; the verdict comes last."""
+  header = ["task", "setting", "env steps", "returns", "ours", against, "difference", "verdict"]
+  rows = []
+  for each in found:
+    ours = _score(each.mean, each.std, len(each.seeds)) if each.seeds else "–"
+    steps, theirs = "–", "–"
+    if each.theirs:
+      steps = f"{each.theirs.env_steps:,}"
+      theirs = _score(each.theirs.mean, each.theirs.std, each.theirs.seeds)
+    difference = "–" if each.difference is None else f"{each.difference:+.1f} std"
+    rows.append([each.task, each.label, steps, each.returns, ours, theirs, difference, each.verdict])
+  return header, rows
+
+
+def _score(mean: float, std: float | None, seeds: int | None) -> str:
+  spread = "" if std is None else f" ± {std:.1f}"
+  return f"{mean:.1f}{spread}" + (f" ({seeds} seeds)" if seeds else "")

@@ -1,0 +1,98 @@
+"""Which devices learn, all of them as one mesh (one device is a mesh of one), and which act."""
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+DATA, MODEL = "data", "model"
+_CPU_DEVICES = 2  # one that learns, and one that acts
+
+
+@dataclass(frozen=True)
+class MeshConfig:
+  """How an update is spread over devices, and which devices act meanwhile."""
+
+  data: int = 0
+  """Into how many shares a batch is split; 0: as many as there are devices for."""
+  model: int = 1
+  """Over how many devices large weights, with what the optimiser keeps of them, are split: for each share of a batch."""
+  batch: Literal["global", "per_device"] = "global"
+  """Whether replay.batch_size is the whole batch, or that of each of the `data` shares."""
+  policy: int | None = None
+  """How many devices act and do not learn, the last ones; 0: the first that learns acts too. By default 0, and 1 where
+  there is only the CPU, which then has a (virtual) device for either."""
+
+  def __post_init__(self):
+    for name, least in (("data", 0), ("model", 1), ("policy", 0)):
+      value = getattr(self, name)
+      if value is not None and value < least:
+        raise ValueError(f"mesh.{name}={value} must be at least {least}")
+
+
+def reserve_policy_device() -> None:
+  """Where the CPU is all there is, lets the policy act while an update runs: a device does one thing after the other.
+
+  The second device is the same CPU. Call it before jax has looked for devices; afterwards it changes nothing, nor where
+  somebody has asked for a number of CPU devices.
+  """
+  if _cpu_devices_asked_for() > 0 or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+    return
+  with contextlib.suppress(RuntimeError):  # jax has looked already
+    jax.config.update("jax_num_cpu_devices", _CPU_DEVICES)
+
+
+def local_mesh(config: MeshConfig | None = None) -> Mesh:
+  """The devices that learn, as an array [data, model].
+
+  Raises:
+    ValueError: there are not enough devices.
+  """
+  config = config or MeshConfig()
+  learners = _learners(config)
+  data = config.data or len(learners) // config.model
+  wanted = data * config.model
+  if not 0 < wanted <= len(learners):
+    raise ValueError(
+      f"mesh.data={config.data} and mesh.model={config.model} need {max(wanted, config.model)} devices, and "
+      f"{len(learners)} of {jax.local_device_count()} are there to learn: lower them, or mesh.policy"
+    )
+  return Mesh(np.array(learners[:wanted]).reshape(data, config.model), (DATA, MODEL))
+
+
+def policy_mesh(config: MeshConfig | None = None) -> Mesh:
+  """Where the policy acts, as an array [data]: on devices of its own where there are any, else on the first that learns."""
+  config = config or MeshConfig()
+  learners = _learners(config)
+  return Mesh(np.array(jax.local_devices()[len(learners) :] or learners[:1]), (DATA,))
+
+
+def describe(learners: Mesh, actors: Mesh) -> str:
+  """One line for people: how many devices of which kind learn and act."""
+  data, model = learners.shape[DATA], learners.shape[MODEL]
+  split = f" ({data} shares of a batch, weights over {model})" if model > 1 else ""
+  apart = set(actors.devices.flat) - set(learners.devices.flat)
+  acting = f", and {len(apart)} to act" if apart else ""
+  return f"devices: {learners.size} x {learners.devices.flat[0].device_kind}{split}{acting}"
+
+
+def _learners(config: MeshConfig) -> list[Any]:
+  devices = jax.local_devices()
+  acting = config.policy if config.policy is not None else int(_has_reserved_device())
+  if acting >= len(devices):
+    raise ValueError(
+      f"mesh.policy={acting} leaves none of {len(devices)} devices to learn: use at most {len(devices) - 1}"
+    )
+  return devices[: len(devices) - acting]
+
+
+def _has_reserved_device() -> bool:
+  return jax.default_backend() == "cpu" and _cpu_devices_asked_for() == _CPU_DEVICES == jax.local_device_count()
+
+
+def _cpu_devices_asked_for() -> int:
+  return jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]
