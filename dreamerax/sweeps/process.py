@@ -25,7 +25,7 @@ class Job:
   """What an attempt needs, on any machine that sees `logdir` and `folder`."""
 
   name: str  # of the trial
-  command: tuple[str, ...]
+  command: tuple[str, ...]  # what follows `python`, that of the machine
   logdir: str
   env_steps: int  # at which the run has reached its end
   folder: str  # to run in

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,7 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def make_job(trial: Trial, logdir: Path) -> Job:
       run_dir = str(logdir / trial.name)
       fault = faults.get(f"seed{trial.config.seed}")
-      line = (sys.executable, "-S", PROGRAM, run_dir, "8", *filter(None, [fault]))
+      line = ("-S", PROGRAM, run_dir, "8", *filter(None, [fault]))
       return Job(trial.name, line, run_dir, 8, str(tmp_path), trial.resources)
 
     monkeypatch.setattr(command, "make_job", make_job)
