@@ -97,7 +97,7 @@ class Attempt:
     progress.read()
     if progress.env_steps >= self._job.env_steps:
       return "finished", ""
-    return "interrupted", f"left at {progress.env_steps:,} of {self._job.env_steps:,} env steps"
+    return "interrupted", "saved and left before its end"
 
   def _last_line(self) -> str:
     with (Path(self._job.logdir) / OUTPUT).open("rb") as output:

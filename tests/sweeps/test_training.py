@@ -17,7 +17,7 @@ from dreamerax.sweeps.manifest import Manifest
 from tests.conftest import ROOT
 from tests.test_training import TINY
 
-TOTAL = 20_000
+TOTAL = 10_000
 TRIALS = [f"dreamer-v3-dmc-cartpole_balance-seed{seed}" for seed in (0, 1)]
 
 
@@ -56,9 +56,8 @@ def test_trials_that_are_killed_and_stopped_reach_their_end(tmp_path: Path):
   manifest = Manifest.load(sweep)
   for name in TRIALS:
     record = manifest[name]
-    assert record.state == "waiting" and record.reason.startswith("left at")
-    assert record.attempts == 2 and killed_at < record.env_steps < TOTAL
-    assert max(find_steps(sweep / name / "checkpoints")) == record.env_steps
+    assert (record.state, record.attempts, record.reason) == ("waiting", 2, "saved and left before its end")
+    assert killed_at < max(find_steps(sweep / name / "checkpoints")) < TOTAL
   assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
   manifest = Manifest.load(sweep)
   assert [(manifest[name].state, manifest[name].attempts) for name in TRIALS] == [("finished", 3)] * 2
