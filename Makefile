@@ -38,6 +38,6 @@ format: setup ## mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-clean: ## remove .venv and all caches; runs/ stays
+clean: ## remove .venv and all caches; runs/ and sweeps/ stay
 	rm -rf .venv .cache build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -84,6 +84,8 @@ REFUSED = {
   "train dreamer-v3 --agent.behavior.critic.bins 10": "bins=10 must be an odd number",
   "train --agent.optimizer.learning-rate -1": "agent.optimizer: learning_rate=-1.0 must be more than 0",
   "train --agent.optimizer.learning-rate nan": "learning_rate=nan must be more than 0",
+  "sweep": "SPEC.yaml, or SPEC.py",
+  "sweep missing.yaml": "missing.yaml: there is no such file",
   "eval": "Run directory",
   "eval missing": "missing is not a run directory: it has no config.json",
   "eval missing --episodes 0": "episodes=0 must be at least 1",
@@ -194,9 +196,9 @@ def test_the_stored_run_goes_on_and_may_be_longer(dreamerax, monkeypatch: pytest
 def test_help_explains_each_command(dreamerax):
   answer = dreamerax()
   assert answer.status == 0 and all(
-    word in answer.text for word in ("train [PRESET]", "eval RUN_DIR", "list", "doctor")
+    word in answer.text for word in ("train [PRESET]", "sweep SPEC", "eval RUN_DIR", "list", "doctor")
   )
-  for name in ("eval", "export", "list", "doctor"):
+  for name in ("sweep", "eval", "export", "list", "doctor"):
     assert dreamerax(name, "--help").status == 0
   answer = dreamerax("train", "--help")
   assert answer.status == 0

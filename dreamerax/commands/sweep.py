@@ -1,7 +1,6 @@
 """`dreamerax sweep`: many runs, one after another or on Ray."""
 
 import shlex
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -44,9 +43,9 @@ def run(arguments: Arguments, build: Build) -> int:
   sweep = spec.read(arguments.spec)
   logdir = (arguments.logdir or Path("sweeps") / arguments.spec.stem).absolute()
   trials = expand(sweep, build)
-  jobs = [_make_job(trial, logdir) for trial in trials]
+  jobs = [make_job(trial, logdir) for trial in trials]
   if arguments.dry_run:
-    print("\n".join(shlex.join(["dreamerax", *job.command[3:]]) for job in jobs))
+    print("\n".join(shlex.join(["dreamerax", *job.command[2:]]) for job in jobs))
     return 0
   for trial in trials:
     api.check_same_run(trial.config, logdir / trial.name)
@@ -64,9 +63,10 @@ def run(arguments: Arguments, build: Build) -> int:
   return 0 if manifest.count("finished") == len(jobs) else 1
 
 
-def _make_job(trial: Trial, logdir: Path) -> Job:
+def make_job(trial: Trial, logdir: Path) -> Job:
+  """The process that trains a trial of the sweep in `logdir`."""
   run_dir = str(logdir / trial.name)
-  command = (sys.executable, "-m", "dreamerax", "train", *trial.arguments, "--logdir", run_dir)
+  command = ("-m", "dreamerax", "train", *trial.arguments, "--logdir", run_dir)
   return Job(trial.name, command, run_dir, trial.config.env_steps, str(Path.cwd()), trial.resources)
 
 

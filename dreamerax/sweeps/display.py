@@ -56,7 +56,8 @@ class Display:
     if self._live:
       self._live.update(make_table(self._manifest), refresh=True)
       self._live.stop()
-    self.say(summarise(self._manifest))
+    else:
+      self.say(summarise(self._manifest))
 
 
 def describe(record: Record) -> str:
@@ -79,21 +80,11 @@ def summarise(manifest: Manifest) -> str:
 def make_table(manifest: Manifest) -> Table:
   """A row for each trial, what runs first."""
   table = Table(box=None, padding=(0, 1), caption=summarise(manifest), caption_justify="left")
-  table.add_column("trial", overflow="fold", ratio=1)
-  for name in ("state", "attempts", "env steps", "of", "return", "minutes"):
+  table.add_column("trial", overflow="fold")
+  for name in ("state", "tries", "env steps", "return", "min"):
     table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
-  table.add_column("", overflow="fold")
   for name, record in sorted(manifest.items(), key=lambda item: _ORDER.index(item[1].state)):
     score = "" if record.eval_return is None else f"{record.eval_return:.1f}"
-    table.add_row(
-      name,
-      record.state,
-      str(record.attempts),
-      f"{record.env_steps:,}",
-      f"{record.total:,}",
-      score,
-      f"{record.seconds / 60:.0f}",
-      record.reason,
-      style=_STYLES[record.state],
-    )
+    reached, minutes = f"{record.env_steps:,}/{record.total:,}", f"{record.seconds / 60:.0f}"
+    table.add_row(name, record.state, str(record.attempts), reached, score, minutes, style=_STYLES[record.state])
   return table

@@ -34,6 +34,6 @@ class Follower:
     whole = appended[: appended.rfind(b"\n") + 1]
     for line in whole.splitlines():
       row = json.loads(line)
-      self.env_steps = row["env_steps"]
+      self.env_steps = row.get("env_steps", self.env_steps)
       self.score = row.get("eval/return", self.score)
     self._offset += len(whole)

@@ -3,8 +3,10 @@
 The only file that imports ray, and only where somebody asks for it.
 """
 
+import ipaddress
 import logging
 import os
+import socket
 from typing import Any
 
 from dreamerax.sweeps.process import Attempt, Event, Job
@@ -14,6 +16,7 @@ LOCAL = "local"
 # A local Ray takes the machine's address, even where it is told 127.0.0.1, unless this says that it forms no cluster.
 _FORMS_CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _GPU_MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
+_ANSWER_SECONDS = 10.0
 _JAX_SHARE = 0.75  # of a GPU's memory that jax takes by itself
 
 
@@ -54,6 +57,8 @@ class OnRay:
     """
     if address == LOCAL:
       os.environ[_FORMS_CLUSTERS] = "0"  # read when ray is imported
+    else:
+      _check_answers(address)
     try:
       import ray
       from ray.exceptions import RayError, RayTaskError
@@ -64,7 +69,11 @@ class OnRay:
     try:
       ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=dashboard)
     except (ConnectionError, ValueError) as error:
-      raise ValueError(f"--ray {address}: {error}") from error
+      hint = "" if address == LOCAL else "; a cluster that asks for a token needs RAY_AUTH_MODE=token"
+      raise ValueError(f"--ray {address}: {error}{hint}") from error
+    if address == LOCAL and not ipaddress.ip_address(ray.util.get_node_ip_address()).is_loopback:
+      ray.shutdown()
+      raise ValueError("--ray local: this Ray would listen beyond this machine; start one and give its address")
     self._actor = ray.remote(max_restarts=0, max_task_retries=0)(_Actor)
     self._remotes: list[_Remote] = []
 
@@ -117,7 +126,7 @@ class OnRay:
     except self._task_error as error:
       event = Event(remote.job.name, "crashed", str(error.cause))
     except self._error as error:  # the actor, or its node, is gone, and with it the attempt
-      event = Event(remote.job.name, "crashed", " ".join(str(error).split()))
+      event = Event(remote.job.name, "crashed", str(error).strip().partition("\n")[0])
     else:
       if not remote.began:
         remote.began, event = True, Event(remote.job.name, "began")
@@ -130,3 +139,14 @@ class OnRay:
   def _forget(self, remote: _Remote) -> None:
     self._ray.kill(remote.actor)
     self._remotes.remove(remote)
+
+
+def _check_answers(address: str) -> None:
+  """Ray itself goes on asking for many minutes."""
+  host, _, port = address.rpartition("://")[2].rpartition(":")
+  if not (host and port.isdecimal()):  # "auto", which Ray knows
+    return
+  try:
+    socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
+  except (OSError, OverflowError) as error:
+    raise ValueError(f"--ray {address}: nobody answers ({error}): give the address that `ray start` printed") from error

@@ -25,7 +25,7 @@ class Job:
   """What an attempt needs, on any machine that sees `logdir` and `folder`."""
 
   name: str  # of the trial
-  command: tuple[str, ...]
+  command: tuple[str, ...]  # what follows `python`, that of the machine
   logdir: str
   env_steps: int  # at which the run has reached its end
   folder: str  # to run in
@@ -61,7 +61,7 @@ class Attempt:
       self._process = subprocess.Popen(
         [sys.executable, "-m", "dreamerax.sweeps.leash", str(os.getpid()), *job.command],
         cwd=job.folder,
-        env={**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)},
+        env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
@@ -97,7 +97,7 @@ class Attempt:
     progress.read()
     if progress.env_steps >= self._job.env_steps:
       return "finished", ""
-    return "interrupted", f"left at {progress.env_steps:,} of {self._job.env_steps:,} env steps"
+    return "interrupted", "saved and left before its end"
 
   def _last_line(self) -> str:
     with (Path(self._job.logdir) / OUTPUT).open("rb") as output:

@@ -47,7 +47,7 @@ class SweepRun:
       self._look_at_metrics()
       self._display.update()
       time.sleep(_LOOK_SECONDS)
-    self._manifest.save()
+    self._manifest.save()  # told as an error where it fails: nothing comes after it
 
   def _take(self, event: Event, stopping: bool) -> None:
     name, record = event.trial, self._manifest[event.trial]
@@ -60,7 +60,7 @@ class SweepRun:
       self._look_at(name)
       self._followers.pop(name, None)
       self._manifest.change(name, state=self._next_state(event, stopping), reason=event.reason, ended=now())
-    self._manifest.save()
+    self._save()
     self._display.changed(name)
 
   def _next_state(self, event: Event, stopping: bool) -> str:
@@ -81,8 +81,15 @@ class SweepRun:
     for name in self._followers:
       self._look_at(name)
     if time.monotonic() - self._saved >= _SAVE_SECONDS:
+      self._save()
+
+  def _save(self) -> None:
+    """A full disk, say, ends no trial; the manifest is written again soon."""
+    self._saved = time.monotonic()
+    try:
       self._manifest.save()
-      self._saved = time.monotonic()
+    except OSError as error:
+      self._display.say(f"the manifest cannot be written ({error}); it is tried again")
 
   def _look_at(self, name: str) -> None:
     if name not in self._followers:  # it never began

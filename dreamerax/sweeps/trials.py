@@ -4,7 +4,7 @@ import itertools
 import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dreamerax import envs
 from dreamerax.presets import RunConfig
@@ -44,15 +44,15 @@ def expand(sweep: Sweep, build: Build) -> list[Trial]:
 def _trials(sweep: Sweep, grid: Grid, build: Build) -> Iterator[Trial]:
   vary = hyphenated(grid.vary)
   fixed = hyphenated(sweep.options) | hyphenated(grid.options)
-  for preset, task, values, seed in itertools.product(
-    grid.presets, grid.tasks or (None,), itertools.product(*vary.values()), grid.seeds
-  ):
+  for preset, task, values in itertools.product(grid.presets, grid.tasks or (None,), itertools.product(*vary.values())):
     varied = dict(zip(vary, values, strict=True))
-    chosen_task = [] if task is None else ["--task", task]
-    arguments = [preset, *chosen_task, "--seed", str(seed), *to_flags(fixed | varied)]
-    config = _checked(arguments, build)
-    parts = [preset, config.env.task, grid.name, *(f"{name}={value}" for name, value in varied.items()), f"seed{seed}"]
-    yield Trial(_file_name(parts), tuple(arguments), config, grid.resources or sweep.resources)
+    head, tail = [preset, *([] if task is None else ["--task", task])], to_flags(fixed | varied)
+    lines = {seed: [*head, "--seed", str(seed), *tail] for seed in grid.seeds}
+    base = _checked(lines[grid.seeds[0]], build)  # seeds change nothing else, and a long sweep is checked in seconds
+    words = [preset, base.env.task, grid.name, *(f"{name}={value}" for name, value in varied.items())]
+    for seed, arguments in lines.items():
+      name = _file_name([*words, f"seed{seed}"])
+      yield Trial(name, tuple(arguments), replace(base, seed=seed), grid.resources or sweep.resources)
 
 
 def _checked(arguments: Sequence[str], build: Build) -> RunConfig:

@@ -1,6 +1,5 @@
 """Sweeps of pretenders."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,7 +19,7 @@ TOTAL = 8
 
 def make_job(folder: Path, name: str, fault: str = "", total: int = TOTAL) -> Job:
   run_dir = str(folder / name)
-  command = (sys.executable, "-S", PROGRAM, run_dir, str(total), *filter(None, [fault]))
+  command = ("-S", PROGRAM, run_dir, str(total), *filter(None, [fault]))
   return Job(name, command, run_dir, total, str(folder), Resources(cpus=0.5))
 
 

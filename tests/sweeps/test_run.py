@@ -81,7 +81,7 @@ def test_stopped_a_sweep_lets_what_runs_save_and_leaves_the_rest(tmp_path: Path)
   threading.Thread(target=ask).start()
   manifest = sweep(tmp_path, {"saves": "wait", "later": ""}, OneByOne(), retries=0, stop=stop)
   assert (manifest["saves"].state, manifest["later"].state) == ("waiting", "waiting")
-  assert manifest["saves"].reason.startswith("left at") and not attempts(tmp_path, "later")
+  assert manifest["saves"].reason == "saved and left before its end" and not attempts(tmp_path, "later")
   assert not holder(tmp_path / "saves")
   manifest = sweep(tmp_path, {"saves": "wait", "later": ""}, OneByOne())
   assert (manifest["saves"].state, manifest["later"].state) == ("finished", "finished")
@@ -107,6 +107,20 @@ sweep(Path({str(tmp_path)!r}), {{"trial": "hang"}}, OneByOne())
   (pid,) = attempts(tmp_path, "trial")
   assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
   assert sweep(tmp_path, {"trial": ""}, OneByOne())["trial"].state == "finished"
+
+
+def test_a_manifest_that_cannot_be_written_ends_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+  save, failures = Manifest.save, iter([OSError("No space left on device")] * 2)
+
+  def full_at_first(manifest: Manifest) -> None:
+    if attempts(tmp_path, "trial") and (error := next(failures, None)):
+      raise error
+    save(manifest)
+
+  monkeypatch.setattr(Manifest, "save", full_at_first)
+  sweep(tmp_path, {"trial": "once"}, OneByOne())
+  assert Manifest.load(tmp_path)["trial"].state == "finished" and len(attempts(tmp_path, "trial")) == 2
+  assert "the manifest cannot be written (No space left on device)" in (tmp_path / "said").read_text()
 
 
 def test_a_directory_in_use_is_no_mistake_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

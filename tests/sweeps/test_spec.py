@@ -46,6 +46,8 @@ def test_a_grid_is_every_combination(tmp_path: Path):
   assert (config.size, config.env_steps, config.seed, config.loop.sync) == ("1m", 20000, 1, True)
   assert config.schedule.ratio == 128 and config.env.task == "dmc/walker_walk"
   assert trials[0].resources == Resources(cpus=2, gpus=0.5, custom={"fast-disk": 1})
+  for trial in trials:
+    assert cli.read_run(trial.arguments) == trial.config
   last = trials[-1]
   assert last.config.env.observations == ("image", "position") and last.resources == Resources(cpus=1)
   assert last.config.agent.optimizer.learning_rate == 1e-4
@@ -92,6 +94,7 @@ REFUSED = {
   "grids: [{presets: quick}]": r"grids\[0\].presets='quick': must be a list",
   "grids: [{presets: []}]": "presets is empty",
   "grids: [{presets: [quick], seeds: [one]}]": r"grids\[0\].seeds\[0\]='one': must be of type int",
+  "grids: [{presets: [quick], seeds: [0, -1]}]": "seed=-1 must not be negative",
   "grids: [{presets: [quick], vary: {num-envs: 3}}]": "vary.num-envs=3: must be a list",
   "grids: [{preset: [quick]}]": r"grids\[0\].preset: .* did you mean presets",
   "grids: [{tasks: [dmc/walker_walk]}]": r"grids\[0\].presets: is missing",

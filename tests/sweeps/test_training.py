@@ -17,7 +17,7 @@ from dreamerax.sweeps.manifest import Manifest
 from tests.conftest import ROOT
 from tests.test_training import TINY
 
-TOTAL = 60_000
+TOTAL = 10_000
 TRIALS = [f"dreamer-v3-dmc-cartpole_balance-seed{seed}" for seed in (0, 1)]
 
 
@@ -47,21 +47,20 @@ def test_trials_that_are_killed_and_stopped_reach_their_end(tmp_path: Path):
 
   running = subprocess.Popen(command, cwd=ROOT)
   wait_for_checkpoints(0)
-  os.kill(json.loads((sweep / TRIALS[0] / "lock").read_text())["pid"], signal.SIGKILL)
-  killed_at = max(find_steps(sweep / TRIALS[0] / "checkpoints"))
-  while Manifest.load(sweep)[TRIALS[0]].attempts < 2:
-    time.sleep(0.05)
+  for name in TRIALS:
+    os.kill(json.loads((sweep / name / "lock").read_text())["pid"], signal.SIGKILL)
+  killed_at = max(max(find_steps(sweep / name / "checkpoints")) for name in TRIALS)
   wait_for_checkpoints(killed_at)
   running.terminate()
   assert running.wait() == 1
   manifest = Manifest.load(sweep)
   for name in TRIALS:
     record = manifest[name]
-    assert record.state == "waiting" and record.reason.startswith("left at") and killed_at <= record.env_steps < TOTAL
-    assert max(find_steps(sweep / name / "checkpoints")) == record.env_steps
+    assert (record.state, record.attempts, record.reason) == ("waiting", 2, "saved and left before its end")
+    assert killed_at < max(find_steps(sweep / name / "checkpoints")) < TOTAL
   assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
   manifest = Manifest.load(sweep)
-  assert [(manifest[name].state, manifest[name].attempts) for name in TRIALS] == [("finished", 3), ("finished", 2)]
+  assert [(manifest[name].state, manifest[name].attempts) for name in TRIALS] == [("finished", 3)] * 2
   for name in TRIALS:
     rows = read_metrics(sweep / name / "metrics.jsonl")
     steps = [row["env_steps"] for row in rows]
