@@ -1,6 +1,7 @@
 """Block-diagonal products equal those of the whole matrix, however a backend computes them."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.scipy.linalg import block_diag
@@ -27,11 +28,11 @@ def test_a_block_product_is_that_of_the_block_diagonal_matrix(on_cpu: bool, monk
 def test_a_split_product_gives_each_share_of_every_block(on_cpu: bool, monkeypatch: pytest.MonkeyPatch):
   monkeypatch.setattr(linear, "on_cpu", lambda: on_cpu)
   rng = np.random.default_rng(0)
-  x, kernel = rng.normal(size=(2, 5, 3, 4)).astype(np.float32), rng.normal(size=(3, 4, 6)).astype(np.float32)
+  x, kernel = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in ((2, 5, 3, 4), (3, 4, 6)))
   weight = rng.normal(size=(3, 2, 5, 6)).astype(np.float32)  # of each of the three parts
 
   def plain(x, kernel):
-    whole = np.einsum("abgi,gio->abgo", x, kernel) if isinstance(x, np.ndarray) else linear.block_product(x, kernel)
+    whole = jnp.einsum("abgi,gio->abgo", x, kernel)
     return [whole[..., 2 * part : 2 * part + 2].reshape(2, 5, 6) for part in range(3)]
 
   def loss(parts):
