@@ -3,8 +3,9 @@
     python -m benchmarks.end_to_end --preset dreamer-v3 --size 1m --task dmc/walker_walk --envs 16 --seconds 60
 
 First the replay is filled and the update compiled, from a start without cached programs unless JAX_COMPILATION_CACHE_DIR
-names some. Then, for `--seconds` each, the agent acts without updates, and acts with the updates that the preset's schedule
-asks for. Env steps are simulator steps, the action repeat included, summed over the environments.
+names some: two runs with the same folder give a cold start and a warm one. Then, for `--seconds` each, the agent acts
+without updates, and acts with the updates that the preset's schedule asks for. Env steps are simulator steps, the action
+repeat included, summed over the environments.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from dreamerax.replay import Replay
 from dreamerax.runtime.collect import Collector
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.learner import Learner
+from dreamerax.runtime.memory import restart_with_kept_memory
 from dreamerax.runtime.mesh import local_mesh, reserve_policy_device
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.schedule import TrainRatioConfig
@@ -55,11 +57,14 @@ class Worker:
     self.learner = Learner(agent, batch.spec, self._replay, mesh, state=state, updates=0, key=train)
     self._collector = Collector(Policy(agent, explore=True, key=explore), batch, self._replay)
     self._schedule = config.schedule.build(config.replay.batch_size * config.replay.batch_length)
+    self.prefill_seconds = 0.0
 
   def first_update(self) -> None:
     """Fills the replay, waits for the compiler, and makes the update that is due first."""
+    start = time.perf_counter()
     while self._replay.steps < self.config.loop.prefill_steps or not self._replay.sequences:
       self._step(0)
+    self.prefill_seconds = time.perf_counter() - start
     self.learner.wait_compiled(lambda: None)
     self.learner.run(self._schedule.due(self.counters))
     self.learner.flush()
@@ -117,6 +122,7 @@ def measure(preset: str, config: RunConfig, seconds: float, began: float) -> dic
     "training_env_steps_per_second": repeat * training.agent_steps / training.seconds,
     "updates_per_second": training.updates / training.seconds,
     "seconds_to_first_update": first_update,
+    "of_which_prefill": worker.prefill_seconds,
     "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
     "peak_device_memory_gb": memory["peak_bytes_in_use"] / 1e9 if "peak_bytes_in_use" in memory else None,
     "machine": machine(),
@@ -152,4 +158,5 @@ def main(arguments: Sequence[str] | None = None, began: float | None = None) -> 
 
 
 if __name__ == "__main__":
+  restart_with_kept_memory()  # as `dreamerax train` does
   main(began=psutil.Process().create_time())

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.nn.initializers import Initializer
 
-from dreamerax.ops.linear import block_product
+from dreamerax.ops.linear import block_product, split_block_product
 
 
 def trunc_normal_in(scale: float) -> Initializer:
@@ -112,9 +112,17 @@ class BlockLinear(nnx.Module):
 
   def __call__(self, x: jax.Array) -> jax.Array:
     """[..., inputs] -> [..., units], both block-major."""
-    x = x.astype(self.dtype).reshape(*x.shape[:-1], self.blocks, -1)
-    x = block_product(x, self.kernel[...].astype(self.dtype))
+    x = block_product(self._to_blocks(x), self.kernel[...].astype(self.dtype))
     return x.reshape(*x.shape[:-2], -1) + self.bias[...].astype(self.dtype)
+
+  def split(self, x: jax.Array, parts: int) -> list[jax.Array]:
+    """[..., inputs] -> `parts` times [..., units / parts], block-major: the shares of every block's outputs."""
+    outputs = split_block_product(self._to_blocks(x), self.kernel[...].astype(self.dtype), parts)
+    biases = jnp.split(self.bias[...].astype(self.dtype).reshape(self.blocks, -1), parts, -1)
+    return [output + bias.reshape(-1) for output, bias in zip(outputs, biases, strict=True)]
+
+  def _to_blocks(self, x: jax.Array) -> jax.Array:
+    return x.astype(self.dtype).reshape(*x.shape[:-1], self.blocks, -1)
 
 
 class NormSilu(nnx.Module):

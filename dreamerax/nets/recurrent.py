@@ -44,8 +44,7 @@ class BlockGRU(nnx.Module):
     own = block_product(self._split(deter), self._mix_kernel()[:, : self.block_size])
     mixed = own.reshape(deter.shape) + self._to_blocks(jnp.concatenate(inputs, -1), slice(0, 2)) + action_drive
     mixed = self.mix_norm(mixed + self.mix.bias[...].astype(self.dtype))
-    gates = self._split(self.gates(mixed))  # [..., G, 3 D / G]
-    reset, candidate, update = (x.reshape(deter.shape) for x in jnp.split(gates, 3, -1))
+    reset, candidate, update = self.gates.split(mixed, 3)
     candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
     update = jax.nn.sigmoid(update - 1)
     return update * candidate + (1 - update) * deter
