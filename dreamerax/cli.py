@@ -22,7 +22,8 @@ commands:
   train [PRESET]   train an agent; without a preset: quick, cartpole_balance on a laptop's CPU
   sweep SPEC       train many: presets, tasks, seeds and options, one after another or on Ray
   eval RUN_DIR     score a trained agent, and film it
-  compare RUN_DIR...   runs beside published scores
+  compare RUN_DIR  runs beside published scores
+  plot RUN_DIR     learning curves as a picture or a page; several runs make a mean
   export RUN_DIR   the agent as one file that jax alone can run
   list             presets, model sizes, tasks
   doctor           what this machine has, what is wrong, and how to mend it
@@ -123,6 +124,12 @@ def _eval(arguments: list[str]) -> int:
   return evaluate.run(_parse(evaluate.Arguments, "eval", arguments))
 
 
+def _plot(arguments: list[str]) -> int:
+  from dreamerax.commands import plot
+
+  return plot.run(_parse(plot.Arguments, "plot", arguments))
+
+
 def _list(arguments: list[str]) -> int:
   from dreamerax.commands import listing
 
@@ -154,6 +161,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
   "sweep": _sweep,
   "eval": _eval,
   "compare": _compare,
+  "plot": _plot,
   "export": _export,
   "list": _list,
   "doctor": _doctor,

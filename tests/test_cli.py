@@ -90,6 +90,13 @@ REFUSED = {
   "eval missing": "missing is not a run directory: it has no config.json",
   "eval missing --episodes 0": "episodes=0 must be at least 1",
   "eval missing --video film.avi": "must end in .mp4 or .gif",
+  "compare": "runs is empty: name at least one run directory",
+  "compare missing": "missing holds no run: no config.json is in it or below it",
+  "compare missing --against dreamer3": "method='dreamer3' is not one of .*; did you mean dreamerv3",
+  "compare missing --tolerance -1": "tolerance=-1.0 must be at least 0",
+  "plot": "runs is empty: name at least one run directory",
+  "plot missing": "missing holds no run",
+  "plot missing --out curve.jpg": "must end in .png or .html",
   "export": "Run directory",
   "export missing": "missing is not a run directory",
   "export missing --batch 0": "batch=0 must be at least 1",
@@ -198,7 +205,7 @@ def test_help_explains_each_command(dreamerax):
   assert answer.status == 0 and all(
     word in answer.text for word in ("train [PRESET]", "sweep SPEC", "eval RUN_DIR", "list", "doctor")
   )
-  for name in ("sweep", "eval", "export", "list", "doctor"):
+  for name in ("sweep", "eval", "compare", "plot", "export", "list", "doctor"):
     assert dreamerax(name, "--help").status == 0
   answer = dreamerax("train", "--help")
   assert answer.status == 0

@@ -50,17 +50,14 @@ def smooth(curve: Curve, points: int = 50) -> Curve:
   return Curve(*(np.array([values[place == i].mean() for i in filled]) for values in curve))
 
 
-def on_grid(curves: Sequence[Curve], axis: Literal["env_steps", "minutes"]) -> tuple[np.ndarray, np.ndarray]:
+def on_grid(curves: Sequence[Curve], axis: Literal["env_steps", "minutes"]) -> tuple[np.ndarray, np.ndarray] | None:
   """Curves at common places: x [P] and returns [seeds, P], between points linearly, where every curve has been.
 
-  Raises:
-    ValueError: a curve is empty, or they have no stretch in common.
+  None: there is no such stretch. No curve may be empty.
   """
-  if any(not len(curve.returns) for curve in curves):
-    raise ValueError("a curve is empty")
   low = max(getattr(curve, axis)[0] for curve in curves)
   high = min(getattr(curve, axis)[-1] for curve in curves)
   if low > high:
-    raise ValueError("the curves have no stretch in common")
+    return None
   x = np.linspace(low, high, _GRID)
   return x, np.stack([np.interp(x, getattr(curve, axis), curve.returns) for curve in curves])

@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from dreamerax.analysis.compare import Comparison, compare, other_pictures
 from dreamerax.analysis.reference import load_reference
 from dreamerax.analysis.runs import find_runs, group
-from dreamerax.commands.tables import comparison_rows
+from dreamerax.analysis.tables import comparison_rows
+from dreamerax.commands import printing
 
-_WIDE = 200
 _COLORS = {"above": "green", "reached": "green", "below": "red", "unclear": "yellow"}
 
 
@@ -69,15 +67,8 @@ def run(arguments: Arguments) -> int:
 
 
 def _show(found: Sequence[Comparison], against: str) -> None:
-  console = Console()
-  if not console.is_terminal:
-    console = Console(width=_WIDE)  # a file has no edge to wrap at
-  header, rows = comparison_rows(found, against)
-  table = Table(*header, box=None, padding=(0, 2, 0, 0))
-  for each, row in zip(found, rows, strict=True):
-    color = _COLORS[each.verdict]
-    table.add_row(*map(escape, row[:-1]), f"[{color}]{row[-1]}[/{color}]")
-  console.print(table)
+  console = printing.console()
+  console.print(printing.table(*comparison_rows(found, against), _COLORS))
   for each in found:
     if each.caveats:
       console.print(f"\n[bold]{escape(each.task)}[/bold], {escape(each.label)}:")

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from dreamerax.analysis.aggregate import Estimate
 from dreamerax.analysis.compare import Comparison
+from dreamerax.analysis.summary import Improvement, Summary
 
 
 def comparison_rows(found: Sequence[Comparison], against: str) -> tuple[list[str], list[list[str]]]:
@@ -23,3 +25,24 @@ def comparison_rows(found: Sequence[Comparison], against: str) -> tuple[list[str
 def _score(mean: float, std: float | None, seeds: int | None) -> str:
   spread = "" if std is None else f" ± {std:.1f}"
   return f"{mean:.1f}{spread}" + (f" ({seeds} seeds)" if seeds else "")
+
+
+def summary_rows(found: Sequence[Summary]) -> tuple[list[str], list[list[str]]]:
+  """Header and one row for each setting."""
+  header = ["setting", "tasks", "runs", "env steps", "mean", "IQM", "optimality gap"]
+  rows = [
+    [each.label, str(len(each.tasks)), str(each.runs), f"{each.env_steps:,}"]
+    + [_interval(value) for value in (each.mean, each.interquartile_mean, each.optimality_gap)]
+    for each in found
+  ]
+  return header, rows
+
+
+def improvement_rows(found: Sequence[Improvement]) -> tuple[list[str], list[list[str]]]:
+  """Header and one row for each pair of settings."""
+  rows = [[each.better, each.worse, _interval(each.probability)] for each in found]
+  return ["setting", "compared with", "probability of improvement"], rows
+
+
+def _interval(found: Estimate) -> str:
+  return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"

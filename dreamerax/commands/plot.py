@@ -1,0 +1,92 @@
+"""`dreamerax plot`: learning curves as a picture, or as a page with all that is known of the runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from dreamerax.analysis import plots, report
+from dreamerax.analysis.compare import compare, other_pictures
+from dreamerax.analysis.reference import load_reference
+from dreamerax.analysis.runs import Setting, find_runs, group
+from dreamerax.analysis.summary import summarize
+from dreamerax.analysis.tables import improvement_rows, summary_rows
+from dreamerax.commands import printing
+
+
+@dataclass(frozen=True)
+class Arguments:
+  """Draws returns of runs: a panel for each task, mean and interval over seeds, published scores. Also prints aggregates."""
+
+  runs: tuple[Path, ...]
+  """Run directories, or directories of them."""
+  out: Path = Path("curves.png")
+  """FILE.png: the curves. FILE.html: a page that needs nothing else, with tables, videos, configurations and failures, too."""
+  returns: Literal["evaluation", "training"] = "evaluation"
+  """Which returns."""
+  against: tuple[str, ...] = ()
+  """Methods of the published table, or the authors' score files."""
+  x: tuple[Literal["env_steps", "minutes"], ...] = ("env_steps",)
+  """Over what; a panel for each."""
+  level: float | None = None
+  """A return to mark, that of random actions say."""
+  title: str = ""
+  """Above everything."""
+  anyway: bool = False
+  """Also runs whose environments differ from each other or from the published ones."""
+
+  def __post_init__(self):
+    if not self.runs:
+      raise ValueError("runs is empty: name at least one run directory")
+    if self.out.suffix not in (".png", ".html"):
+      raise ValueError(f"out={self.out}: the name must end in .png or .html")
+    if not self.x:
+      raise ValueError("x is empty: name env_steps, minutes or both")
+
+
+def run(arguments: Arguments) -> int:
+  """Writes the file and prints aggregates; returns the exit status.
+
+  Raises:
+    ValueError: environments that differ, no returns of that kind, an unknown method. FileNotFoundError: no run is there.
+  """
+  references = [load_reference(name) for name in arguments.against]
+  settings = group(find_runs(arguments.runs))
+  different = _differences(settings) + (other_pictures(settings) if references else [])
+  if different and not arguments.anyway:
+    raise ValueError(f"{'; '.join(different)}: returns are not of the same thing. --anyway draws them all the same")
+  figure = plots.draw(
+    settings,
+    returns=arguments.returns,
+    references=references,
+    axes=arguments.x,
+    level=arguments.level,
+    title=arguments.title,
+  )
+  summaries, improvements = summarize(settings, arguments.returns)
+  arguments.out.parent.mkdir(parents=True, exist_ok=True)
+  if arguments.out.suffix == ".png":
+    figure.savefig(arguments.out, dpi=120)
+  else:
+    compared = [report.Against(each.name, compare(settings, each)) for each in references]
+    title = arguments.title or f"dreamerax: {', '.join(setting.label for setting in settings)}"
+    arguments.out.write_text(report.page(title, figure, settings, summaries, improvements, compared))
+  console = printing.console()
+  for header, rows in (summary_rows(summaries), improvement_rows(improvements)):
+    if rows:
+      console.print(printing.table(header, rows))
+  console.print(f"{arguments.out}", highlight=False, soft_wrap=True)
+  return 0
+
+
+def _differences(settings: Sequence[Setting]) -> list[str]:
+  """Where runs on one task saw or did something else in it."""
+  found = []
+  for task in sorted({task for setting in settings for task in setting.runs}):
+    first, *others = [run for setting in settings for run in setting.runs.get(task, ())]
+    for other in others:
+      for name in (field.name for field in fields(other.config.env)):
+        one, another = getattr(first.config.env, name), getattr(other.config.env, name)
+        if one != another:
+          found.append(f"{name} is {one!r} in {first.path} and {another!r} in {other.path}")
+  return found[:1]  # the others are mostly the same

@@ -1,0 +1,23 @@
+"""Tables on a terminal."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+_WIDE = 200  # characters a line where there is no terminal: a file has no edge to wrap at
+
+
+def console() -> Console:
+  """As wide as the terminal."""
+  found = Console()
+  return found if found.is_terminal else Console(width=_WIDE)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], colors: Mapping[str, str] | None = None) -> Table:
+  """colors: of cells, by what they say."""
+  made, colors = Table(*header, box=None, padding=(0, 2, 0, 0)), colors or {}
+  for row in rows:
+    made.add_row(*(f"[{colors[cell]}]{escape(cell)}[/]" if cell in colors else escape(cell) for cell in row))
+  return made
