@@ -135,18 +135,22 @@ class Agent:
 
     A green bar marks frames with observations, a red one those that are imagined.
     """
-    world, _ = self._modules(state["params"])
     rows, length = min(6, batch.steps.reward.shape[0]), batch.steps.reward.shape[1]
     context = max(1, length // 2)
     batch = jax.tree.map(lambda x: x[:rows], batch)
     videos = {}
-    for name, prediction in world.open_loop(batch, context, key).items():
+    for name, prediction in self.open_loop(state["params"], batch, context, key).items():
       truth = batch.steps.observation[name].astype(jnp.float32) / 255
       error = (prediction - truth + 1) / 2
       tiles = jnp.concatenate([truth, prediction, error], 2)  # [B, T, 3 H, W, C]
       grid = tiles.transpose(1, 2, 0, 3, 4).reshape(length, tiles.shape[2], -1, tiles.shape[-1])
       videos[f"open_loop/{name}"] = _mark((jnp.clip(grid, 0, 1) * 255).astype(jnp.uint8), context)
     return videos
+
+  def open_loop(self, params: Params, batch: Batch, context: int, key: jax.Array) -> dict[str, jax.Array]:
+    """The world model's pictures of `context` (static) observed steps and of its dream from there: {image: [B, T, H, W, C]}."""
+    world, _ = self._modules(params)
+    return world.open_loop(batch, context, key)
 
   def _build(self, key: jax.Array) -> tuple[WorldModelModule, BehaviorModule]:
     dtype = jnp.dtype(self._compute_dtype())

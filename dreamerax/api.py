@@ -128,6 +128,11 @@ def export_policy(
   export.export(agent, params, Path(out), explore=explore, batch=batch, platforms=platforms, header=header)
 
 
+def load_agent(run_dir: str | Path) -> tuple[Agent, Any]:
+  """The newest checkpoint's agent, and the parameters that acting needs, on a device. Raises what `load_policy` does."""
+  return _trained(Path(run_dir), load_config(run_dir))
+
+
 def load_config(run_dir: str | Path) -> RunConfig:
   """The configuration that a run was started with.
 
@@ -156,7 +161,6 @@ def _read_config(run_dir: Path) -> dict[str, Any]:
 
 
 def _trained(run_dir: Path, config: RunConfig) -> tuple[Agent, Any]:
-  """The agent, and the parameters that acting needs, on the first device."""
   agent = Agent(config.agent, _stored_spec(run_dir, config))
   state, _ = checkpoint.load_state(run_dir.absolute(), agent)
   return agent, jax.device_put(agent.policy_params(state), jax.local_devices()[0])

@@ -24,6 +24,7 @@ commands:
   eval RUN_DIR     score a trained agent, and film it
   compare RUN_DIR  runs beside published scores
   plot RUN_DIR     learning curves as a picture or a page; several runs make a mean
+  video RUN_DIR    behaviour beside the world model's dream of it
   export RUN_DIR   the agent as one file that jax alone can run
   list             presets, model sizes, tasks
   doctor           what this machine has, what is wrong, and how to mend it
@@ -130,6 +131,12 @@ def _plot(arguments: list[str]) -> int:
   return plot.run(_parse(plot.Arguments, "plot", arguments))
 
 
+def _video(arguments: list[str]) -> int:
+  from dreamerax.commands import video
+
+  return video.run(_parse(video.Arguments, "video", arguments))
+
+
 def _list(arguments: list[str]) -> int:
   from dreamerax.commands import listing
 
@@ -162,6 +169,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
   "eval": _eval,
   "compare": _compare,
   "plot": _plot,
+  "video": _video,
   "export": _export,
   "list": _list,
   "doctor": _doctor,

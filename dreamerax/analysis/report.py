@@ -13,7 +13,7 @@ from dreamerax.analysis.animations import newest_animations
 from dreamerax.analysis.compare import Comparison
 from dreamerax.analysis.runs import RunRecord, Setting
 from dreamerax.analysis.summary import Improvement, Summary
-from dreamerax.analysis.tables import comparison_rows, improvement_rows, summary_rows
+from dreamerax.analysis.tables import caveats, comparison_rows, improvement_rows, summary_rows
 from dreamerax.analysis.troubles import troubles
 from dreamerax.config import to_dict
 
@@ -80,10 +80,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _comparison(against: Against) -> str:
   parts = [_table(*comparison_rows(against.found, against.name))]
-  for each in against.found:
-    if each.caveats:
-      caveats = "".join(f"<li>{escape(caveat)}</li>" for caveat in each.caveats)
-      parts.append(f"<p>{escape(each.task)}, {escape(each.label)}:</p><ul>{caveats}</ul>")
+  for heading, words in caveats(against.found).items():
+    parts.append(f"<p>{escape(heading)}:</p><ul>{''.join(f'<li>{escape(word)}</li>' for word in words)}</ul>")
   return _section(f"Beside {against.name}", parts)
 
 

@@ -27,6 +27,15 @@ def _score(mean: float, std: float | None, seeds: int | None) -> str:
   return f"{mean:.1f}{spread}" + (f" ({seeds} seeds)" if seeds else "")
 
 
+def caveats(found: Sequence[Comparison]) -> dict[str, tuple[str, ...]]:
+  """Caveats by what they are of; tasks of a setting that have the same ones are told together."""
+  tasks: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+  for each in found:
+    if each.caveats:
+      tasks.setdefault((each.label, each.caveats), []).append(each.task)
+  return {f"{label} on {', '.join(names)}": words for (label, words), names in tasks.items()}
+
+
 def summary_rows(found: Sequence[Summary]) -> tuple[list[str], list[list[str]]]:
   """Header and one row for each setting."""
   header = ["setting", "tasks", "runs", "env steps", "mean", "IQM", "optimality gap"]

@@ -10,7 +10,7 @@ from rich.markup import escape
 from dreamerax.analysis.compare import Comparison, compare, other_pictures
 from dreamerax.analysis.reference import load_reference
 from dreamerax.analysis.runs import find_runs, group
-from dreamerax.analysis.tables import comparison_rows
+from dreamerax.analysis.tables import caveats, comparison_rows
 from dreamerax.commands import printing
 
 _COLORS = {"above": "green", "reached": "green", "below": "red", "unclear": "yellow"}
@@ -69,8 +69,7 @@ def run(arguments: Arguments) -> int:
 def _show(found: Sequence[Comparison], against: str) -> None:
   console = printing.console()
   console.print(printing.table(*comparison_rows(found, against), _COLORS))
-  for each in found:
-    if each.caveats:
-      console.print(f"\n[bold]{escape(each.task)}[/bold], {escape(each.label)}:")
-      for caveat in each.caveats:
-        console.print(f"  - {escape(caveat)}", soft_wrap=True, highlight=False)
+  for heading, words in caveats(found).items():
+    console.print(f"\n[bold]{escape(heading)}[/bold]", soft_wrap=True)
+    for caveat in words:
+      console.print(f"  - {escape(caveat)}", soft_wrap=True, highlight=False)

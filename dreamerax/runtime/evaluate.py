@@ -61,7 +61,7 @@ def evaluate(
   quota[: episodes % count] += 1
   envs = make_envs(count, seed)
   try:
-    picture = _picture(envs.spec) if video else None
+    filmed = picture(envs.spec) if video else None
     carry, row = policy.initial_carry(count), envs.reset()
     tracker = EpisodeTracker(count)
     tracker.add(row)
@@ -70,14 +70,14 @@ def evaluate(
     calls = 0
     while any(len(done) < wanted for done, wanted in zip(played, quota, strict=True)):
       check()
-      if picture and not played[0]:
-        frames.append(row.observation[picture][0].copy())
+      if filmed and not played[0]:
+        frames.append(row.observation[filmed][0].copy())
       actions, carry, _ = policy(params, carry, row, calls)
       row = envs.step(actions)
       calls += 1
       for episode in tracker.add(row):
-        if picture and episode.stream == 0 and not played[0]:
-          frames.append(row.observation[picture][0].copy())
+        if filmed and episode.stream == 0 and not played[0]:
+          frames.append(row.observation[filmed][0].copy())
         played[episode.stream].append(episode)
   finally:
     envs.close()
@@ -85,14 +85,15 @@ def evaluate(
   return EvalResult(
     returns=np.array([episode.score for episode in counted]),
     lengths=np.array([episode.length for episode in counted]),
-    video=_colored(np.stack(frames)) if frames else None,
+    video=colored(np.stack(frames)) if frames else None,
   )
 
 
-def _picture(spec: EnvSpec) -> str | None:
+def picture(spec: EnvSpec) -> str | None:
+  """The name of the first image, where there is one."""
   return next((name for name, array in spec.observation.items() if array.is_image), None)
 
 
-def _colored(frames: np.ndarray) -> np.ndarray:
+def colored(frames: np.ndarray) -> np.ndarray:
   """[T, H, W, C] with any number of channels to [T, H, W, 3]: the first three, or grey from one or two."""
   return frames[..., :3] if frames.shape[-1] >= 3 else np.repeat(frames[..., :1], 3, -1)

@@ -1,0 +1,91 @@
+"""An agent's behaviour, and what its world model dreams of it from the actions alone."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from dreamerax import api, envs
+from dreamerax.agent import Agent
+from dreamerax.envs.base import EnvBatch
+from dreamerax.runtime.evaluate import colored, picture
+from dreamerax.runtime.policy import Policy
+from dreamerax.types import Batch, Transition
+
+_BAR = 3  # pixels above each frame
+_SEEING, _DREAMING = (0, 192, 0), (224, 0, 0)
+
+
+class Dream(NamedTuple):
+  """T steps of an episode, in turns of seeing and dreaming."""
+
+  truth: np.ndarray  # uint8 [T, H, W, C]
+  prediction: np.ndarray  # float32 [T, H, W, C] in [0, 1]: decoded from the posterior where seen, else from the dream
+  seen: np.ndarray  # bool [T]
+  rewards: float  # summed over these steps
+
+  def errors(self) -> np.ndarray:
+    """[T] mean absolute error of a pixel, of 1."""
+    return np.abs(self.prediction - self.truth / np.float32(255)).mean((1, 2, 3))
+
+
+def dream(run_dir: Path, *, steps: int, context: int, horizon: int, seed: int) -> Dream:
+  """Plays an episode with mode actions, then lets the model see `context` of its steps, dream `horizon`, and so on.
+
+  Args:
+    steps: decisions to play at most. What does not fill a turn is left out.
+    seed: of the environment and of all draws.
+
+  Raises:
+    FileNotFoundError: no run or no checkpoint is there. ValueError: the environment shows no pictures, or its episode is
+      shorter than a turn.
+  """
+  agent, params = api.load_agent(run_dir)
+  name = picture(agent.spec)
+  if name is None:
+    raise ValueError("this environment shows no pictures: there is nothing to film")
+  batch = envs.make_batch(api.load_config(run_dir).env, 1, seed)
+  act_key, dream_key = jax.random.split(jax.random.key(seed))
+  try:
+    rows, latents = _play(Policy(agent, explore=False, key=act_key), agent, params, batch, steps)
+  finally:
+    batch.close()
+  turn = context + horizon
+  turns = len(rows.reward) // turn
+  if not turns:
+    raise ValueError(
+      f"the episode has {len(rows.reward)} steps, fewer than context + horizon = {turn}: lower one of them"
+    )
+  turned = jax.tree.map(lambda x: x[: turns * turn].reshape(turns, turn, *x.shape[1:]), rows)  # [B, T, ...]
+  before = jax.tree.map(lambda x: x[: turns * turn : turn], latents)  # [B, ...]
+  predicted = jax.jit(agent.open_loop, static_argnums=2)(params, Batch(turned, before), context, dream_key)[name]
+  truth = rows.observation[name][: turns * turn]
+  prediction = np.clip(np.asarray(predicted, np.float32), 0, 1).reshape(truth.shape)
+  return Dream(truth, prediction, np.tile(np.arange(turn) < context, turns), float(rows.reward[: turns * turn].sum()))
+
+
+def film(dreamt: Dream) -> np.ndarray:
+  """uint8 [T, 3 + H, 3 W, 3]: truth, prediction and error side by side; the bar is green where seen, else red."""
+  truth, prediction = dreamt.truth / np.float32(255), dreamt.prediction
+  frames = np.concatenate([colored(x) for x in (truth, prediction, (prediction - truth + 1) / 2)], 2)
+  bar = np.where(dreamt.seen[:, None], _SEEING, _DREAMING).astype(np.uint8)  # [T, 3]
+  bars = np.broadcast_to(bar[:, None, None], (len(frames), _BAR, frames.shape[2], 3))
+  return np.concatenate([bars, (frames * 255).astype(np.uint8)], 1)
+
+
+def _play(
+  policy: Policy, agent: Agent, params, batch: EnvBatch, steps: int
+) -> tuple[Transition, dict[str, np.ndarray]]:
+  """Rows [T, ...] of one episode, and the latents [T, ...] before each: zeros before the first."""
+  carry, row = policy.initial_carry(1), batch.reset()
+  latents = {name: np.zeros((1, *spec.shape), spec.dtype) for name, spec in agent.latent_spec.items()}
+  rows, before = [], []
+  for index in range(steps + 1):
+    rows.append(jax.tree.map(lambda x: np.array(x[0]), row))
+    before.append(jax.tree.map(lambda x: np.asarray(x)[0], latents))
+    if row.is_last[0]:
+      break
+    actions, carry, latents = policy(params, carry, row, index)
+    row = batch.step(actions)
+  return jax.tree.map(lambda *x: np.stack(x), *rows), jax.tree.map(lambda *x: np.stack(x), *before)

@@ -1,0 +1,57 @@
+"""`dreamerax video`: behaviour beside the world model's dream of it."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from dreamerax.analysis import dream
+from dreamerax.commands import films
+
+
+@dataclass(frozen=True)
+class Arguments:
+  """Films an episode of a run's newest checkpoint with mode actions: what happened, what the world model makes of it, and the
+  error, side by side. Under a green bar the model sees the frames; under a red one it dreams them from the actions alone."""
+
+  run_dir: Path
+  """Run directory, as `dreamerax train` made it."""
+  out: Path = Path("dream.mp4")
+  """FILE.mp4 or FILE.gif."""
+  steps: int = 250
+  """Decisions to play at most; an episode is not gone beyond."""
+  context: int = 5
+  """Steps that the model sees before each dream."""
+  horizon: int = 45
+  """Steps of each dream."""
+  fps: float = 15.0
+  """Frames a second."""
+  seed: int = 1
+  """Of the environment and of all draws."""
+
+  def __post_init__(self):
+    films.check_name("out", self.out)
+    for name in ("steps", "context", "horizon"):
+      if getattr(self, name) < 1:
+        raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+    if not self.fps > 0:
+      raise ValueError(f"fps={self.fps} must be more than 0")
+
+
+def run(arguments: Arguments) -> int:
+  """Writes the film and prints how wrong the dreams are; returns the exit status."""
+  logging.getLogger("absl").setLevel(logging.ERROR)  # orbax warns that a checkpoint which is only read is only read
+  dreamt = dream.dream(
+    arguments.run_dir,
+    steps=arguments.steps,
+    context=arguments.context,
+    horizon=arguments.horizon,
+    seed=arguments.seed,
+  )
+  films.write(arguments.out, dream.film(dreamt), arguments.fps)
+  errors = dreamt.errors()
+  print(f"{arguments.out}: {len(errors)} steps of an episode, return {dreamt.rewards:.1f} in them")
+  print(
+    "mean absolute error of a pixel, of 255: "
+    f"{255 * errors[dreamt.seen].mean():.1f} seen, {255 * errors[~dreamt.seen].mean():.1f} dreamt"
+  )
+  return 0
