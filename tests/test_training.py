@@ -129,6 +129,23 @@ def test_eval_scores_and_films(logdir: Path, tmp_path: Path, capsys: pytest.Capt
   assert capsys.readouterr().out.strip() in printed  # the same seed gives the same episodes
 
 
+def test_video_shows_behaviour_beside_the_dream(logdir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+  film = tmp_path / "dream.gif"
+  turns = ["--steps", "20", "--context", "2", "--horizon", "5"]
+  assert cli.main(["video", str(logdir), "--out", str(film), *turns]) == 0
+  assert re.search(r"21 steps of an episode.*\d seen, \d+\.\d dreamt", capsys.readouterr().out, re.DOTALL)
+  frames = np.asarray(imageio.imread(film, index=None))[..., :3].astype(int)
+  size = 4 * 16  # a pixel is four wide
+  assert frames.shape == (21, 4 * 3 + size, 3 * size, 3)
+  red, green, _ = frames[:, 2, 2].T
+  np.testing.assert_array_equal(green > red, [step % 7 < 2 for step in range(21)])
+  truth, prediction, error = (frames[:, 12:, side * size : (side + 1) * size] for side in range(3))
+  assert truth.std() > 10  # a picture
+  np.testing.assert_allclose(error, (prediction - truth + 255) / 2, atol=40)  # a GIF has 256 colours
+  assert cli.main(["video", str(logdir), "--steps", "4"]) == 2
+  assert "fewer than context + horizon = 50" in capsys.readouterr().err
+
+
 def test_doctor_tells_what_is_whole_and_what_is_not(logdir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
   def doctor(folder: Path) -> tuple[int, str]:
     status = cli.main(["doctor", str(folder)])
