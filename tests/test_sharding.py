@@ -20,12 +20,48 @@ NARROWEST = 16  # of all layers: what is gathered for the percentiles of returns
 SHAPE = re.compile(r"\w+\[([\d,]*)\]")
 
 
-def largest_gather(program: str) -> int:
-  """Elements of the largest result of any all-gather in a compiled program's text."""
+LISTED = re.compile(r"replica_groups=\{\{(.*?)\}\}")
+IOTA = re.compile(
+  r"\[([\d,]+)\](?:<=\[([\d,]+)\])?(?:T\(([\d,]+)\))?"
+)  # [groups, size]<=[device array]T(order of its axes)
+MESH = re.compile(r"replica_groups=mesh\[(.*?)\](?:, device_ids=\((.*?\))\))? \{(.*?)\}")
+
+
+def numbers(text: str) -> list[int]:
+  return [int(x) for x in text.split(",")]
+
+
+def ordered(sizes: str, order: str | None) -> np.ndarray:
+  devices = np.arange(math.prod(numbers(sizes))).reshape(numbers(sizes))
+  return devices.transpose(numbers(order)) if order else devices
+
+
+def groups(line: str) -> list[list[int]]:
+  """The devices that an operation of a compiled program joins, in each way in which they are written; [] if in none."""
+  if found := MESH.search(line):
+    axes = dict(axis.split("=") for axis in found[1].split(","))
+    sizes = [int(size) for size in axes.values()]
+    given = IOTA.match(found[2]) if found[2] else None
+    devices = ordered(given[1], given[3]) if given else np.arange(math.prod(sizes))
+    joined = [list(axes).index(name) for name in found[3].split(",")]
+    devices = np.moveaxis(devices.reshape(sizes), joined, range(-len(joined), 0))
+    return devices.reshape(-1, math.prod(sizes[axis] for axis in joined)).tolist()
+  if found := LISTED.search(line):
+    return [numbers(group) for group in found[1].split("},{")]
+  found = IOTA.search(line.partition("replica_groups=")[2])
+  return ordered(found[2], found[3]).reshape(numbers(found[1])).tolist() if found else []
+
+
+def largest_gather(program: str, model: int = 1) -> int:
+  """Elements of the largest result of any all-gather in a compiled program's text that joins several shares of a batch.
+
+  What `model` devices next to each other gather is their own share of the batch, whose features they have split.
+  """
   sizes = [0]
   for line in program.splitlines():
     result, found, _ = line.partition(" all-gather")
-    if found and "=" in result:
+    joined = [{device // model for device in group} for group in groups(line)]
+    if found and "=" in result and (not joined or max(map(len, joined)) > 1):
       shapes = SHAPE.findall(result.split("=", 1)[1])
       sizes += [math.prod(int(x) for x in shape.split(",") if x) for shape in shapes]
   return max(sizes)
@@ -47,8 +83,8 @@ def check(agent: Agent, data: int = 8, model: int = 1) -> None:
   single = jax.jit(agent.update)
   spread = jax.jit(agent.update, in_shardings=(state, rows, whole), out_shardings=(state, rows, whole))
   spread = spread.lower(start, batch, jax.random.key(0)).compile()
-  gathered, limit = largest_gather(spread.as_text()), ROWS * LENGTH * NARROWEST
-  assert 0 < gathered < limit, f"an all-gather gives {gathered} numbers to every device, expected fewer than {limit}"
+  gathered, limit = largest_gather(spread.as_text(), model), ROWS * LENGTH * NARROWEST
+  assert gathered < limit, f"an all-gather gives {gathered} numbers to every device, expected fewer than {limit}"
 
   one, eight = start, jax.device_put(start, state)
   for step in range(10):
@@ -98,8 +134,13 @@ def test_every_preset_updates_on_eight_devices_as_on_one(name: str, model: int, 
 
 def test_gathers_are_found_in_a_program():
   program = """
-  %a = f32[8,3]{1,0} all-gather(%x), dimensions={0}
-  %b = (f32[2,3]{1,0}, f32[16,5,4]{2,1,0}) all-gather-start(%y), dimensions={0}
+  %a = f32[8,3]{1,0} all-gather(%x), replica_groups={{0,1},{2,3}}, dimensions={0}
+  %b = (f32[2,3]{1,0}, f32[16,5,4]{2,1,0}) all-gather-start(%y), replica_groups=[2,2]<=[2,2]T(1,0), dimensions={0}
   %c = f32[1000]{0} add(%all-gather.1, %d)
   """
-  assert largest_gather(program) == 16 * 5 * 4
+  assert largest_gather(program) == largest_gather(program, 2) == 16 * 5 * 4
+  assert groups(program.splitlines()[1]) == [[0, 1], [2, 3]] and groups(program.splitlines()[2]) == [[0, 2], [1, 3]]
+  assert largest_gather(program.replace("T(1,0)", ""), 2) == 0  # only within a share
+  mesh = "replica_groups=mesh['a'=2,'b'=2]"
+  assert groups(mesh + " {'b'}, dimensions={0}") == [[0, 1], [2, 3]]
+  assert groups(mesh + " {'a'}") == groups(mesh + ", device_ids=([2,2]T(1,0)) {'b'}") == [[0, 2], [1, 3]]

@@ -13,6 +13,7 @@ import numpy as np
 from dreamerax.replay import Slots
 from dreamerax.runtime.errors import Diverged
 from dreamerax.runtime.protocol import State
+from dreamerax.runtime.sharding import to_host
 from dreamerax.types import Batch
 
 _log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class Guard:
     try:
       folder.mkdir(parents=True, exist_ok=True)
       _save(folder / "batch.npz", {**_named(spoilt.batch._asdict()), **spoilt.slots._asdict()})
-      _save(folder / "state.npz", _named(spoilt.state))
+      _save(folder / "state.npz", _named(to_host(spoilt.state)))
     except OSError as error:
       return f"its batch could not be kept ({error}); "
     return f"its batch, and the state before it, are in {folder}; "

@@ -15,7 +15,7 @@ from dreamerax.replay import Prefetch, Replay, ReplayConfig, Slots
 from dreamerax.runtime.guard import Guard, Spoilt, Verdict, judge
 from dreamerax.runtime.leaves import from_leaves, to_leaves
 from dreamerax.runtime.protocol import Agent, Params, State
-from dreamerax.runtime.sharding import batch_sharded, check_batch_size, replicated
+from dreamerax.runtime.sharding import batch_sharded, check_batch_size, own_rows, put, put_rows, replicated
 from dreamerax.runtime.timing import Timer
 from dreamerax.types import Array, ArraySpec, Batch, EnvSpec, Transition
 
@@ -66,6 +66,7 @@ class Learner:
     """
     Args:
       spec: of the environments whose steps are in the replay.
+      replay: this host's, which gives its rows of every batch.
       state: lies on the mesh as `init_state` puts it; belongs to the learner from now on.
       updates: how many updates have made this state.
       key: update number n draws from this key folded with n, so that a restart continues the stream.
@@ -76,14 +77,15 @@ class Learner:
     Raises:
       ValueError: the batch cannot be split over the devices.
     """
-    check_batch_size(replay.config.batch_size, mesh)
+    hosts = len({device.process_index for device in mesh.devices.flat})
+    check_batch_size(replay.config.batch_size * hosts, mesh)
     self.state = state
     self.updates = updates
     self._agent, self._replay, self._timer, self._guard = agent, replay, timer or Timer(), guard or Guard()
     self._data, self._all = batch_sharded(mesh), replicated(mesh)
     self._state = jax.tree.map(lambda leaf: leaf.sharding, state)
-    self._key = jax.device_put(key, self._all)
-    batch = _batch_shapes(spec, agent.latent_spec, replay.config, self._data)
+    self._key = put(key, self._all)
+    batch = _batch_shapes(spec, agent.latent_spec, replay.config, hosts, self._data)
     _, _, metrics = jax.eval_shape(agent.update, state, batch, key)
     zeros = {name: np.zeros((), np.float32) for name in metrics}
     # Copies, because an update gives the memory of the state before it away.
@@ -91,10 +93,10 @@ class Learner:
     self._coming = copy(state)
     self._acting = self._coming
     self._nothing = _Running(zeros, np.zeros((), np.int32), np.zeros((), bool))
-    self._running = jax.device_put(self._nothing, self._all)
+    self._running = put(self._nothing, self._all)
     self._in_flight: deque[_Dispatched] = deque()
     self._newest: Batch | None = None
-    self._prefetch = Prefetch(replay.sample, lambda batch: jax.device_put(batch, self._data), depth=1)
+    self._prefetch = Prefetch(replay.sample, lambda batch: put_rows(batch, mesh), depth=1)
     self._threads = ThreadPoolExecutor(1, "compile")
     self._shapes = (_shapes(state), _shapes(self._running), batch, _shapes(self._key))
     if extra:
@@ -169,7 +171,7 @@ class Learner:
     running = jax.device_get(self._running)
     if not running.made:
       return {}
-    self._running = jax.device_put(self._nothing._replace(stopped=running.stopped), self._all)
+    self._running = put(self._nothing._replace(stopped=running.stopped), self._all)
     return {name: float(total) / int(running.made) for name, total in running.totals.items()}
 
   def extra(self) -> dict[str, Any]:
@@ -182,7 +184,7 @@ class Learner:
     tree["acting"] = to_leaves(self._acting)
     for batch, slots in self._prefetch.wait():
       tree["slots"] = slots._asdict()
-      tree["batch"] = to_leaves(batch)
+      tree["batch"] = to_leaves(own_rows(batch))
     return tree
 
   @property
@@ -220,20 +222,19 @@ class Learner:
     while len(self._in_flight) > keep:
       done = self._in_flight.popleft()
       with self._timer("write_back"):
-        latents, verdict = jax.device_get((done.latents, done.verdict))
+        verdict = jax.device_get(done.verdict)
         if verdict.sound:
-          self._replay.update_latents(done.slots, latents)
+          self._replay.update_latents(done.slots, own_rows(done.latents))
           continue
       losses = {name: float(value) for name, value in verdict.losses.items()}
-      self._guard.refuse(Spoilt(done.update, losses, jax.device_get(done.batch), done.slots, self.state))
+      self._guard.refuse(Spoilt(done.update, losses, own_rows(done.batch), done.slots, self.state))
 
   def _restore(self, extra: Mapping[str, Any]) -> None:
     totals = {name: np.asarray(extra["totals"].get(name, zero)) for name, zero in self._nothing.totals.items()}
     running = self._nothing._replace(totals=totals, made=np.asarray(extra["made"], np.int32))
-    self._running = jax.device_put(running, self._all)
-    self._acting = jax.device_put(from_leaves(extra["acting"], self._coming), self._all)
-    drawn = jax.tree.leaves(self._shapes[2])[0].shape[0]
-    if "batch" in extra and len(extra["batch"]["0"]) == drawn:  # another number of devices may mean another batch
+    self._running = put(running, self._all)
+    self._acting = put(from_leaves(extra["acting"], self._coming), self._all)
+    if "batch" in extra and len(extra["batch"]["0"]) == self._replay.config.batch_size:  # or devices have changed
       self._prefetch.put(from_leaves(extra["batch"], self._shapes[2]), Slots(**extra["slots"]))
 
   def _compile_update(self) -> Any:
@@ -270,9 +271,11 @@ def _shapes(tree: Any) -> Any:
   return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)
 
 
-def _batch_shapes(spec: EnvSpec, latents: Mapping[str, ArraySpec], config: ReplayConfig, sharding: Any) -> Batch:
-  """What `Replay.sample` gives, as shapes."""
-  size, length = config.batch_size, config.batch_length
+def _batch_shapes(
+  spec: EnvSpec, latents: Mapping[str, ArraySpec], config: ReplayConfig, hosts: int, sharding: Any
+) -> Batch:
+  """What `Replay.sample` gives on all hosts together, as shapes."""
+  size, length = config.batch_size * hosts, config.batch_length
 
   def shape(array: ArraySpec, *leading: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((*leading, *array.shape), jnp.dtype(array.dtype), sharding=sharding)

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import jax
@@ -62,6 +62,24 @@ def local_mesh(config: MeshConfig | None = None) -> Mesh:
       f"{len(learners)} of {jax.local_device_count()} are there to learn: lower them, or mesh.policy"
     )
   return Mesh(np.array(learners[:wanted]).reshape(data, config.model), (DATA, MODEL))
+
+
+def learner_mesh(config: MeshConfig | None = None) -> Mesh:
+  """`local_mesh` over all hosts, each of which has its part of `data`; the same on every host.
+
+  Raises:
+    ValueError: the hosts do not have the devices, or not equally many.
+  """
+  config, hosts = config or MeshConfig(), jax.process_count()
+  if config.data % hosts:
+    raise ValueError(f"mesh.data={config.data} cannot be dealt out evenly to {hosts} hosts: use a multiple of {hosts}")
+  here = local_mesh(replace(config, data=config.data // hosts))
+  if hosts * jax.local_device_count() != jax.device_count():
+    raise ValueError(f"the {hosts} hosts have {jax.device_count()} devices in all: start as many on each")
+  places = [jax.local_devices().index(device) for device in here.devices.flat]
+  each = [[device for device in jax.devices() if device.process_index == host] for host in range(hosts)]
+  devices = np.array([[devices[place] for place in places] for devices in each])
+  return Mesh(devices.reshape(-1, config.model), (DATA, MODEL))
 
 
 def policy_mesh(config: MeshConfig | None = None) -> Mesh:

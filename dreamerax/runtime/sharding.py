@@ -3,6 +3,8 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dreamerax.runtime.mesh import DATA, MODEL, MeshConfig
@@ -68,7 +70,7 @@ def check_batch_size(batch_size: int, mesh: Mesh) -> None:
 def init_state(agent: Agent, mesh: Mesh, key: jax.Array) -> State:
   """The agent's first state, made on the devices where it stays."""
   shardings = state_sharded(jax.eval_shape(agent.init, key), mesh)
-  return jax.jit(agent.init, out_shardings=shardings)(key)
+  return jax.jit(agent.init, out_shardings=shardings)(put(key, replicated(mesh)))
 
 
 def abstract_state(agent: Agent, mesh: Mesh) -> State:
@@ -77,6 +79,52 @@ def abstract_state(agent: Agent, mesh: Mesh) -> State:
   return jax.tree.map(
     lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), shapes, state_sharded(shapes, mesh)
   )
+
+
+def put(tree: Any, shardings: Any) -> Any:
+  """Arrays and keys that every host has alike, as they lie on the devices of all.
+
+  Args:
+    shardings: one for each leaf, or one for all.
+  """
+
+  def place(leaf: Any, where: NamedSharding) -> jax.Array:
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+      return jax.jit(jax.random.wrap_key_data)(place(jax.random.key_data(leaf), where))
+    array = np.asarray(leaf)
+    return jax.make_array_from_callback(array.shape, where, lambda index: array[index])
+
+  if isinstance(shardings, NamedSharding):
+    return jax.tree.map(lambda leaf: place(leaf, shardings), tree)
+  return jax.tree.map(place, tree, shardings)
+
+
+def put_rows(tree: Any, mesh: Mesh) -> Any:
+  """A batch on the devices of all hosts: [B / hosts, ...] on each host to [B, ...]."""
+  where = batch_sharded(mesh)
+  return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(where, leaf), tree)
+
+
+def own_rows(tree: Any) -> Any:
+  """This host's rows [B / hosts, ...] of a batch [B, ...], as NumPy's."""
+
+  def rows(leaf: jax.Array) -> np.ndarray:
+    shards = {shard.index[0].start or 0: shard.data for shard in leaf.addressable_shards}
+    return np.concatenate([np.asarray(shards[start]) for start in sorted(shards)])
+
+  return jax.tree.map(rows, tree)
+
+
+def to_host(state: Any) -> Any:
+  """Copies, as NumPy's, of arrays that are whole on the devices of each host: not split over `data`, that is."""
+
+  def whole(leaf: jax.Array) -> np.ndarray:
+    array = np.empty(leaf.shape, leaf.dtype)
+    for index, data in {str(shard.index): (shard.index, shard.data) for shard in leaf.addressable_shards}.values():
+      array[index] = data
+    return array
+
+  return jax.tree.map(whole, state)
 
 
 def put_on(tree: Any, mesh: Mesh) -> Any:

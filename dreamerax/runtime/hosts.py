@@ -1,0 +1,80 @@
+"""The processes that train together, one on each host: a single process is one of one."""
+
+import os
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from dreamerax.runtime.errors import HostLost
+
+_HEARTBEAT_SECONDS = 30  # without a sign of life after which a host counts as lost
+_SHUTDOWN_SECONDS = 60  # for the others to arrive at the end
+
+
+def join(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
+  """Makes this process one of those that train together; call it before jax has looked for devices.
+
+  Args:
+    coordinator: HOST:PORT of process 0, which listens there and nowhere else. None is found on TPUs, under Slurm, Open MPI
+      and Kubernetes, as jax finds it.
+    processes: how many there are. None: as the cluster says.
+    process: which of them this one is, from 0. None: as the cluster says.
+
+  Raises:
+    ValueError: something was neither given nor found.
+  """
+  jax.config.update("jax_cpu_collectives_implementation", "gloo")
+  jax.config.update("jax_enable_preemption_service", False)  # its handler of SIGTERM would replace ours
+  try:
+    jax.distributed.initialize(
+      coordinator,
+      processes,
+      process,
+      coordinator_bind_address=os.environ.get("JAX_COORDINATOR_BIND_ADDRESS", coordinator),
+      heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+      shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
+    )
+  except ValueError as error:
+    raise ValueError(
+      f"coordinator={coordinator}, processes={processes}, process={process}: {error} No cluster was found that says the "
+      "rest: give all three"
+    ) from error
+
+
+class Hosts:
+  """What processes agree on. Each calls `sum` equally often, and in the same order as anything else that all compute."""
+
+  def __init__(self):
+    self.count, self.index = jax.process_count(), jax.process_index()
+    # The last device of each is the one that acts, where one does nothing else: it need not wait for an update.
+    last = {device.process_index: device for device in jax.devices()}
+    mesh = Mesh(np.array([last[process] for process in range(self.count)]), ("hosts",))
+    self._rows = NamedSharding(mesh, PartitionSpec("hosts"))
+    self._sum = jax.jit(lambda x: x.sum(0), out_shardings=NamedSharding(mesh, PartitionSpec()))
+
+  def sum(self, values: Any) -> np.ndarray:
+    """Sums numbers [N] over all hosts, as float64: whole numbers below 2^53 exactly.
+
+    Raises:
+      HostLost: another host has ended, or cannot be reached.
+    """
+    values = np.asarray(values, np.float64)
+    if self.count == 1:
+      return values
+    try:
+      with jax.enable_x64(True):
+        rows = jax.make_array_from_process_local_data(self._rows, values[None])
+        return np.asarray(self._sum(rows).addressable_data(0))
+    except (ValueError, RuntimeError) as error:  # what gloo, NCCL and others raise has no class of its own
+      raise lost(error) from error
+
+
+def lost(error: Exception) -> HostLost:
+  """What to tell people of an operation over hosts that failed."""
+  reason = str(error).splitlines()[0][:200]
+  return HostLost(
+    f"another host of this run has ended or cannot be reached ({reason}): start all of them again with the same --logdir, "
+    "and the run goes on from its newest checkpoint"
+  )
