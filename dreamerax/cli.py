@@ -19,6 +19,7 @@ commands:
   train [PRESET]   train an agent; without a preset: quick, cartpole_balance on a laptop's CPU
   eval RUN_DIR     score a trained agent, and film it
   list             presets, model sizes, tasks
+  check-env TASK   what an environment of your own shows and takes, what is wrong with it, and how to mend it
   doctor           what this machine has, what is wrong, and how to mend it
   doctor RUN_DIR   whether a run can go on from what its directory holds
 
@@ -92,6 +93,12 @@ def _list(arguments: list[str]) -> int:
   return listing.run(_parse(listing.Arguments, "list", arguments))
 
 
+def _check_env(arguments: list[str]) -> int:
+  from dreamerax.commands import check_env
+
+  return check_env.run(_parse(check_env.Arguments, "check-env", arguments))
+
+
 def _doctor(arguments: list[str]) -> int:
   from dreamerax.commands import doctor, doctor_run
 
@@ -100,7 +107,13 @@ def _doctor(arguments: list[str]) -> int:
   return doctor.run(_parse(doctor.Arguments, "doctor", arguments))
 
 
-_COMMANDS: dict[str, Callable[[list[str]], int]] = {"train": _train, "eval": _eval, "list": _list, "doctor": _doctor}
+_COMMANDS: dict[str, Callable[[list[str]], int]] = {
+  "train": _train,
+  "eval": _eval,
+  "list": _list,
+  "check-env": _check_env,
+  "doctor": _doctor,
+}
 
 
 def _parse(cls, name: str, arguments: list[str]):
