@@ -27,6 +27,7 @@ commands:
   video RUN_DIR    behaviour beside the world model's dream of it
   export RUN_DIR   the agent as one file that jax alone can run
   list             presets, model sizes, tasks
+  check-env TASK   what an environment of your own shows and takes, what is wrong with it, and how to mend it
   doctor           what this machine has, what is wrong, and how to mend it
   doctor RUN_DIR   whether a run can go on from what its directory holds
 
@@ -143,6 +144,12 @@ def _list(arguments: list[str]) -> int:
   return listing.run(_parse(listing.Arguments, "list", arguments))
 
 
+def _check_env(arguments: list[str]) -> int:
+  from dreamerax.commands import check_env
+
+  return check_env.run(_parse(check_env.Arguments, "check-env", arguments))
+
+
 def _doctor(arguments: list[str]) -> int:
   from dreamerax.commands import doctor, doctor_run
 
@@ -172,6 +179,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
   "video": _video,
   "export": _export,
   "list": _list,
+  "check-env": _check_env,
   "doctor": _doctor,
 }
 

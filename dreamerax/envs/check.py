@@ -1,17 +1,19 @@
 """Finds out what is wrong with an environment, before a run does."""
 
-import inspect
 import logging
-from collections.abc import Callable, Sequence
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from dreamerax.envs import violations
 from dreamerax.envs.base import Environment, Step
-from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition
+from dreamerax.envs.violations import Violation
+from dreamerax.types import ActionSpec
 
 _log = logging.getLogger(__name__)
-
-RESERVED = Transition._fields
 
 
 def check_env(
@@ -20,6 +22,7 @@ def check_env(
   """Steps `env` with random actions and compares what it says and does with its spec.
 
   An environment that does not repeat an episode from its seed can be trained on: that is only logged, as a warning.
+  `Examination`, which this runs, goes on after the first thing found wrong.
 
   Args:
     env: reset at least once and stepped `steps` times, and up to twice as often to compare; the caller closes it.
@@ -28,30 +31,12 @@ def check_env(
     seed: of the actions, of the episode that is repeated, and of what `factory` makes.
 
   Raises:
-    ValueError: the first thing found wrong, by name.
+    ValueError: the first thing found wrong, by name, and how it is mended.
   """
-  _check_spec(env.spec)
-  _check_reset(env)
-  _episodes(env, steps, seed)
-  difference = _difference(*(_episode(env, steps, seed) for _ in range(2)))
-  if difference:
-    _log.warning(
-      "reset(seed=%d) begins an episode that differs from the one it began before in %s. Training works, but a run that "
-      "is killed and goes on cannot bring its unfinished episodes back. Let everything random in an episode follow from "
-      "the seed, when one is given.",
-      seed,
-      difference,
-    )
-  if factory is None:
-    return
-  records = []
-  for _ in range(2):
-    twin = factory(seed)
-    records.append(_episodes(twin, steps, seed))
-    twin.close()
-  difference = _difference(*records)
-  if difference:
-    raise ValueError(f"seed: two environments made with seed {seed} differ in {difference}.")
+  for violation in Examination(env, factory=factory, steps=steps, seed=seed).violations():
+    if violation.fatal:
+      raise ValueError(str(violation)) from violation.cause
+    _log.warning("%s", violation)
 
 
 def random_action(spec: ActionSpec, rng: np.random.Generator) -> np.ndarray:
@@ -61,35 +46,138 @@ def random_action(spec: ActionSpec, rng: np.random.Generator) -> np.ndarray:
   return rng.uniform(-1, 1, spec.size).astype(np.float32)
 
 
-def _check_spec(spec: EnvSpec) -> None:
-  if not isinstance(spec, EnvSpec):
-    raise ValueError(f"spec is {type(spec).__name__}, not an EnvSpec.")
-  if not spec.observation:
-    raise ValueError("spec.observation is empty: an environment shows something.")
-  for key, array in spec.observation.items():
-    if key in RESERVED:
-      raise ValueError(f"spec.observation has the key {key!r}, a name kept for transitions ({', '.join(RESERVED)}).")
-    if not array.is_image and (array.dtype != "float32" or len(array.shape) != 1):
-      raise ValueError(
-        f"spec.observation[{key!r}] is {array.dtype} {list(array.shape)}: use uint8 [height, width, channels] for an "
-        "image or float32 [size] for a vector."
+class Met(NamedTuple):
+  """What random actions met in an environment."""
+
+  steps: int  # agent steps
+  seconds: float  # that they and the resets between took
+  lengths: tuple[int, ...]  # agent steps of each episode that ended
+  returns: tuple[float, ...]  # of each episode that ended
+  terminal: int  # episodes that ended by is_terminal, and not by a time limit
+  rewards: tuple[float, float]  # least and greatest of a step
+
+
+class Examination:
+  """An environment under random actions. Arguments are those of `check_env`."""
+
+  met: Met | None
+  """What was met, once `violations` is exhausted; None where the environment could not be stepped."""
+
+  def __init__(
+    self, env: Environment, *, factory: Callable[[int], Environment] | None = None, steps: int = 100, seed: int = 0
+  ):
+    self.met = None
+    self._env, self._factory, self._steps, self._seed = env, factory, steps, seed
+
+  def violations(self) -> Iterator[Violation]:
+    """All that is wrong, each once, as it is found; what builds on something wrong is not looked at."""
+    seen: set[str] = set()
+    for violation in self._all():
+      if violation.fix not in seen:
+        seen.add(violation.fix)
+        yield violation
+
+  def _all(self) -> Iterator[Violation]:
+    stages = (self._declared, self._stepped, self._repeated, self._made_twice)
+    for stage in stages:
+      fatal = False
+      for violation in stage():
+        fatal |= violation.fatal
+        yield violation
+      if fatal:
+        return
+
+  def _declared(self) -> Iterator[Violation]:
+    yield from violations.of_spec(self._env.spec)
+    yield from violations.of_reset(self._env)
+
+  def _stepped(self) -> Iterator[Violation]:
+    walk, began = _Walk(self._env, self._seed), time.perf_counter()
+    yield from walk.episodes(self._steps)
+    if walk.usable:
+      self.met = _met(walk.record, time.perf_counter() - began)
+
+  def _repeated(self) -> Iterator[Violation]:
+    walks = [_Walk(self._env, self._seed) for _ in range(2)]
+    for walk in walks:
+      yield from walk.episode(self._steps, self._seed)
+    difference = _difference(*(walk.record for walk in walks))
+    if difference:
+      yield Violation(
+        f"reset(seed={self._seed}) begins an episode that differs from the one it began before in {difference}. Training "
+        "works, but a run that is killed and goes on cannot bring its unfinished episodes back",
+        "let everything random in an episode follow from the seed, when one is given",
+        fatal=False,
       )
-    if 0 in array.shape:
-      raise ValueError(f"spec.observation[{key!r}] has the shape {list(array.shape)}, which holds nothing.")
-  least = 2 if spec.action.discrete else 1
-  if spec.action.size < least:
-    raise ValueError(f"spec.action.size={spec.action.size}: it must be at least {least}.")
+
+  def _made_twice(self) -> Iterator[Violation]:
+    if self._factory is None:
+      return
+    records = []
+    for _ in range(2):
+      twin = self._factory(self._seed)
+      walk = _Walk(twin, self._seed)
+      yield from walk.episodes(self._steps)
+      records.append(walk.record)
+      twin.close()
+    difference = _difference(*records)
+    if difference:
+      yield Violation(
+        f"seed: two environments made with seed {self._seed} differ in {difference}",
+        "draw from np.random.default_rng(seed) with the seed that the factory is given",
+      )
 
 
-def _check_reset(env: Environment) -> None:
-  for arguments in ((), (0,)):
+class _Walk:
+  """Takes random actions, and keeps copies of what came back, so that a buffer used twice cannot make steps look alike."""
+
+  def __init__(self, env: Environment, seed: int):
+    self.record: list[Step] = []
+    self.usable = True  # nothing is asked of the environment after an answer that cannot be read
+    self._env, self._rng = env, np.random.default_rng(seed)
+
+  def episodes(self, steps: int) -> Iterator[Violation]:
+    """Takes `steps` steps over as many episodes as that needs."""
+    yield from self._ask("reset", self._env.reset)
+    for _ in range(steps):
+      if self.usable and self.record[-1].is_last:
+        yield from self._ask("reset", self._env.reset)
+      yield from self._act(random_action(self._env.spec.action, self._rng), "step")
+    for bound in (-1, 1):  # the extremes of what a policy may send
+      if self.usable and not self.record[-1].is_last and not self._env.spec.action.discrete:
+        yield from self._act(np.full(self._env.spec.action.size, bound, np.float32), f"step at action {bound}")
+
+  def episode(self, steps: int, seed: int) -> Iterator[Violation]:
+    """Takes up to `steps` steps of the episode with this seed."""
+    yield from self._ask("reset", lambda: self._env.reset(seed))
+    for _ in range(steps):
+      if self.usable and not self.record[-1].is_last:
+        yield from self._act(random_action(self._env.spec.action, self._rng), "step")
+
+  def _act(self, action: np.ndarray, where: str) -> Iterator[Violation]:
+    given = action.copy()
+    yield from self._ask(where, lambda: self._env.step(given))
+    if not np.array_equal(action, given):
+      yield Violation("step changes the action it is given", "copy it first")
+
+  def _ask(self, where: str, call: Callable[[], Step]) -> Iterator[Violation]:
+    if not self.usable:
+      return
     try:
-      inspect.signature(env.reset).bind(*arguments)
-    except TypeError as error:
-      raise ValueError(
-        f"reset cannot be called {'with a seed' if arguments else 'without a seed'} ({error}): declare it as "
-        "`def reset(self, seed: int | None = None) -> Step`."
-      ) from None
+      step = call()
+    except Exception as error:
+      self.usable = False
+      frame = traceback.extract_tb(error.__traceback__)[-1]
+      place = f"{frame.filename}, line {frame.lineno}"
+      yield Violation(f"{where} raised {error!r}", f"see {place}", cause=error)
+      return
+    if not isinstance(step, Step):
+      self.usable = False
+      yield Violation(f"{where} returned {type(step).__name__}, not a Step", "return dreamerax.envs.Step(...)")
+      return
+    yield from violations.of_step(step, self._env.spec, where)
+    copies = {key: np.array(value) for key, value in step.observation.items()}
+    self.record.append(step._replace(observation=copies))
 
 
 def _difference(one: Sequence[Step], other: Sequence[Step]) -> str | None:
@@ -103,69 +191,14 @@ def _difference(one: Sequence[Step], other: Sequence[Step]) -> str | None:
   return None
 
 
-def _episode(env: Environment, steps: int, seed: int) -> list[Step]:
-  """Takes up to `steps` steps of the episode with this seed."""
-  rng = np.random.default_rng(seed)
-  record = [_checked(env.reset(seed), env.spec, "reset")]
-  while len(record) <= steps and not record[-1].is_last:
-    record.append(_checked(env.step(random_action(env.spec.action, rng)), env.spec, "step"))
-  return record
-
-
-def _episodes(env: Environment, steps: int, seed: int) -> list[Step]:
-  """Takes `steps` steps over as many episodes as that needs and checks each answer."""
-  spec = env.spec
-  rng = np.random.default_rng(seed)
-  record = [_checked(env.reset(), spec, "reset")]
-  for _ in range(steps):
-    if record[-1].is_last:
-      record.append(_checked(env.reset(), spec, "reset"))
-    action = random_action(spec.action, rng)
-    given = action.copy()
-    record.append(_checked(env.step(action), spec, "step"))
-    if not np.array_equal(action, given):
-      raise ValueError("step changes the action it is given: copy it first.")
-  # The extremes of what a policy may send.
-  if not record[-1].is_last and not spec.action.discrete:
-    for bound in (-1, 1):
-      step = _checked(env.step(np.full(spec.action.size, bound, np.float32)), spec, f"step at action {bound}")
-      record.append(step)
-      if step.is_last:
-        break
-  return record
-
-
-def _checked(step: Step, spec: EnvSpec, where: str) -> Step:
-  """A copy of `step`, so that a buffer used twice cannot make two steps look alike."""
-  if not isinstance(step, Step):
-    raise ValueError(f"{where} returned {type(step).__name__}, not a Step.")
-  if set(step.observation) != set(spec.observation):
-    raise ValueError(
-      f"{where}: the observation has the keys {sorted(step.observation)}, spec {sorted(spec.observation)}."
-    )
-  for key, array in spec.observation.items():
-    _check_array(step.observation[key], array, f"{where}: observation {key!r}")
-  if not np.isscalar(step.reward) or not np.isfinite(step.reward):
-    raise ValueError(f"{where}: the reward is {step.reward!r}, not a finite number.")
-  for name in ("is_first", "is_last", "is_terminal"):
-    if not isinstance(getattr(step, name), bool | np.bool_):
-      raise ValueError(f"{where}: {name} is {getattr(step, name)!r}, not a bool.")
-  is_reset = where == "reset"
-  if step.is_first != is_reset:
-    raise ValueError(f"{where}: is_first is {step.is_first}; it marks what reset returns, and nothing else.")
-  if is_reset and step.reward != 0:
-    raise ValueError(f"reset: the reward is {step.reward}; nothing was done yet, so it is zero.")
-  if is_reset and step.is_last:
-    raise ValueError("reset: is_last is True; an episode has at least one step.")
-  if step.is_terminal and not step.is_last:
-    raise ValueError(f"{where}: is_terminal without is_last; a terminal step ends the episode.")
-  return step._replace(observation={key: value.copy() for key, value in step.observation.items()})
-
-
-def _check_array(value: np.ndarray, spec: ArraySpec, what: str) -> None:
-  if not isinstance(value, np.ndarray):
-    raise ValueError(f"{what} is {type(value).__name__}, not a numpy array.")
-  if value.dtype != spec.dtype or value.shape != spec.shape:
-    raise ValueError(f"{what} is {value.dtype} {list(value.shape)}; its spec says {spec.dtype} {list(spec.shape)}.")
-  if not np.isfinite(value).all():
-    raise ValueError(f"{what} holds values that are not finite.")
+def _met(record: Sequence[Step], seconds: float) -> Met:
+  """record: begins with a reset."""
+  lengths, returns, length, score = [], [], 0, 0.0
+  for step in record:
+    length, score = (0, 0.0) if step.is_first else (length + 1, score + step.reward)
+    if step.is_last:
+      lengths.append(length)
+      returns.append(score)
+  rewards = [step.reward for step in record if not step.is_first]
+  terminal = sum(bool(step.is_terminal) for step in record)
+  return Met(len(rewards), seconds, tuple(lengths), tuple(returns), terminal, (min(rewards), max(rewards)))
