@@ -208,7 +208,7 @@ def test_help_explains_each_command(dreamerax):
   assert answer.status == 0 and all(
     word in answer.text for word in ("train [PRESET]", "sweep SPEC", "eval RUN_DIR", "list", "doctor")
   )
-  for name in ("sweep", "eval", "compare", "plot", "export", "list", "doctor"):
+  for name in ("sweep", "eval", "compare", "plot", "video", "export", "list", "check-env", "doctor"):
     assert dreamerax(name, "--help").status == 0
   answer = dreamerax("train", "--help")
   assert answer.status == 0
@@ -259,6 +259,21 @@ def test_list_works_where_nothing_can_be_drawn(dreamerax, no_renderer):
   answer = dreamerax("list")
   assert answer.status == 0
   assert "dmc/humanoid_CMU_run" in answer.text and "install libegl1" in answer.text
+
+
+def test_check_env_describes_an_environment(dreamerax):
+  answer = dreamerax("check-env", "tests.envs.toys:counter", "--steps", "30")
+  assert answer.status == 0 and "Nothing is wrong" in answer.text
+  for words in (r"takes \w", r"episodes \d+ ended, \d+ to \d+ agent steps long", r"rewards from .* to .* a step"):
+    assert re.search(words, answer.text), answer.text
+
+
+def test_check_env_says_all_that_is_wrong_and_how_to_mend_it(dreamerax):
+  answer = dreamerax("check-env", "tests.envs.toys:liar")
+  assert answer.status == 2 and "its spec says float32 [3]" in answer.text
+  assert "convert 'clock' with astype and reshape, or change its ArraySpec" in answer.text
+  answer = dreamerax("check-env", "tests.envs.toys:nothing")
+  assert answer.status == 2 and "has no function 'nothing'" in answer.text
 
 
 @pytest.fixture

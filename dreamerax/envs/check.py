@@ -117,9 +117,11 @@ class Examination:
     for _ in range(2):
       twin = self._factory(self._seed)
       walk = _Walk(twin, self._seed)
-      yield from walk.episodes(self._steps)
+      try:
+        yield from walk.episodes(self._steps)
+      finally:
+        twin.close()
       records.append(walk.record)
-      twin.close()
     difference = _difference(*records)
     if difference:
       yield Violation(
