@@ -27,7 +27,7 @@ from dreamerax.replay import Replay
 from dreamerax.runtime.collect import Collector
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.learner import Learner
-from dreamerax.runtime.memory import restart_with_kept_memory
+from dreamerax.runtime.memory import restart_with_huge_pages
 from dreamerax.runtime.mesh import local_mesh, reserve_policy_device
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.schedule import TrainRatioConfig
@@ -158,5 +158,5 @@ def main(arguments: Sequence[str] | None = None, began: float | None = None) -> 
 
 
 if __name__ == "__main__":
-  restart_with_kept_memory()  # as `dreamerax train` does
+  restart_with_huge_pages()  # as `dreamerax train` does
   main(began=psutil.Process().create_time())

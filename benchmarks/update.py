@@ -22,7 +22,7 @@ from benchmarks.common import machine, report
 from dreamerax import presets
 from dreamerax.agent import Agent
 from dreamerax.presets import RunConfig
-from dreamerax.runtime.memory import restart_with_kept_memory
+from dreamerax.runtime.memory import restart_with_huge_pages
 from dreamerax.runtime.mesh import local_mesh
 from dreamerax.runtime.sharding import batch_sharded, init_state, replicated
 from dreamerax.types import ActionSpec, ArraySpec, Batch, EnvSpec, Transition
@@ -146,5 +146,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-  restart_with_kept_memory()  # as `dreamerax train` does
+  restart_with_huge_pages()  # as `dreamerax train` does
   main()

@@ -12,7 +12,7 @@ import tyro
 from dreamerax.config import nearest
 from dreamerax.envs.rendering import NoRenderer
 from dreamerax.runtime.errors import Diverged, NotSaved
-from dreamerax.runtime.memory import restart_with_kept_memory
+from dreamerax.runtime.memory import restart_with_huge_pages
 
 _HELP = """usage: dreamerax COMMAND [OPTIONS]
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
   if arguments is None and sys.argv[1:2] in (["train"], ["eval"]):
-    restart_with_kept_memory()
+    restart_with_huge_pages()
   arguments = list(sys.argv[1:] if arguments is None else arguments)
   if not arguments or arguments[0] in ("-h", "--help", "help"):
     print(_HELP)
