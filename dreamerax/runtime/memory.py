@@ -11,8 +11,9 @@ def restart_with_huge_pages() -> None:
   """Starts this program over with transparent huge pages for large allocations, unless it already has them.
 
   XLA takes the working memory of each execution on a CPU from malloc and gives it back, so every update touches fresh pages:
-  100,000 page faults and a quarter of the processor time in the smallest preset, and 600 faults with huge pages. (To keep it from
-  update to update, in one arena, is faster on one core and slower on two: docs/performance.md.) The C library reads this setting when a program starts and at no other time; one that does not know it ignores it.
+  100,000 page faults and a quarter of the processor time in the smallest preset, and 600 faults with huge pages. (To keep it
+  from update to update, in one arena, is faster on one core and slower on two: docs/performance.md.) The C library reads this
+  setting when a program starts and at no other time; one that does not know it ignores it.
   """
   tunables = os.environ.get(_VARIABLE, "")
   if "glibc.malloc.hugetlb" in tunables or not sys.orig_argv:
