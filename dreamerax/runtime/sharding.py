@@ -131,10 +131,10 @@ def put_on(tree: Any, mesh: Mesh) -> Any:
   """Copies, on every device of `mesh`, of arrays that are whole on each of the devices where they lie."""
   where = replicated(mesh)
 
-  def put(leaf: Any) -> jax.Array:
+  def copy(leaf: Any) -> jax.Array:
     return jax.device_put(leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf, where)
 
-  return jax.tree.map(put, tree)
+  return jax.tree.map(copy, tree)
 
 
 def _weight_spec(leaf: Any, parts: int) -> PartitionSpec:
