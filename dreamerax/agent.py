@@ -31,6 +31,15 @@ class _Seen(NamedTuple):
   metrics: dict[str, jax.Array]  # scalars
 
 
+class Outlook(NamedTuple):
+  """What an agent expects in latent states [E, F]."""
+
+  observation: dict[str, jax.Array]  # {name: [E, *shape]} float32; images aim at [0, 1]
+  reward: jax.Array  # [E], on arriving there
+  continues: jax.Array  # [E], chance of going on, the discount included
+  value: jax.Array | None  # [E], discounted return from there on; None where the behaviour has no critic
+
+
 @dataclass(frozen=True)
 class AgentConfig:
   """A world model and a behaviour, and how both are trained."""
@@ -111,6 +120,28 @@ class Agent:
     if explore and self.config.exploration_noise:
       action = self._with_noise(action, noise_key)
     return action, {"latent": latent, "action": action, "memory": memory}, world.dynamics.pack(latent)
+
+  def choose(self, params: Params, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+    """The mode action [E, A] in the carry's latent states, without a look at the environment; the carry that has it."""
+    world, behavior = self._modules(params)
+    action, memory = behavior.act(_as_world(world), carry["latent"], carry["memory"], key, explore=False)
+    return action, {**carry, "action": action, "memory": memory}
+
+  def imagine(self, params: Params, carry: Carry, key: jax.Array) -> Carry:
+    """The carry after its action was taken in the world model: the latents that it expects there."""
+    world, _ = self._modules(params)
+    return {**carry, "latent": world.dynamics.imagine_step(carry["latent"], carry["action"], key)}
+
+  def outlook(self, params: Params, carry: Carry) -> Outlook:
+    """What the agent expects in the carry's latent states."""
+    world, behavior = self._modules(params)
+    features = world.dynamics.features(carry["latent"])
+    return Outlook(
+      observation=world.decode(carry["latent"]),
+      reward=world.reward(features).mean(),
+      continues=world.continue_probability(features),
+      value=behavior.value(features),
+    )
 
   def update(
     self, state: State, batch: Batch, key: jax.Array

@@ -63,6 +63,10 @@ class BehaviorModule(nnx.Module):
     """Memory at the start of an episode: zeros [E, ...], nothing by default."""
     return {}
 
+  def value(self, features: jax.Array) -> jax.Array | None:
+    """features [..., F] -> expected discounted return [...] from there on; None, the default, where no critic learns it."""
+    return None
+
   @abc.abstractmethod
   def init_slow(self) -> Params:
     """State beside the optimised parameters: target networks, running statistics."""

@@ -65,6 +65,9 @@ class PlanningModule(BehaviorModule):
     plan = jnp.where(due[:, None, None], found, jax.vmap(shift)(plan))
     return plan[:, 0], {"plan": plan, "age": memory["age"] + 1}
 
+  def value(self, features: jax.Array) -> jax.Array | None:
+    return None if self.guide is None else self.guide.value(features)
+
   def init_slow(self) -> Params:
     return self.guide.init_slow() if self.guide else {}
 

@@ -9,15 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dreamerax.replay.budget import fit, machine_memory, size_of
+from dreamerax.replay.columns import LATENT, OBSERVATION, to_transition
 from dreamerax.replay.load import Loaded, Loader
 from dreamerax.replay.log import RowLog, disk_budget
 from dreamerax.replay.ring import Ring
 from dreamerax.replay.sampling import Sampler
 from dreamerax.replay.segment import Layout
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition
-
-_OBSERVATION = "observation/"
-_LATENT = "latent/"
 
 
 @dataclass(frozen=True)
@@ -74,14 +72,13 @@ class Replay:
     if streams < 1:
       raise ValueError(f"streams={streams} must be at least 1: one for each environment")
     self.config = config
-    self._observations = list(spec.observation)
     self._latents = list(latent_spec) if config.context else []
     columns = {
-      **{_OBSERVATION + key: array for key, array in spec.observation.items()},
+      **{OBSERVATION + key: array for key, array in spec.observation.items()},
       "action": ArraySpec((spec.action.size,)),
       "reward": ArraySpec(()),
       **{name: ArraySpec((), "bool") for name in ("is_first", "is_last", "is_terminal")},
-      **{_LATENT + key: latent_spec[key] for key in self._latents},
+      **{LATENT + key: latent_spec[key] for key in self._latents},
     }
     sequence = config.context + config.batch_length
     self._budget = fit(
@@ -143,10 +140,10 @@ class Replay:
       ValueError: a key is missing or unknown, or a shape, dtype or stream id does not fit.
     """
     ids = self._all_streams if streams is None else self._checked_streams(streams)
-    values = {_OBSERVATION + key: value for key, value in transition.observation.items()}
+    values = {OBSERVATION + key: value for key, value in transition.observation.items()}
     values |= {name: getattr(transition, name) for name in Transition._fields if name != "observation"}
     if self._latents:
-      values |= {_LATENT + key: value for key, value in latents.items()}
+      values |= {LATENT + key: value for key, value in latents.items()}
     if values.keys() != self._ring.columns.keys():
       wrong = sorted(values.keys() ^ self._ring.columns.keys())
       raise ValueError(f"a step's arrays differ from the replay's specs in {wrong}: pass exactly what the specs name")
@@ -166,18 +163,10 @@ class Replay:
     """
     streams, starts = self._sampler.draw(self.config.batch_size)
     slots = Slots(streams, starts + self.config.context)
-    names = [name for name in self._ring.columns if not name.startswith(_LATENT)]
+    names = [name for name in self._ring.columns if not name.startswith(LATENT)]
     steps = self._ring.read(names, *slots, self.config.batch_length)
-    before = self._ring.read([_LATENT + key for key in self._latents], streams, starts, 1)
-    transition = Transition(
-      observation={key: steps[_OBSERVATION + key] for key in self._observations},
-      action=steps["action"],
-      reward=steps["reward"],
-      is_first=steps["is_first"],
-      is_last=steps["is_last"],
-      is_terminal=steps["is_terminal"],
-    )
-    return Batch(transition, {key: before[_LATENT + key][:, 0] for key in self._latents}), slots
+    before = self._ring.read([LATENT + key for key in self._latents], streams, starts, 1)
+    return Batch(to_transition(steps), {key: before[LATENT + key][:, 0] for key in self._latents}), slots
 
   def update_latents(self, slots: Slots, latents: ArrayDict) -> int:
     """Replaces the latents [B, T, ...] of a sampled batch; steps overwritten since then are left alone.
@@ -194,7 +183,7 @@ class Replay:
         f"refreshed latents {sorted(latents)} must be exactly those of the spec, {sorted(self._latents)}"
       )
     leading = (len(slots.streams), self.config.batch_length)
-    values = {_LATENT + key: self._checked(_LATENT + key, value, leading) for key, value in latents.items()}
+    values = {LATENT + key: self._checked(LATENT + key, value, leading) for key, value in latents.items()}
     return self._ring.write(slots.streams, slots.positions, values)
 
   def open_log(self, folder: Path, end: Mapping[str, Any] | None, say: Callable[[str], None]) -> Loaded:
@@ -256,7 +245,7 @@ class Replay:
       position of each stream; with `latents` also "latent/..." [steps, ...], stream after stream, oldest rows first.
     """
     state = {**self._sampler.state(), "held": np.stack([self._ring.oldest, self._ring.written], -1)}
-    names = [_LATENT + key for key in self._latents] if latents else []
+    names = [LATENT + key for key in self._latents] if latents else []
     return state | self._ring.export(names)
 
   def restore(self, state: Mapping[str, np.ndarray]) -> None:
@@ -265,9 +254,9 @@ class Replay:
     Raises:
       ValueError: the state's streams or latents are not those of this replay.
     """
-    latents = {name: array for name, array in state.items() if name.startswith(_LATENT)}
+    latents = {name: array for name, array in state.items() if name.startswith(LATENT)}
     held = np.asarray(state["held"])
-    if latents and latents.keys() != {_LATENT + key for key in self._latents}:
+    if latents and latents.keys() != {LATENT + key for key in self._latents}:
       raise ValueError(f"the saved replay has latents {sorted(latents)}, and this run {sorted(self._latents)}")
     if held.shape != (self._ring.streams, 2):
       raise ValueError(f"the saved replay has {len(held)} streams, and this run {self._ring.streams} environments")

@@ -142,6 +142,28 @@ class SegmentReader:
         if count < len(buffer):
           break
 
+  @property
+  def records(self) -> int:
+    """Whole records in the file, damaged ones included."""
+    return 0 if self.header is None else (self.nbytes - self.header.nbytes) // self.header.record_bytes
+
+  @property
+  def layout(self) -> Layout:
+    """Of the file's records, as its header has it."""
+    assert self.header is not None
+    columns = self.header.described["columns"].items()
+    specs = {name: ArraySpec(tuple(shape), dtype) for name, (shape, dtype) in columns}
+    return Layout(specs, self.header.described["streams"])
+
+  def read(self, first: int, count: int) -> np.ndarray:
+    """The intact ones of `count` records from the `first` on, [n, record_bytes] uint8."""
+    assert self.header is not None
+    records = np.empty((count, self.header.record_bytes), np.uint8)
+    with open(self.path, "rb", buffering=0, opener=_no_links) as file:
+      file.seek(self.header.nbytes + first * self.header.record_bytes)
+      records = records[: _read_into(file, records) // self.header.record_bytes]
+    return records[self._check(records, first)]
+
   def end(self, newest: bool) -> int:
     """Where whole records end, after `blocks`.
 
@@ -150,7 +172,7 @@ class SegmentReader:
     """
     if self.header is None:
       return 0 if self.unborn else self.nbytes
-    records = (self.nbytes - self.header.nbytes) // self.header.record_bytes
+    records = self.records
     while newest and records - 1 in self._damaged:
       records -= 1
     return self.header.nbytes + records * self.header.record_bytes

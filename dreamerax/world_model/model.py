@@ -14,7 +14,7 @@ from dreamerax.nets.decoders import ConvDecoder, Decoder
 from dreamerax.nets.encoders import ConvEncoder, Encoder
 from dreamerax.nets.heads import BinaryHead, ScalarHead, TwoHotHead
 from dreamerax.ops import checks
-from dreamerax.ops.transforms import dither
+from dreamerax.ops.transforms import dither, symexp
 from dreamerax.types import ArrayDict, Batch, EnvSpec, Transition
 from dreamerax.world_model.objectives.kl import KL, FreeBits
 from dreamerax.world_model.objectives.overshooting import Overshooting
@@ -131,6 +131,11 @@ class WorldModelModule(nnx.Module):
     latents = jax.tree.map(lambda a, b: jnp.concatenate([a, b], 1), seen, dreamt)
     decoded = self.decoder(latents["deter"], latents["stoch"])
     return {key: value for key, value in decoded.items() if self.spec.observation[key].is_image}
+
+  def decode(self, latent: Latent) -> dict[str, jax.Array]:
+    """Latent [..., F] -> the observation expected there, {name: [..., *shape]} float32: images aim at [0, 1]."""
+    decoded = self.decoder(latent["deter"], latent["stoch"])
+    return {key: value if self.spec.observation[key].is_image else symexp(value) for key, value in decoded.items()}
 
   def observe_step(
     self, latent: Latent, action: jax.Array, observation: ArrayDict, is_first: jax.Array, key: jax.Array
