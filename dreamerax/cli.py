@@ -25,6 +25,7 @@ commands:
   compare RUN_DIR  runs beside published scores
   plot RUN_DIR     learning curves as a picture or a page; several runs make a mean
   video RUN_DIR    behaviour beside the world model's dream of it
+  dream RUN_DIR    a page on which you steer inside the world model
   export RUN_DIR   the agent as one file that jax alone can run
   list             presets, model sizes, tasks
   check-env TASK   what an environment of your own shows and takes, what is wrong with it, and how to mend it
@@ -138,6 +139,12 @@ def _video(arguments: list[str]) -> int:
   return video.run(_parse(video.Arguments, "video", arguments))
 
 
+def _dream(arguments: list[str]) -> int:
+  from dreamerax.commands import dream
+
+  return dream.run(_parse(dream.Arguments, "dream", arguments))
+
+
 def _list(arguments: list[str]) -> int:
   from dreamerax.commands import listing
 
@@ -177,6 +184,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
   "compare": _compare,
   "plot": _plot,
   "video": _video,
+  "dream": _dream,
   "export": _export,
   "list": _list,
   "check-env": _check_env,

@@ -100,6 +100,9 @@ REFUSED = {
   "video missing": "missing is not a run directory",
   "video missing --out film.avi": "out=film.avi: the name must end in .mp4 or .gif",
   "video missing --horizon 0": "horizon=0 must be at least 1",
+  "dream missing": "missing is not a run directory",
+  "dream missing --port 70000": "port=70000 must lie in",
+  "dream missing --context 0": "context=0 must be at least 1",
   "export": "Run directory",
   "export missing": "missing is not a run directory",
   "export missing --batch 0": "batch=0 must be at least 1",
@@ -208,7 +211,7 @@ def test_help_explains_each_command(dreamerax):
   assert answer.status == 0 and all(
     word in answer.text for word in ("train [PRESET]", "sweep SPEC", "eval RUN_DIR", "list", "doctor")
   )
-  for name in ("sweep", "eval", "compare", "plot", "video", "export", "list", "check-env", "doctor"):
+  for name in ("sweep", "eval", "compare", "plot", "video", "dream", "export", "list", "check-env", "doctor"):
     assert dreamerax(name, "--help").status == 0
   answer = dreamerax("train", "--help")
   assert answer.status == 0

@@ -21,6 +21,7 @@ from dreamerax.agent import Agent
 from dreamerax.runtime.checkpoint import load_state
 from dreamerax.runtime.metrics import read_metrics
 from dreamerax.runtime.run_lock import RunLock
+from dreamerax.viewer.server import Server
 
 # An agent that has every part in its smallest size, and episodes of 20 decisions.
 TINY = shlex.split("""
@@ -144,6 +145,31 @@ def test_video_shows_behaviour_beside_the_dream(logdir: Path, tmp_path: Path, ca
   np.testing.assert_allclose(error, (prediction - truth + 255) / 2, atol=40)  # a GIF has 256 colours
   assert cli.main(["video", str(logdir), "--steps", "4"]) == 2
   assert "fewer than context + horizon = 50" in capsys.readouterr().err
+
+
+def files_of(folder: Path) -> dict[str, tuple[int, int]]:
+  """Size and time of each file but the lock."""
+  paths = [path for path in folder.rglob("*") if path.is_file() and path.name != "lock"]
+  return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in paths}
+
+
+def test_dream_lets_a_person_steer_and_changes_nothing(
+  logdir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+  def visit(server: Server) -> None:
+    """A person comes, steers, and ends it with Ctrl-C."""
+    began = server.rooms.begin(1.0)
+    assert re.fullmatch(r"environment 1, agent step \d+", began["start"])
+    steps = [server.rooms.step(began["dream"], action) for action in ([0.5], None)]
+    assert steps[0]["action"] == [0.5] and steps[1]["step"] == 2
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(Server, "serve_forever", visit)
+  before = files_of(logdir)
+  with RunLock(logdir):  # while the run trains
+    assert cli.main(["dream", str(logdir), "--port", "0"]) == 0
+  assert re.match(r"http://127\.0\.0\.1:\d+/: steer in", capsys.readouterr().out)
+  assert files_of(logdir) == before
 
 
 def test_doctor_tells_what_is_whole_and_what_is_not(logdir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

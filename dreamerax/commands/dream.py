@@ -1,0 +1,57 @@
+"""`dreamerax dream`: a page on which a person steers inside the learned world model."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from dreamerax import api
+from dreamerax.runtime.compilation import enable_cache
+from dreamerax.viewer.dreams import Dreamer
+from dreamerax.viewer.rooms import Rooms
+from dreamerax.viewer.server import Server
+from dreamerax.viewer.starts import find_starts
+
+
+@dataclass(frozen=True)
+class Arguments:
+  """Serves a page on this machine's loopback address, for its own browsers only. There you act, or let the agent act, in the
+  world model of a run's newest checkpoint. The run may go on training meanwhile. Ctrl-C ends it."""
+
+  run_dir: Path
+  """Run directory, as `dreamerax train` made it."""
+  port: int = 8421
+  """Where the page is; 0 takes any that is free."""
+  context: int = 20
+  """Steps that the model sees before it dreams on from a replayed state."""
+  seed: int = 0
+  """Of all draws, and of the episodes that dreams begin from where the run has no replay on disk."""
+
+  def __post_init__(self):
+    if not 0 <= self.port < 2**16:
+      raise ValueError(f"port={self.port} must lie in [0, 65535]")
+    if self.context < 1:
+      raise ValueError(f"context={self.context} must be at least 1")
+    if self.seed < 0:
+      raise ValueError(f"seed={self.seed} must not be negative")
+
+
+def run(arguments: Arguments) -> int:
+  """Serves until Ctrl-C; returns the exit status.
+
+  Raises:
+    FileNotFoundError: no run or no checkpoint is there. ValueError: it does not fit this version, or the port is in use.
+  """
+  logging.getLogger("absl").setLevel(logging.ERROR)  # orbax warns that a checkpoint which is only read is only read
+  enable_cache()
+  config = api.load_config(arguments.run_dir)
+  dreamer = Dreamer(*api.load_agent(arguments.run_dir))
+  starts = find_starts(arguments.run_dir, config, arguments.context, arguments.seed)
+  title = {"run": arguments.run_dir.resolve().name, "task": config.env.task}
+  rooms = Rooms(dreamer, starts, title=title, seed=arguments.seed)
+  with Server(rooms, arguments.port) as server:
+    print(f"{server.url}: steer in the world model of {arguments.run_dir}; Ctrl-C ends", flush=True)
+    try:
+      server.serve_forever()
+    except KeyboardInterrupt:
+      print()
+  return 0

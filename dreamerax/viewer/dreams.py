@@ -1,0 +1,110 @@
+"""Dreams as values: a step leads from one to the next and leaves the one before as it was."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dreamerax.agent import Agent, Carry, Outlook
+from dreamerax.nets.modules import Params
+from dreamerax.runtime.evaluate import colored
+from dreamerax.types import Transition
+
+
+class Dream(NamedTuple):
+  """Where one dreamer is."""
+
+  carry: Carry  # of one environment, [1, ...]
+  key: jax.Array  # of the whole dream; a step folds its number in
+  step: int  # agent steps since the last thing that was really seen
+
+
+class Frame(NamedTuple):
+  """What the model expects to find at one step of a dream."""
+
+  step: int
+  action: np.ndarray | None  # [A] float32, which led here; None at the start
+  pictures: Mapping[str, np.ndarray]  # {name: uint8 [H, W, 3]}
+  vectors: Mapping[str, np.ndarray]  # {name: float32 [n]}
+  reward: float  # on arriving here
+  continues: float | None  # chance that the episode goes on, the discount left out; None where the model takes it to
+  value: float | None  # discounted return from here on; None where the behaviour has no critic
+
+
+class Dreamer:
+  """An agent's world model to be steered in. Compiled at the first use of each function; safe in one thread at a time."""
+
+  def __init__(self, agent: Agent, params: Params):
+    self.agent, self._params = agent, params
+    self._model = agent.config.world_model
+
+    def observe(params: Params, latent: Carry, row: Transition, key: jax.Array) -> Carry:
+      carry = {**agent.initial_carry(1), "latent": latent, "action": row.action}
+      _, carry, _ = agent.act(params, carry, row.observation, row.is_first, key, explore=False)
+      return carry["latent"]  # what was decided is not needed, and so not computed
+
+    def step(params: Params, carry: Carry, action: jax.Array | None, key: jax.Array) -> tuple[Carry, Outlook]:
+      choose_key, imagine_key = jax.random.split(key)
+      if action is None:
+        _, carry = agent.choose(params, carry, choose_key)
+      else:  # whatever the behaviour had in mind is void
+        carry = {**agent.initial_carry(1), "latent": carry["latent"], "action": action}
+      carry = agent.imagine(params, carry, imagine_key)
+      return carry, agent.outlook(params, carry)
+
+    # On the parameters' device like every later carry: an array that belongs to no device would be compiled for once more.
+    self._blank = jax.device_put(agent.initial_carry(1), jax.tree.leaves(params)[0].sharding)
+    self._observe, self._step, self._outlook = jax.jit(observe), jax.jit(step), jax.jit(agent.outlook)
+
+  def begin(self, steps: Transition, key: jax.Array) -> tuple[Dream, Frame]:
+    """Lets the model see `steps` [T, ...], T ≥ 1, of which the first counts as the beginning; there the dream begins."""
+    seen_key, dream_key = jax.random.split(key)
+    steps = steps._replace(is_first=steps.is_first | (np.arange(len(steps.reward)) == 0))
+    carry = self._blank
+    for index in range(len(steps.reward)):
+      row = jax.tree.map(lambda x, index=index: x[index : index + 1], steps)
+      latent = self._observe(self._params, carry["latent"], row, jax.random.fold_in(seen_key, index))
+      carry = {**carry, "latent": latent}
+    return Dream(carry, dream_key, 0), self._frame(0, None, self._outlook(self._params, carry))
+
+  def step(self, dream: Dream, action: np.ndarray | None) -> tuple[Dream, Frame]:
+    """One agent step on. The same dream and action lead to the same place.
+
+    Args:
+      action: [A], continuous ones are cut to [-1, 1]; None lets the behaviour choose.
+
+    Raises:
+      ValueError: the action is not one that the environment would take.
+    """
+    given = None if action is None else self._checked(action)[None]
+    carry, outlook = self._step(self._params, dream.carry, given, jax.random.fold_in(dream.key, dream.step))
+    dream = Dream(carry, dream.key, dream.step + 1)
+    return dream, self._frame(dream.step, np.asarray(carry["action"])[0], outlook)
+
+  def _checked(self, action: np.ndarray) -> jax.Array:
+    spec = self.agent.spec.action
+    if action.shape != (spec.size,) or not np.isfinite(action).all():
+      raise ValueError(f"action={action.tolist()} must be {spec.size} finite numbers")
+    if spec.discrete and sorted(action.tolist()) != [0.0] * (spec.size - 1) + [1.0]:
+      raise ValueError(f"action={action.tolist()} must be 1 for one of {spec.size} choices and 0 for the others")
+    return jnp.asarray(np.clip(action, -1, 1), jnp.float32)
+
+  def _frame(self, step: int, action: np.ndarray | None, outlook: Outlook) -> Frame:
+    pictures, vectors = {}, {}
+    for name, expected in outlook.observation.items():
+      array = np.asarray(expected, np.float32)[0]
+      if self.agent.spec.observation[name].is_image:
+        pictures[name] = colored(np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8))
+      else:
+        vectors[name] = array.reshape(-1)
+    return Frame(
+      step=step,
+      action=action,
+      pictures=pictures,
+      vectors=vectors,
+      reward=float(outlook.reward[0]),
+      continues=None if self._model.continues is None else min(1.0, float(outlook.continues[0]) / self._model.discount),
+      value=None if outlook.value is None else float(outlook.value[0]),
+    )

@@ -1,0 +1,124 @@
+"""Everybody's dream: one a browser tab, each by itself, in the JSON that the page reads."""
+
+import base64
+import dataclasses
+import itertools
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import imageio.v3 as imageio
+import jax
+import numpy as np
+
+from dreamerax.runtime.evaluate import colored
+from dreamerax.types import Transition
+from dreamerax.viewer.dreams import Dream, Dreamer, Frame
+from dreamerax.viewer.starts import Starts
+
+_ROOMS = 64  # dreams that are remembered
+
+
+class Forgotten(LookupError):
+  """A dream that nobody has been in for too long."""
+
+
+class Room(NamedTuple):
+  """One dream, and how it began."""
+
+  start: tuple[Dream, Frame]
+  now: Dream
+
+
+class Rooms:
+  """Dreams by name. The one longest left alone makes way for a new one where they are too many. Safe in any thread."""
+
+  def __init__(self, dreamer: Dreamer, starts: Starts, *, title: Mapping[str, str], seed: int):
+    """
+    Args:
+      title: what the page says of the run.
+      seed: of all draws; the n-th dream has its own.
+    """
+    self._dreamer, self._starts, self._title = dreamer, starts, title
+    self._key, self._numbers = jax.random.key(seed), itertools.count()
+    self._rooms: OrderedDict[str, Room] = OrderedDict()
+    self._lock = threading.Lock()
+
+  def about(self) -> dict[str, Any]:
+    """What the page has to know of the run."""
+    return {
+      "title": self._title,
+      "action": dataclasses.asdict(self._dreamer.agent.spec.action),
+      "starts": self._starts.label,
+    }
+
+  def begin(self, where: float) -> dict[str, Any]:
+    """A new dream from that start: its name, the last thing really seen, and the first frame.
+
+    Raises:
+      ValueError: there is no such start.
+    """
+    start = self._starts.at(where)
+    with self._lock:
+      key = jax.random.fold_in(self._key, next(self._numbers))
+      began = self._dreamer.begin(start.steps, key)
+      name = self._open(Room(began, began[0]))
+    return {"dream": name, "start": start.label, "seen": self._seen(start.steps), **_answer(began[1])}
+
+  def again(self, name: str) -> dict[str, Any]:
+    """A new dream that begins as that one did, with the same draws, so that they differ by the actions alone.
+
+    Raises:
+      Forgotten: there is no such dream.
+    """
+    with self._lock:
+      began = self._room(name).start
+      return {"dream": self._open(Room(began, began[0])), **_answer(began[1])}
+
+  def step(self, name: str, action: list[float] | None) -> dict[str, Any]:
+    """The next frame of that dream.
+
+    Args:
+      action: [A]; None lets the behaviour choose.
+
+    Raises:
+      Forgotten: there is no such dream. ValueError: the action is none.
+    """
+    with self._lock:
+      room = self._room(name)
+      dream, frame = self._dreamer.step(room.now, None if action is None else np.asarray(action, np.float32))
+      self._rooms[name] = room._replace(now=dream)
+    return _answer(frame)
+
+  def _open(self, room: Room) -> str:
+    name = secrets.token_urlsafe(12)
+    self._rooms[name] = room
+    if len(self._rooms) > _ROOMS:
+      self._rooms.popitem(last=False)
+    return name
+
+  def _room(self, name: str) -> Room:
+    if name not in self._rooms:
+      raise Forgotten("this dream has been forgotten: begin another")
+    self._rooms.move_to_end(name)
+    return self._rooms[name]
+
+  def _seen(self, steps: Transition) -> dict[str, str]:
+    images = (name for name, array in self._dreamer.agent.spec.observation.items() if array.is_image)
+    return {name: _png(colored(steps.observation[name][-1])) for name in images}
+
+
+def _answer(frame: Frame) -> dict[str, Any]:
+  arrays = {
+    "action": None if frame.action is None else frame.action.tolist(),
+    "pictures": {name: _png(picture) for name, picture in frame.pictures.items()},
+    "vectors": {name: vector.tolist() for name, vector in frame.vectors.items()},
+  }
+  return {**frame._asdict(), **arrays}
+
+
+def _png(picture: np.ndarray) -> str:
+  """uint8 [H, W, 3] as the address of a picture."""
+  return "data:image/png;base64," + base64.b64encode(imageio.imwrite("<bytes>", picture, extension=".png")).decode()

@@ -1,0 +1,85 @@
+"""Where dreams begin: at what a run has seen, or, where its replay is not on disk, at fresh episodes."""
+
+import abc
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dreamerax import envs
+from dreamerax.presets import RunConfig
+from dreamerax.replay.excerpts import read_excerpt
+from dreamerax.types import Transition
+
+_REPLAY = "replay"  # in a run directory
+_FRESH = 16  # episodes
+
+
+class Start(NamedTuple):
+  """What the model sees before it dreams."""
+
+  steps: Transition  # [T, ...]
+  label: str  # for people
+
+
+class Starts(abc.ABC):
+  """Places from 0 to 1."""
+
+  label: str
+  """What the places are, for people."""
+
+  @abc.abstractmethod
+  def at(self, where: float) -> Start:
+    """Raises ValueError where there is no such place, or nothing in it."""
+
+
+class Replayed(Starts):
+  """Sequences of the replay's log as it is when asked: from the oldest, 0, to the newest, 1."""
+
+  label = "replayed state, oldest to newest"
+
+  def __init__(self, folder: Path, context: int):
+    self._folder, self._context = folder, context
+
+  def at(self, where: float) -> Start:
+    excerpt = read_excerpt(self._folder, where, self._context)
+    if excerpt is None:
+      raise ValueError("the replay holds nothing whole there any more: choose another start")
+    last = excerpt.position + len(excerpt.steps.reward) - 1
+    return Start(excerpt.steps, f"environment {excerpt.stream}, agent step {last:,}")
+
+
+class Fresh(Starts):
+  """First observations of episodes of the run's environment, made here at once: a renderer is bound to its thread."""
+
+  label = "fresh episode"
+
+  def __init__(self, config: RunConfig, seed: int):
+    env = envs.make(config.env, seed)
+    try:
+      action = np.zeros((1, env.spec.action.size), np.float32)
+      self._starts = [_first(env.reset(seed + number), action, seed + number) for number in range(_FRESH)]
+    finally:
+      env.close()
+
+  def at(self, where: float) -> Start:
+    if not 0 <= where <= 1:
+      raise ValueError(f"where={where} must lie in [0, 1]")
+    return self._starts[round(where * (_FRESH - 1))]
+
+
+def find_starts(run_dir: Path, config: RunConfig, context: int, seed: int) -> Starts:
+  """Replayed ones where the run's replay has any.
+
+  Args:
+    context: steps that the model sees before a replayed start.
+    seed: of the first fresh episode.
+  """
+  folder = run_dir / _REPLAY
+  return Fresh(config, seed) if read_excerpt(folder, 0.0, 1) is None else Replayed(folder, context)
+
+
+def _first(step: envs.Step, action: np.ndarray, seed: int) -> Start:
+  flags = (np.array([flag]) for flag in (step.is_first, step.is_last, step.is_terminal))
+  observation = {name: np.array(array)[None] for name, array in step.observation.items()}
+  return Start(Transition(observation, action, np.zeros(1, np.float32), *flags), f"episode of seed {seed}")

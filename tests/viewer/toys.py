@@ -1,0 +1,71 @@
+"""A tiny agent's rooms, with starts of random steps."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from threading import Thread
+from typing import Any
+
+import jax
+import numpy as np
+
+from dreamerax.agent import Agent
+from dreamerax.dynamics.stochastic import Deterministic
+from dreamerax.types import EnvSpec, Transition
+from dreamerax.viewer.dreams import Dreamer
+from dreamerax.viewer.rooms import Rooms
+from dreamerax.viewer.server import Server
+from dreamerax.viewer.starts import Start, Starts
+from tests import tiny
+
+
+@cache
+def dreamer(spec: str = "PIXELS") -> Dreamer:
+  """spec: name of one of `tiny`. Its latents are certain, so that a dream follows from its actions alone."""
+  agent = Agent(tiny.config(Deterministic()), getattr(tiny, spec))
+  return Dreamer(agent, parameters(agent))
+
+
+def parameters(agent: Agent) -> Any:
+  """Not those of a fresh agent, which expects no reward and hardly acts."""
+  rng = np.random.default_rng(0)
+  shapes = agent.policy_params(jax.eval_shape(agent.init, jax.random.key(0)))
+  params = jax.tree.map(lambda x: rng.normal(size=x.shape, scale=0.3).astype(np.float32), shapes)
+  return jax.device_put(params, jax.devices()[0])
+
+
+def steps(spec: EnvSpec, length: int = 3, seed: int = 0) -> Transition:
+  """[T, ...] from the middle of an episode."""
+  rng = np.random.default_rng(seed)
+  action = rng.uniform(-1, 1, (length, spec.action.size)).astype(np.float32)
+  if spec.action.discrete:
+    action = np.eye(spec.action.size, dtype=np.float32)[action.argmax(-1)]
+  none = np.zeros(length, bool)
+  return Transition(tiny.observation(spec, length, seed=seed), action, np.zeros(length, np.float32), none, none, none)
+
+
+class Anywhere(Starts):
+  """Other steps in every hundredth."""
+
+  label = "anywhere"
+
+  def at(self, where: float) -> Start:
+    if not 0 <= where <= 1:
+      raise ValueError(f"where={where} must lie in [0, 1]")
+    return Start(steps(dreamer().agent.spec, seed=round(100 * where)), f"at {where}")
+
+
+def rooms() -> Rooms:
+  return Rooms(dreamer(), Anywhere(), title={"run": "tiny", "task": "toy"}, seed=0)
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+  with Server(rooms(), port=0) as server:
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+      yield server
+    finally:
+      server.shutdown()
+      thread.join()
