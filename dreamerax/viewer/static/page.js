@@ -223,7 +223,7 @@ function controls({ size, discrete }) {
 
 function keys({ size, discrete }) {
   const steering = discrete
-    ? [[`1`, `${Math.min(size, MANY)}`, "choose"]]
+    ? [[`1 … ${Math.min(size, MANY)}`, "choose"]]
     : [["←", "→", "action 1"], ...(size > 1 ? [["↓", "↑", "action 2"]] : []), ["0", "all to zero"]];
   const others = [["space", "play, pause"], [".", "step"], ["a", "autopilot"], ["r", "restart"], ["s", "somewhere else"]];
   for (const entry of [...steering, ...others]) {
