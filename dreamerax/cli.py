@@ -26,6 +26,7 @@ commands:
   plot RUN_DIR     learning curves as a picture or a page; several runs make a mean
   video RUN_DIR    behaviour beside the world model's dream of it
   export RUN_DIR   the agent as one file that jax alone can run
+  record           play episodes in any environment and keep them on disk
   list             presets, model sizes, tasks
   check-env TASK   what an environment of your own shows and takes, what is wrong with it, and how to mend it
   doctor           what this machine has, what is wrong, and how to mend it
@@ -138,6 +139,13 @@ def _video(arguments: list[str]) -> int:
   return video.run(_parse(video.Arguments, "video", arguments))
 
 
+def _record(arguments: list[str]) -> int:
+  from dreamerax.commands import record
+
+  default = record.defaults(_peek(arguments, "--policy"))
+  return record.run(tyro.cli(record.Arguments, default=default, args=arguments, prog="dreamerax record"))
+
+
 def _list(arguments: list[str]) -> int:
   from dreamerax.commands import listing
 
@@ -178,6 +186,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
   "plot": _plot,
   "video": _video,
   "export": _export,
+  "record": _record,
   "list": _list,
   "check-env": _check_env,
   "doctor": _doctor,
