@@ -26,6 +26,8 @@ commands:
   plot RUN_DIR     learning curves as a picture or a page; several runs make a mean
   video RUN_DIR    behaviour beside the world model's dream of it
   export RUN_DIR   the agent as one file that jax alone can run
+  train-world-model [PRESET] --data DIR
+                   train a preset's world model alone, on recorded episodes
   record           play episodes in any environment and keep them on disk
   list             presets, model sizes, tasks
   check-env TASK   what an environment of your own shows and takes, what is wrong with it, and how to mend it
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-  if arguments is None and sys.argv[1:2] in (["train"], ["eval"]):
+  if arguments is None and sys.argv[1:2] in (["train"], ["train-world-model"], ["eval"]):
     restart_with_huge_pages()
   arguments = list(sys.argv[1:] if arguments is None else arguments)
   if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -139,6 +141,18 @@ def _video(arguments: list[str]) -> int:
   return video.run(_parse(video.Arguments, "video", arguments))
 
 
+def _train_world_model(arguments: list[str]) -> int:
+  from dreamerax.commands import train_world_model
+
+  preset = _pop_preset(arguments)
+  given = {name: _peek(arguments, f"--{name}") for name in ("data", "size", "logdir")}
+  default = train_world_model.defaults(preset, **given)
+  prog = f"dreamerax train-world-model {preset or '[PRESET]'}"
+  config = (tyro.conf.AvoidSubcommands,)
+  parsed = tyro.cli(train_world_model.Arguments, default=default, args=arguments, prog=prog, config=config)
+  return train_world_model.run(preset, parsed)
+
+
 def _record(arguments: list[str]) -> int:
   from dreamerax.commands import record
 
@@ -186,6 +200,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
   "plot": _plot,
   "video": _video,
   "export": _export,
+  "train-world-model": _train_world_model,
   "record": _record,
   "list": _list,
   "check-env": _check_env,

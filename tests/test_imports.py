@@ -12,7 +12,19 @@ PACKAGE = Path(__file__).resolve().parent.parent / "dreamerax"
 # Layer -> layers that it may import besides itself. Mathematics and systems do not know each other; presets join them.
 MATHEMATICS = ("types", "ops", "nets", "dynamics", "world_model", "behavior", "agent")
 SYSTEMS = ("types", "envs", "replay", "recordings", "runtime")
-JOINED = ("config", "presets", "api", "sweeps", "published", "analysis", "commands", "cli", "__main__")
+JOINED = (
+  "config",
+  "presets",
+  "transfer",
+  "api",
+  "offline",
+  "sweeps",
+  "published",
+  "analysis",
+  "commands",
+  "cli",
+  "__main__",
+)
 BELOW_PRESETS = {*MATHEMATICS, *SYSTEMS, "deploy"}
 ALLOWED: dict[str, set[str]] = {
   **{layer: set(MATHEMATICS[:i]) for i, layer in enumerate(MATHEMATICS)},
