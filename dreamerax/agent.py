@@ -17,7 +17,7 @@ from dreamerax.nets.modules import Params, frozen, params_of, with_params
 from dreamerax.ops import checks
 from dreamerax.ops.optimizers import LaProp, Optimizer
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec
-from dreamerax.world_model.model import Posterior, WorldModel, WorldModelModule
+from dreamerax.world_model.model import Posterior, Prediction, WorldModel, WorldModelModule
 
 State = dict[str, Any]
 Carry = dict[str, Any]
@@ -177,6 +177,11 @@ class Agent:
       grid = tiles.transpose(1, 2, 0, 3, 4).reshape(length, tiles.shape[2], -1, tiles.shape[-1])
       videos[f"open_loop/{name}"] = _mark((jnp.clip(grid, 0, 1) * 255).astype(jnp.uint8), context)
     return videos
+
+  def predict(self, params: Params, batch: Batch, context: int, key: jax.Array) -> Prediction:
+    """What the world model expects after `context` (static) observed steps, from the recorded actions: [B, T, ...]."""
+    world, _ = self._modules(params)
+    return world.predict(batch, context, key)
 
   def open_loop(self, params: Params, batch: Batch, context: int, key: jax.Array) -> dict[str, jax.Array]:
     """The world model's pictures of `context` (static) observed steps and of its dream from there: {image: [B, T, H, W, C]}."""

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import jax
 
-from dreamerax import envs
+from dreamerax import envs, transfer
 from dreamerax.agent import Agent
-from dreamerax.config import from_dict, to_dict
+from dreamerax.config import first_difference, from_dict, to_dict
 from dreamerax.deploy import export
 from dreamerax.deploy.policy import Policy as LoadedPolicy
 from dreamerax.presets import RunConfig
@@ -26,24 +26,34 @@ from dreamerax.runtime.sharding import batch_rows
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 CONFIG = "config.json"
+INITIAL = "init_world_model"  # in config.json: the run directory that the world model's first parameters came from
+RECORDED = "recorded"  # in config.json: what a world model that was trained alone was trained on
 # Of a run that goes on: its length, how it is watched, where environments and updates are computed.
 _MAY_CHANGE = ("env_steps", "loop", "workers", "mesh")
 
 
-def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> TrainResult:
+def train(
+  config: RunConfig, logdir: str | Path, preset: str | None = None, *, init_world_model: str | Path | None = None
+) -> TrainResult:
   """Trains in the run directory `logdir`, or goes on from the checkpoint that is there.
 
   Args:
     preset: name recorded in config.json, for people.
+    init_world_model: a run directory, whose newest world model this run begins with; recorded in config.json. A run that goes
+      on does not load it again.
 
   Raises:
+    FileNotFoundError: init_world_model holds no run or no checkpoint.
     ValueError: a value does not fit, or the directory holds a run with another configuration; nothing is overwritten.
   """
   reserve_policy_device()
   logdir = Path(logdir).absolute()
   check_same_run(config, logdir)
+  source = _beginning(logdir, init_world_model)
   make_envs = _env_factory(config)
   agent = Agent(config.agent, env_spec(config))
+  if source and not (logdir / CONFIG).exists():
+    transfer.check_fits(source, _agent_of(source), agent)
   rows = batch_rows(config.replay.batch_size, config.mesh, local_mesh(config.mesh))
   replay_config = dataclasses.replace(config.replay, batch_size=rows)
   replay = Replay(agent.spec, agent.latent_spec, config=replay_config, streams=config.num_envs, seed=config.seed)
@@ -60,7 +70,8 @@ def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> T
     seed=config.seed,
     task=config.env.task,
     mesh=config.mesh,
-    begin=lambda: _write_config(config, agent.spec, logdir, preset),
+    begin=lambda: write_config(config, agent.spec, logdir, preset, **({INITIAL: str(source)} if source else {})),
+    initial=lambda state: transfer.with_world_model(state, source, _agent_of(source)) if source else state,
   )
 
 
@@ -133,21 +144,12 @@ def load_agent(run_dir: str | Path) -> tuple[Agent, Any]:
   return _trained(Path(run_dir), load_config(run_dir))
 
 
-def load_config(run_dir: str | Path) -> RunConfig:
-  """The configuration that a run was started with.
+def read_config(run_dir: Path) -> dict[str, Any]:
+  """What config.json holds: "preset", "config", and what else there is.
 
   Raises:
-    FileNotFoundError: there is no run. ValueError: names the field that this version cannot read.
+    FileNotFoundError: there is no run. ValueError: it cannot be read.
   """
-  return from_dict(RunConfig, _read_config(Path(run_dir))["config"])
-
-
-def load_preset(run_dir: str | Path) -> str | None:
-  """The name of the preset that a run was started with, where it is known."""
-  return _read_config(Path(run_dir))["preset"]
-
-
-def _read_config(run_dir: Path) -> dict[str, Any]:
   path = run_dir / CONFIG
   if not path.is_file():
     raise FileNotFoundError(f"{run_dir} is not a run directory: it has no {CONFIG}")
@@ -158,6 +160,39 @@ def _read_config(run_dir: Path) -> dict[str, Any]:
   if not isinstance(data, dict) or not {"preset", "config"} <= data.keys():
     raise ValueError(f"{path} was not written by dreamerax: choose another --logdir")
   return data
+
+
+def load_config(run_dir: str | Path) -> RunConfig:
+  """The configuration that a run was started with.
+
+  Raises:
+    FileNotFoundError: there is no run. ValueError: names the field that this version cannot read.
+  """
+  return from_dict(RunConfig, read_config(Path(run_dir))["config"])
+
+
+def load_preset(run_dir: str | Path) -> str | None:
+  """The name of the preset that a run was started with, where it is known."""
+  return read_config(Path(run_dir))["preset"]
+
+
+def _beginning(logdir: Path, given: str | Path | None) -> Path | None:
+  """Where the world model's first parameters come from: what `given` says, or config.json, where the run has begun already."""
+  asked = None if given is None else Path(given).absolute()
+  if not (logdir / CONFIG).exists():
+    return asked
+  stored = read_config(logdir).get(INITIAL)
+  if asked is not None and str(asked) != stored:
+    raise ValueError(
+      f"init_world_model={given}: the run in {logdir} began with {stored or 'a new world model'}: leave it out, or choose "
+      "another --logdir"
+    )
+  return None if stored is None else Path(stored)
+
+
+def _agent_of(run_dir: Path) -> Agent:
+  config = load_config(run_dir)
+  return Agent(config.agent, _stored_spec(run_dir, config))
 
 
 def _trained(run_dir: Path, config: RunConfig) -> tuple[Agent, Any]:
@@ -175,7 +210,7 @@ def _about(run_dir: Path, config: RunConfig) -> dict[str, Any]:
 
 def _stored_spec(run_dir: Path, config: RunConfig) -> EnvSpec:
   """As config.json has it, so that acting needs no simulator; of an environment where an older version wrote the file."""
-  stored = _read_config(run_dir).get("spec")
+  stored = read_config(run_dir).get("spec")
   if stored is None:
     return env_spec(config)
   shown = {name: from_dict(ArraySpec, array) for name, array in stored["observation"].items()}
@@ -189,13 +224,16 @@ def _spec_to_dict(spec: EnvSpec) -> dict[str, Any]:
   }
 
 
-def _write_config(config: RunConfig, spec: EnvSpec, logdir: Path, preset: str | None) -> None:
+def write_config(config: RunConfig, spec: EnvSpec, logdir: Path, preset: str | None, **more: Any) -> None:
+  """Writes config.json. more: what it holds besides.
+
+  Raises:
+    ValueError: it cannot be written.
+  """
+  data = {"preset": preset, "spec": _spec_to_dict(spec), **more, "config": to_dict(config)}
   try:
     logdir.mkdir(parents=True, exist_ok=True)
-    path = logdir / CONFIG
-    path.write_text(
-      json.dumps({"preset": preset, "spec": _spec_to_dict(spec), "config": to_dict(config)}, indent=2) + "\n"
-    )
+    (logdir / CONFIG).write_text(json.dumps(data, indent=2) + "\n")
   except OSError as error:
     raise ValueError(f"logdir={logdir} cannot be written ({error}): choose another --logdir") from error
 
@@ -204,27 +242,34 @@ def check_same_run(config: RunConfig, logdir: Path) -> None:
   """Whether `config` could go on with what `logdir` holds; anything could where it holds no run.
 
   Raises:
-    ValueError: it holds a run with another configuration; the first field that differs is named.
+    ValueError: it holds a run with another configuration, and the first field that differs is named; or it is no run that acts.
   """
   if not (logdir / CONFIG).exists():
     return
+  if RECORDED in read_config(logdir):
+    raise ValueError(
+      f"{logdir} holds a world model that was trained alone: begin a run from it with --init-world-model {logdir} and "
+      "another --logdir"
+    )
+  check_same_config(config, logdir)
+
+
+def check_same_config(config: RunConfig, logdir: Path) -> None:
+  """`check_same_run` of a directory that holds a run of the same kind."""
   stored = load_config(logdir)
   for name in (field.name for field in dataclasses.fields(config) if field.name not in _MAY_CHANGE):
-    difference = _first_difference(getattr(stored, name), getattr(config, name), name)
+    difference = first_difference(getattr(stored, name), getattr(config, name), name)
     if difference:
-      path, old, new = difference
-      raise ValueError(
-        f"{path}={new!r} differs from {old!r}, with which the run in {logdir} was started: give {old!r}, or choose "
-        f"another --logdir"
-      )
+      raise ValueError(differs(difference, logdir))
 
 
-def _first_difference(old: Any, new: Any, path: str) -> tuple[str, Any, Any] | None:
-  if type(old) is type(new) and dataclasses.is_dataclass(old):
-    names = [field.name for field in dataclasses.fields(old)]
-    differences = (_first_difference(getattr(old, name), getattr(new, name), f"{path}.{name}") for name in names)
-    return next(filter(None, differences), None)
-  return None if old == new else (path, old, new)
+def differs(difference: tuple[str, Any, Any], logdir: Path) -> str:
+  """The error for a `first_difference` from the run in `logdir`."""
+  path, old, new = difference
+  return (
+    f"{path}={new!r} differs from {old!r}, with which the run in {logdir} was started: give {old!r}, or choose another "
+    f"--logdir"
+  )
 
 
 def _env_factory(config: RunConfig) -> Callable[[int, int], envs.EnvBatch]:

@@ -27,6 +27,9 @@ commands:
   video RUN_DIR    behaviour beside the world model's dream of it
   dream RUN_DIR    a page on which you steer inside the world model
   export RUN_DIR   the agent as one file that jax alone can run
+  train-world-model [PRESET] --data DIR
+                   train a preset's world model alone, on recorded episodes
+  record           play episodes in any environment and keep them on disk
   list             presets, model sizes, tasks
   check-env TASK   what an environment of your own shows and takes, what is wrong with it, and how to mend it
   doctor           what this machine has, what is wrong, and how to mend it
@@ -51,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-  if arguments is None and sys.argv[1:2] in (["train"], ["eval"]):
+  if arguments is None and sys.argv[1:2] in (["train"], ["train-world-model"], ["eval"]):
     restart_with_huge_pages()
   arguments = list(sys.argv[1:] if arguments is None else arguments)
   if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -145,6 +148,25 @@ def _dream(arguments: list[str]) -> int:
   return dream.run(_parse(dream.Arguments, "dream", arguments))
 
 
+def _train_world_model(arguments: list[str]) -> int:
+  from dreamerax.commands import train_world_model
+
+  preset = _pop_preset(arguments)
+  given = {name: _peek(arguments, f"--{name}") for name in ("data", "size", "logdir")}
+  default = train_world_model.defaults(preset, **given)
+  prog = f"dreamerax train-world-model {preset or '[PRESET]'}"
+  config = (tyro.conf.AvoidSubcommands,)
+  parsed = tyro.cli(train_world_model.Arguments, default=default, args=arguments, prog=prog, config=config)
+  return train_world_model.run(preset, parsed)
+
+
+def _record(arguments: list[str]) -> int:
+  from dreamerax.commands import record
+
+  default = record.defaults(_peek(arguments, "--policy"))
+  return record.run(tyro.cli(record.Arguments, default=default, args=arguments, prog="dreamerax record"))
+
+
 def _list(arguments: list[str]) -> int:
   from dreamerax.commands import listing
 
@@ -186,6 +208,8 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
   "video": _video,
   "dream": _dream,
   "export": _export,
+  "train-world-model": _train_world_model,
+  "record": _record,
   "list": _list,
   "check-env": _check_env,
   "doctor": _doctor,

@@ -55,6 +55,15 @@ def nearest(name: str, known: typing.Iterable[str], count: int = 3) -> str:
   return f"; did you mean {', '.join(close)}?" if close else ""
 
 
+def first_difference(old: Any, new: Any, path: str) -> tuple[str, Any, Any] | None:
+  """The first field in which two nested dataclasses differ: its path below `path`, and both values; None where they agree."""
+  if type(old) is type(new) and dataclasses.is_dataclass(old):
+    names = [field.name for field in dataclasses.fields(old)]
+    differences = (first_difference(getattr(old, name), getattr(new, name), f"{path}.{name}") for name in names)
+    return next(filter(None, differences), None)
+  return None if old == new else (path, old, new)
+
+
 def _is_required(field: dataclasses.Field) -> bool:
   return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 

@@ -11,13 +11,27 @@ PACKAGE = Path(__file__).resolve().parent.parent / "dreamerax"
 
 # Layer -> layers that it may import besides itself. Mathematics and systems do not know each other; presets join them.
 MATHEMATICS = ("types", "ops", "nets", "dynamics", "world_model", "behavior", "agent")
-SYSTEMS = ("types", "envs", "replay", "runtime")
-JOINED = ("config", "presets", "api", "sweeps", "published", "analysis", "viewer", "commands", "cli", "__main__")
+SYSTEMS = ("types", "envs", "replay", "recordings", "runtime")
+JOINED = (
+  "config",
+  "presets",
+  "transfer",
+  "api",
+  "offline",
+  "sweeps",
+  "published",
+  "analysis",
+  "viewer",
+  "commands",
+  "cli",
+  "__main__",
+)
 BELOW_PRESETS = {*MATHEMATICS, *SYSTEMS, "deploy"}
 ALLOWED: dict[str, set[str]] = {
   **{layer: set(MATHEMATICS[:i]) for i, layer in enumerate(MATHEMATICS)},
   "envs": {"types"},
   "replay": {"types"},
+  "recordings": {"types", "envs"},
   "runtime": {"types", "envs", "replay"},
   "deploy": set(MATHEMATICS),  # an agent that acts in somebody's program, without the systems that trained it
   **{layer: BELOW_PRESETS | set(JOINED[:i]) for i, layer in enumerate(JOINED)},
@@ -75,9 +89,9 @@ def test_a_file_imports_only_from_the_layers_below_it(path: Path):
   assert not upward, f"{path}: {layer} may import {sorted(ALLOWED[layer])}, and imports {sorted(upward)}"
 
 
-def test_envs_and_replay_are_numpy_only():
+def test_envs_replay_and_recordings_are_numpy_only():
   for path in source_files():
-    if module_of(path)[1] in {"envs", "replay"}:
+    if module_of(path)[1] in {"envs", "replay", "recordings"}:
       found = {name for name in imports(path) if name.split(".")[0] in JAX}
       assert not found, f"{path} imports {sorted(found)}, and an environment's process must start without jax"
 

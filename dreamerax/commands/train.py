@@ -16,6 +16,8 @@ class Arguments(RunConfig):
 
   logdir: Path | None = None
   """Run directory; a run that is already there goes on. Default: runs/<preset>-<task>-<time>."""
+  init_world_model: Path | None = None
+  """Begin with the world model of this run directory, made by `train-world-model` or `train`; it must have the same parts."""
 
 
 def defaults(preset: str | None, size: str | None, logdir: str | None) -> Arguments:
@@ -45,7 +47,7 @@ def describe(preset: str | None) -> str:
 
 
 def to_config(arguments: Arguments) -> RunConfig:
-  """The run, without where it is kept."""
+  """The run, without where it is kept and what it begins with."""
   return RunConfig(**{field.name: getattr(arguments, field.name) for field in fields(RunConfig)})
 
 
@@ -59,5 +61,5 @@ def run(preset: str | None, arguments: Arguments) -> int:
   if logdir is None:
     task = config.env.task.replace("/", "-").replace(":", "-")
     logdir = Path("runs") / f"{preset}-{task}-{time.strftime('%Y%m%d-%H%M%S')}"
-  api.train(config, logdir, preset)
+  api.train(config, logdir, preset, init_world_model=arguments.init_world_model)
   return 0

@@ -45,3 +45,10 @@ class DiscreteActions:
   def __call__(self, action: np.ndarray, name: str) -> int:
     """The number of the choice that the one-hot `action` [A] marks; `name` is the environment's, for its errors."""
     return self.start + int(checked_action(action, self.spec, name).argmax())
+
+
+def random_actions(spec: ActionSpec, rng: np.random.Generator, count: int) -> np.ndarray:
+  """Uniform actions [count, A], float32: in [-1, 1], or one-hot."""
+  if spec.discrete:
+    return np.eye(spec.size, dtype=np.float32)[rng.integers(spec.size, size=count)]
+  return rng.uniform(-1, 1, (count, spec.size)).astype(np.float32)

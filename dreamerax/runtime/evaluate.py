@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dreamerax.envs.quota import episodes_each
 from dreamerax.runtime.collect import EpisodeTracker
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.protocol import MakeEnvs, Params
@@ -53,12 +54,8 @@ def evaluate(
   Raises:
     ValueError: episodes or num_envs is less than 1.
   """
-  if episodes < 1 or num_envs < 1:
-    raise ValueError(f"episodes={episodes} and num_envs={num_envs} must be at least 1")
-  rounds = -(-episodes // num_envs)
-  count = -(-episodes // rounds)  # no more environments than this many rounds keep busy
-  quota = np.full(count, episodes // count)
-  quota[: episodes % count] += 1
+  quota = episodes_each(episodes, num_envs)
+  count = len(quota)
   envs = make_envs(count, seed)
   try:
     filmed = picture(envs.spec) if video else None

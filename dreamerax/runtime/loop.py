@@ -21,7 +21,7 @@ from dreamerax.runtime.mesh import MeshConfig, describe, local_mesh, policy_mesh
 from dreamerax.runtime.metrics import MetricsWriter
 from dreamerax.runtime.policy import Policy, RandomPolicy
 from dreamerax.runtime.progress import Progress
-from dreamerax.runtime.protocol import Agent, MakeEnvs
+from dreamerax.runtime.protocol import Agent, MakeEnvs, State
 from dreamerax.runtime.run import COLLECT, PREFILL, Run, TrainResult, environment_seed, is_filled
 from dreamerax.runtime.run_lock import RunLock
 from dreamerax.runtime.schedule import Schedule
@@ -46,6 +46,7 @@ def train(
   task: str,
   mesh: MeshConfig | None = None,
   begin: Callable[[], None] = lambda: None,
+  initial: Callable[[State], State] = lambda state: state,
 ) -> TrainResult:
   """Trains until `env_steps`, or continues a run that `logdir` holds.
 
@@ -66,6 +67,7 @@ def train(
     task: for people only.
     mesh: which devices learn and act; the replay gives whole batches, B sequences.
     begin: called once everything was checked, before the first step; not called where nothing is left to do.
+    initial: changes the state that a run begins with; not called where one goes on.
 
   Raises:
     ValueError: settings that do not fit each other, the devices, or the run in `logdir`, or another process trains there;
@@ -86,7 +88,7 @@ def train(
     stack.enter_context(RunLock(logdir))
     checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER)))
     restored = checkpoints.restore(abstract_state(agent, learners))
-    state, saved, extra = restored or (init_state(agent, learners, init_key), Saved.nothing(seed), {})
+    state, saved, extra = restored or (initial(init_state(agent, learners, init_key)), Saved.nothing(seed), {})
     if restored:
       _check_seed(saved, seed, logdir)
       schedule.restore(saved.schedule)

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from dreamerax.envs.actions import random_actions
 from dreamerax.runtime.errors import Diverged
 from dreamerax.runtime.mesh import policy_mesh
 from dreamerax.runtime.protocol import Agent, Carry, Params
@@ -80,9 +81,6 @@ class RandomPolicy:
   ) -> tuple[np.ndarray, Carry, Mapping[str, np.ndarray]]:
     """Actions [E, A], and zeros as latents [E, ...], as if each step began a sequence."""
     rng = np.random.default_rng((self._seed, index))
-    count, action = len(row.reward), self._spec.action
-    if action.discrete:
-      actions = np.eye(action.size, dtype=np.float32)[rng.integers(action.size, size=count)]
-    else:
-      actions = rng.uniform(-1, 1, (count, action.size)).astype(np.float32)
+    count = len(row.reward)
+    actions = random_actions(self._spec.action, rng, count)
     return actions, carry, {k: np.zeros((count, *x.shape), x.dtype) for k, x in self._agent.latent_spec.items()}

@@ -55,6 +55,15 @@ class Posterior(NamedTuple):
   observation: ArrayDict  # {name: [B, T, ...]}, as the encoder saw it: what the decoder should find again
 
 
+class Prediction(NamedTuple):
+  """What a world model expects to see."""
+
+  observation: dict[
+    str, jax.Array
+  ]  # {name: [B, T, *shape]}; images in [0, 1], or around it where the decoder is unbounded
+  reward: jax.Array  # [B, T]
+
+
 class WorldModelModule(nnx.Module):
   """Built from `WorldModel`."""
 
@@ -117,11 +126,10 @@ class WorldModelModule(nnx.Module):
       return jnp.full(features.shape[:-1], self.config.discount)
     return self.continues(features).mean()
 
-  def open_loop(self, batch: Batch, context: int, key: jax.Array) -> dict[str, jax.Array]:
-    """Images decoded from `context` observed steps and then from imagination along the recorded actions: [B, T, H, W, C].
+  def predict(self, batch: Batch, context: int, key: jax.Array) -> Prediction:
+    """What the model makes of `context` observed steps, and then of imagination along the recorded actions.
 
-    Values in [0, 1], or around it where the decoder's are unbounded. An episode that begins after the context is not foreseen
-    by the prediction.
+    An episode that begins after the context is not foreseen.
     """
     observe_key, imagine_key = jax.random.split(key)
     head = Batch(jax.tree.map(lambda x: x[:, :context], batch.steps), batch.context)
@@ -130,7 +138,15 @@ class WorldModelModule(nnx.Module):
     dreamt = self.dynamics.imagine(last, batch.steps.action[:, context:], imagine_key)
     latents = jax.tree.map(lambda a, b: jnp.concatenate([a, b], 1), seen, dreamt)
     decoded = self.decoder(latents["deter"], latents["stoch"])
-    return {key: value for key, value in decoded.items() if self.spec.observation[key].is_image}
+    observation = {
+      name: value if self.spec.observation[name].is_image else symexp(value) for name, value in decoded.items()
+    }
+    return Prediction(observation, self.reward(self.dynamics.features(latents)).mean())
+
+  def open_loop(self, batch: Batch, context: int, key: jax.Array) -> dict[str, jax.Array]:
+    """The pictures of `predict`: {image: [B, T, H, W, C]}."""
+    predicted = self.predict(batch, context, key).observation
+    return {name: value for name, value in predicted.items() if self.spec.observation[name].is_image}
 
   def decode(self, latent: Latent) -> dict[str, jax.Array]:
     """Latent [..., F] -> the observation expected there, {name: [..., *shape]} float32: images aim at [0, 1]."""

@@ -1,0 +1,53 @@
+"""Uniform actions: for a world model that is trained alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from flax import nnx
+
+from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed
+from dreamerax.behavior.imagination import Latent, World
+from dreamerax.nets.modules import Params
+from dreamerax.types import ActionSpec
+
+
+@dataclass(frozen=True)
+class Chance(Behavior):
+  """Acts by chance and learns nothing, so that an update trains the world model only."""
+
+  def build(self, features: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ChanceModule":
+    return ChanceModule(action)
+
+
+class ChanceModule(BehaviorModule):
+  """Built from `Chance`; has no parameters."""
+
+  def __init__(self, action: ActionSpec):
+    self.action = action
+
+  def act(
+    self, world: World, latent: Latent, memory: Memory, key: jax.Array, *, explore: bool
+  ) -> tuple[jax.Array, Memory]:
+    count, size = len(latent["deter"]), self.action.size
+    if self.action.discrete:
+      return jax.nn.one_hot(jax.random.randint(key, (count,), 0, size), size), memory
+    return jax.random.uniform(key, (count, size), minval=-1, maxval=1), memory
+
+  def init_slow(self) -> Params:
+    return {}
+
+  def update_slow(self, slow: Params, updates: jax.Array) -> Params:
+    return slow
+
+  @property
+  def optimizers(self) -> Optimizers:
+    return {}
+
+  @property
+  def scales(self) -> Mapping[str, float]:
+    return {}
+
+  def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
+    return BehaviorLosses({}, slow, {})

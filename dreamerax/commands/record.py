@@ -1,0 +1,115 @@
+"""`dreamerax record`: episodes of any environment, kept on disk."""
+
+import time
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from dreamerax import api, envs
+from dreamerax.envs import EnvConfig, WorkerConfig
+from dreamerax.envs.quota import episodes_each
+from dreamerax.recordings import EpisodeFolder, chance, record
+from dreamerax.recordings.recorder import Act
+from dreamerax.replay.budget import size_of
+from dreamerax.runtime.policy import Policy
+from dreamerax.types import EnvSpec, Transition
+
+CHANCE = "random"
+_SAY_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Arguments(EnvConfig):
+  """Plays episodes and writes each to a file of its own when it ends; `dreamerax train-world-model` trains on them. A folder
+  that holds episodes of the same environment gets further ones."""
+
+  out: Path = Path("episodes")
+  """Folder of the episodes."""
+  episodes: int = 10
+  """How many to add."""
+  policy: str = CHANCE
+  """Who acts: random, or the run directory of an agent, whose environment is then the default."""
+  explore: bool = True
+  """Whether an agent samples its actions, as in training, or takes their mode."""
+  num_envs: int = 4
+  """Environments in parallel."""
+  seed: int = 0
+  """Of environments and actions, together with how many episodes the folder holds already."""
+  workers: WorkerConfig = field(default_factory=WorkerConfig)
+
+  def __post_init__(self):
+    super().__post_init__()
+    for name in ("episodes", "num_envs"):
+      if getattr(self, name) < 1:
+        raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+    if self.seed < 0:
+      raise ValueError(f"seed={self.seed} must not be negative")
+
+
+def defaults(policy: str | None) -> Arguments:
+  """Arguments before further options: an agent acts in the environment of its run.
+
+  Raises:
+    FileNotFoundError: there is no such run.
+  """
+  return Arguments(**asdict(api.load_config(policy).env)) if policy not in (None, CHANCE) else Arguments()
+
+
+def run(arguments: Arguments) -> int:
+  """Records; returns the exit status.
+
+  Raises:
+    ValueError: the task does not exist, the agent does not fit it, or the folder holds other episodes.
+  """
+  config = EnvConfig(**{each.name: getattr(arguments, each.name) for each in fields(EnvConfig)})
+  envs.check_task(config.task)
+  held = len(list(arguments.out.glob("*.npz")))
+  seeds = np.random.SeedSequence([arguments.seed, held]).generate_state(2)
+  count = len(episodes_each(arguments.episodes, arguments.num_envs))
+  batch = envs.make_batch(config, count, int(seeds[0]), arguments.workers)
+  try:
+    act = _actor(arguments, batch.spec, count, int(seeds[1]))
+    folder = EpisodeFolder.create(arguments.out, batch.spec, {"env": asdict(config)})
+    seen = _Seen(arguments.episodes)
+    files = record(batch, act, folder, episodes=arguments.episodes, after=seen.add)
+  finally:
+    batch.close()
+  nbytes = sum(file.stat().st_size for file in files)
+  print(f"{arguments.out}: {len(files)} episodes more, {size_of(nbytes)}; {held + len(files)} in all")
+  return 0
+
+
+class _Seen:
+  """Says now and then how far it is."""
+
+  def __init__(self, episodes: int):
+    self._episodes, self._ended, self._rows, self._said = episodes, 0, 0, time.monotonic()
+
+  def add(self, rows: Transition) -> None:
+    self._ended += int(rows.is_last.sum())
+    self._rows += len(rows.reward)
+    if time.monotonic() - self._said > _SAY_SECONDS:
+      self._said = time.monotonic()
+      print(f"{min(self._ended, self._episodes)} of {self._episodes} episodes, {self._rows:,} steps", flush=True)
+
+
+def _actor(arguments: Arguments, spec: EnvSpec, num_envs: int, seed: int) -> Act:
+  if arguments.policy == CHANCE:
+    return chance(spec, seed)
+  agent, params = api.load_agent(arguments.policy)
+  if agent.spec != spec:
+    raise ValueError(
+      f"policy={arguments.policy} was trained on {agent.spec}, and this environment is {spec}: give the task, size and "
+      "observations of its config.json"
+    )
+  policy = Policy(agent, explore=arguments.explore, key=jax.random.key(seed))
+  carry = policy.initial_carry(num_envs)
+
+  def act(rows: Transition, call: int) -> np.ndarray:
+    nonlocal carry
+    actions, carry, _ = policy(params, carry, rows, call)
+    return actions
+
+  return act

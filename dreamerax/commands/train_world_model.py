@@ -1,0 +1,98 @@
+"""`dreamerax train-world-model`: the world model of a preset alone, on recorded episodes."""
+
+import time
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from dreamerax import api, presets
+from dreamerax.agent import AgentConfig
+from dreamerax.commands import printing
+from dreamerax.commands.train import DEFAULT_PRESET
+from dreamerax.offline import figures
+from dreamerax.offline import train as offline
+from dreamerax.offline.open_loop import HorizonErrors, OpenLoopConfig
+from dreamerax.presets import RunConfig
+from dreamerax.recordings import EpisodeFolder
+from dreamerax.replay.replay import ReplayConfig
+from dreamerax.runtime.mesh import MeshConfig
+from dreamerax.runtime.offline import OfflineConfig
+
+
+@dataclass(frozen=True)
+class Arguments(OfflineConfig):
+  """Trains a preset's world model on the episodes of `dreamerax record`, without a behaviour, and says how far ahead it
+  predicts those that it was not trained on. Ctrl-C saves and leaves; the same --logdir goes on from there."""
+
+  data: Path | None = None
+  """Folder of the episodes."""
+  logdir: Path | None = None
+  """Run directory; a run that is already there goes on. Default: runs/world-model-<preset>-<time>."""
+  size: str = ""
+  """Model size; sets the widths of all parts. `dreamerax list` shows the sizes."""
+  seed: int = 0
+  """Of parameters, batches, and which episodes are held out."""
+  held_out: float = 0.1
+  """Share of the episodes that are not trained on."""
+  open_loop: OpenLoopConfig = field(default_factory=OpenLoopConfig)
+  mesh: MeshConfig = field(default_factory=MeshConfig)
+  replay: ReplayConfig = field(default_factory=ReplayConfig)
+  agent: AgentConfig = field(default_factory=AgentConfig)
+
+
+def defaults(preset: str | None, *, data: str | None, size: str | None, logdir: str | None) -> Arguments:
+  """A run before further options: that of the run directory if one is there, else the preset's, alone.
+
+  Raises:
+    ValueError: unknown preset or size, or not those of the run that is already there; the folder cannot be read.
+  """
+  if logdir is not None and (Path(logdir) / api.CONFIG).exists():
+    recorded, config, started = offline.load(logdir), api.load_config(logdir), api.load_preset(logdir)
+    for name, asked, stored in (("preset", preset, started), ("size", size, config.size)):
+      if asked not in (None, stored):
+        raise ValueError(f"{name}={asked!r}: the run in {logdir} was started with {stored!r}; choose another --logdir")
+    loop = {each.name: getattr(recorded.loop, each.name) for each in fields(OfflineConfig)}
+    return _arguments(config, **loop, held_out=recorded.held_out, open_loop=recorded.open_loop)
+  config = presets.build(preset or DEFAULT_PRESET, size)
+  return _arguments(config if data is None else offline.alone(config, EpisodeFolder(data)))
+
+
+def _arguments(config: RunConfig, **more) -> Arguments:
+  kept = {name: getattr(config, name) for name in ("size", "seed", "mesh", "replay", "agent")}
+  return Arguments(**kept, **more)
+
+
+def run(preset: str | None, arguments: Arguments) -> int:
+  """Trains; returns the exit status.
+
+  Raises:
+    ValueError: no episodes are named, or what `offline.train` refuses.
+  """
+  if arguments.data is None:
+    raise ValueError("data: name the folder of the episodes, --data DIR; `dreamerax record --out DIR` makes one")
+  folder, logdir = EpisodeFolder(arguments.data), arguments.logdir
+  if logdir is not None and (logdir / api.CONFIG).exists():
+    preset, base = api.load_preset(logdir), api.load_config(logdir)
+  else:
+    preset = preset or DEFAULT_PRESET
+    base = offline.alone(presets.build(preset, arguments.size), folder)
+    logdir = logdir or Path("runs") / f"world-model-{preset}-{time.strftime('%Y%m%d-%H%M%S')}"
+  chosen = {name: getattr(arguments, name) for name in ("seed", "mesh", "replay", "agent")}
+
+  def show(found: HorizonErrors, updates: int) -> None:
+    console = printing.console()
+    console.print(f"held-out episodes after {updates:,} updates", highlight=False)
+    console.print(printing.table(*figures.rows(found, folder.spec)))
+
+  result = offline.train(
+    replace(base, **chosen),
+    folder,
+    logdir,
+    held_out=arguments.held_out,
+    open_loop=arguments.open_loop,
+    loop=OfflineConfig(**{each.name: getattr(arguments, each.name) for each in fields(OfflineConfig)}),
+    preset=preset,
+    show=show,
+  )
+  if not result.interrupted:
+    print(f"plot: {logdir / offline.PLOT}")
+  return 0

@@ -1,0 +1,138 @@
+"""A world model alone, trained on recorded episodes and judged on those held out."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from dreamerax import api
+from dreamerax.agent import Agent
+from dreamerax.behavior.chance import Chance
+from dreamerax.behavior.planning import Planning
+from dreamerax.config import first_difference, from_dict, to_dict
+from dreamerax.envs import EnvConfig
+from dreamerax.offline import data, figures
+from dreamerax.offline.open_loop import HorizonErrors, OpenLoopConfig, cut, horizon_errors, means
+from dreamerax.presets import RunConfig
+from dreamerax.recordings import EpisodeFolder
+from dreamerax.runtime import offline
+from dreamerax.runtime.mesh import local_mesh
+from dreamerax.runtime.offline import OfflineConfig, OfflineResult
+from dreamerax.runtime.protocol import Params
+from dreamerax.runtime.sharding import batch_rows
+
+PLOT = "open_loop.png"
+_MAY_CHANGE = ("loop",)
+
+
+@dataclass(frozen=True)
+class Recorded:
+  """What a world model was trained on, and how; kept in config.json beside the run's configuration."""
+
+  episodes: int
+  steps: int  # of the training episodes
+  held_out: float = 0.1
+  open_loop: OpenLoopConfig = field(default_factory=OpenLoopConfig)
+  loop: OfflineConfig = field(default_factory=OfflineConfig)
+
+
+def alone(config: RunConfig, folder: EpisodeFolder) -> RunConfig:
+  """A preset's run without what learns to act, in the environment that the episodes were recorded in, where that is known.
+
+  A planner stays, as it has nothing to learn: the run directory then holds an agent that plans in the world model.
+
+  Raises:
+    ValueError: spec.json names fields of an environment that this version does not have.
+  """
+  plans = isinstance(config.agent.behavior, Planning) and config.agent.behavior.guide is None
+  env = config.env
+  if "env" in folder.about:
+    env = from_dict(EnvConfig, folder.about["env"], f"{folder.path / 'spec.json'}: about.env", complete=False)
+  return dataclasses.replace(
+    config,
+    env=env,
+    agent=config.agent if plans else dataclasses.replace(config.agent, behavior=Chance(), model_first=False),
+    replay=dataclasses.replace(config.replay, online=False, max_disk_bytes=0),  # all there from the beginning
+  )
+
+
+def train(
+  config: RunConfig,
+  folder: EpisodeFolder,
+  logdir: str | Path,
+  *,
+  held_out: float = 0.1,
+  open_loop: OpenLoopConfig | None = None,
+  loop: OfflineConfig | None = None,
+  preset: str | None = None,
+  show: Callable[[HorizonErrors, int], None] = lambda found, updates: None,
+) -> OfflineResult:
+  """Trains the world model of `config` (see `alone`), or goes on from the checkpoint in `logdir`.
+
+  Args:
+    held_out: share of the episodes that are not trained on.
+    show: is given each evaluation, and how many updates the model has had.
+
+  Raises:
+    ValueError: a value or an episode does not fit, or `logdir` holds another run; nothing is overwritten.
+  """
+  logdir, open_loop, loop = Path(logdir).absolute(), open_loop or OpenLoopConfig(), loop or OfflineConfig()
+  episodes = data.split(folder, held_out, config.seed)
+  recorded = Recorded(len(folder.files()), episodes.steps, held_out, open_loop, loop)
+  _check_same_run(config, recorded, logdir)
+  agent = Agent(config.agent, folder.spec)
+  size = batch_rows(config.replay.batch_size, config.mesh, local_mesh(config.mesh))
+  replay_config = dataclasses.replace(config.replay, batch_size=size)
+  replay = data.make_replay(episodes.training, folder.spec, agent.latent_spec, replay_config, config.seed)
+  windows, baseline = cut(episodes.held_out, open_loop), means(episodes.training, folder.spec)
+  print(
+    f"{folder.path}: {len(episodes.training)} episodes of {episodes.steps:,} steps to train on, {len(episodes.held_out)} held "
+    f"out, {len(windows.valid)} windows to predict\nparameters: {agent.parameter_count():,}\nlogdir: {logdir}"
+  )
+  predict = jax.jit(lambda params, batch, key: agent.predict(params, batch, open_loop.context, key))
+
+  def evaluate(params: Params, updates: int) -> Mapping[str, float]:
+    found = horizon_errors(predict, params, windows, baseline, folder.spec, size)
+    figures.plot(
+      found, folder.spec, logdir / PLOT, f"{preset or 'world model'}, {updates:,} updates: held-out episodes"
+    )
+    show(found, updates)
+    return figures.scalars(found, folder.spec)
+
+  return offline.train(
+    agent,
+    folder.spec,
+    replay,
+    loop,
+    evaluate,
+    logdir=logdir,
+    seed=config.seed,
+    mesh=config.mesh,
+    begin=lambda: api.write_config(config, folder.spec, logdir, preset, **{api.RECORDED: to_dict(recorded)}),
+  )
+
+
+def load(run_dir: str | Path) -> Recorded:
+  """What the world model in a run directory was trained on.
+
+  Raises:
+    FileNotFoundError: there is no run. ValueError: it was not trained alone, or this version cannot read it.
+  """
+  stored: Any = api.read_config(Path(run_dir)).get(api.RECORDED)
+  if stored is None:
+    raise ValueError(f"{run_dir} holds a run of `dreamerax train`: choose another --logdir")
+  return from_dict(Recorded, stored, api.RECORDED)
+
+
+def _check_same_run(config: RunConfig, recorded: Recorded, logdir: Path) -> None:
+  if not (logdir / api.CONFIG).exists():
+    return
+  stored = load(logdir)
+  api.check_same_config(config, logdir)
+  for name in (each.name for each in dataclasses.fields(recorded) if each.name not in _MAY_CHANGE):
+    difference = first_difference(getattr(stored, name), getattr(recorded, name), name)
+    if difference:
+      raise ValueError(api.differs(difference, logdir))

@@ -1,0 +1,48 @@
+"""An environment whose episodes are written as somebody's own loop steps it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dreamerax.envs.base import Environment, Step
+from dreamerax.recordings.folder import EpisodeFolder
+from dreamerax.recordings.recorder import Recorder
+from dreamerax.types import EnvSpec, Transition
+
+
+class RecordedEnv(Environment):
+  """Passes everything through, and writes each episode when it ends."""
+
+  def __init__(self, env: Environment, folder: str | Path, about: Mapping[str, Any] | None = None):
+    """
+    Args:
+      folder: made where it is missing; an existing one gets further episodes.
+      about: where the episodes come from, kept in spec.json.
+
+    Raises:
+      what `EpisodeFolder.create` raises.
+    """
+    self._env = env
+    self._recorder = Recorder(EpisodeFolder.create(folder, env.spec, about))
+
+  @property
+  def spec(self) -> EnvSpec:
+    return self._env.spec
+
+  def reset(self, seed: int | None = None) -> Step:
+    return self._record(self._env.reset(seed), np.zeros(self.spec.action.size))
+
+  def step(self, action: np.ndarray) -> Step:
+    return self._record(self._env.step(action), action)
+
+  def close(self) -> None:
+    self._env.close()
+
+  def _record(self, step: Step, action: np.ndarray) -> Step:
+    action = np.asarray(action, np.float32).clip(-1, 1)  # as environments do
+    observation = {name: value[None] for name, value in step.observation.items()}
+    flags = (np.array([flag], bool) for flag in step[2:])
+    self._recorder.add(Transition(observation, action[None], np.array([step.reward], np.float32), *flags))
+    return step

@@ -1,0 +1,214 @@
+"""Trains on experience that is all there already: no environment, no policy, a replay that does not grow."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+
+from dreamerax.replay import Replay
+from dreamerax.runtime.checkpoint import FOLDER, Checkpoints, Saved
+from dreamerax.runtime.compilation import enable_cache
+from dreamerax.runtime.counters import Counters
+from dreamerax.runtime.errors import Diverged, Interrupted, NotSaved
+from dreamerax.runtime.guard import Guard
+from dreamerax.runtime.interrupt import StopSignals
+from dreamerax.runtime.learner import Learner
+from dreamerax.runtime.mesh import MeshConfig, local_mesh
+from dreamerax.runtime.metrics import MetricsWriter
+from dreamerax.runtime.protocol import Agent, Params
+from dreamerax.runtime.run_lock import RunLock
+from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state
+from dreamerax.runtime.timing import Interval
+from dreamerax.types import EnvSpec
+
+Evaluate = Callable[[Params, int], Mapping[str, float]]  # (parameters, updates that made them) -> what is logged
+
+
+@dataclass(frozen=True)
+class OfflineConfig:
+  """How long training on recorded experience is, and when things happen in it."""
+
+  updates: int = 10_000
+  """Length of the run."""
+  eval_every: int = 1000
+  """Updates between evaluations; 0 evaluates at the end only."""
+  log_every: float = 30.0
+  """Seconds between lines of training metrics."""
+  checkpoint_minutes: float = 10.0
+  """Minutes between checkpoints; there is one at the end, and at Ctrl-C or SIGTERM, in any case."""
+  nonfinite: Literal["stop", "skip"] = "stop"
+  """What follows an update that is not finite: the run ends and keeps its batch and state, or goes on without it."""
+
+  def __post_init__(self):
+    for name, least in (("updates", 1), ("eval_every", 0)):
+      if getattr(self, name) < least:
+        raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
+    for name in ("log_every", "checkpoint_minutes"):
+      if not getattr(self, name) > 0:
+        raise ValueError(f"{name}={getattr(self, name)} must be more than 0")
+
+
+class OfflineResult(NamedTuple):
+  """How a run ended."""
+
+  updates: int
+  seconds: float  # since the run began, over restarts
+  interrupted: bool  # by Ctrl-C or SIGTERM; saved
+
+
+def train(
+  agent: Agent,
+  spec: EnvSpec,
+  replay: Replay,
+  config: OfflineConfig,
+  evaluate: Evaluate,
+  *,
+  logdir: Path,
+  seed: int,
+  mesh: MeshConfig | None = None,
+  begin: Callable[[], None] = lambda: None,
+  say: Callable[[str], None] = print,
+) -> OfflineResult:
+  """Makes `config.updates` updates, or continues a run that `logdir` holds; one that is complete is only evaluated.
+
+  A continued run restores state, counters, the replay's latents and what it draws next: it makes the updates that it would have
+  made. Metrics and checkpoints count updates as env steps, which there are none of.
+
+  Args:
+    spec: of the experience.
+    replay: filled, with the same rows at every start.
+    begin: called once everything was checked, before the first update.
+
+  Raises:
+    ValueError: settings that do not fit the devices or the run in `logdir`, or another process trains there.
+    Diverged: an update is not finite; earlier checkpoints are intact.
+    NotSaved: the last checkpoint could not be written.
+  """
+  enable_cache()
+  learners, logdir = local_mesh(mesh), Path(logdir).absolute()
+  check_batch_size(replay.config.batch_size, learners)
+  init_key, update_key = jax.random.split(jax.random.key(seed))
+  with ExitStack() as stack:
+    stop = stack.enter_context(StopSignals())
+    stack.enter_context(RunLock(logdir))
+    checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER)))
+    restored = checkpoints.restore(abstract_state(agent, learners))
+    begin()
+    state, saved, extra = restored or (init_state(agent, learners, init_key), Saved.nothing(seed), {})
+    if extra:
+      replay.restore(extra["replay"])
+      say(f"continuing at {saved.counters.updates:,} updates")
+    learner = Learner(
+      agent,
+      spec,
+      replay,
+      learners,
+      state=state,
+      updates=saved.counters.updates,
+      key=update_key,
+      guard=Guard(logdir / "nonfinite", skip=config.nonfinite == "skip"),
+      extra=extra.get("learner"),
+    )
+    del state  # the learner's first update gives its memory away
+    stack.enter_context(closing(learner))
+    writer = stack.enter_context(closing(MetricsWriter(logdir, size=saved.metrics, after=saved.counters.updates)))
+    return _Run(config, learner, replay, checkpoints, writer, stop, evaluate, saved, say).run()
+
+
+@dataclass
+class _Run:
+  """A run while it lasts."""
+
+  config: OfflineConfig
+  learner: Learner
+  replay: Replay
+  checkpoints: Checkpoints
+  writer: MetricsWriter
+  stop: StopSignals
+  evaluate: Evaluate
+  saved: Saved  # what the run continues from
+  say: Callable[[str], None]
+
+  def __post_init__(self):
+    self._began = time.monotonic()
+    self._eval = Interval(self.config.eval_every, self.learner.updates)
+    self._log, self._save = Interval(self.config.log_every, 0), Interval(self.config.checkpoint_minutes * 60, 0)
+    self._logged = (self.learner.updates, self._began)
+
+  def run(self) -> OfflineResult:
+    interrupted = False
+    try:
+      self._train()
+      self.learner.flush()
+      self._log_training()
+      self._evaluate()
+    except Interrupted:
+      interrupted = True
+    except Diverged as error:
+      self.checkpoints.wait()
+      newest = self.checkpoints.newest
+      where = "there is no checkpoint" if newest is None else f"the checkpoint at {newest:,} updates is intact"
+      raise Diverged(f"{error}; {where}") from None
+    self._checkpoint()
+    self.checkpoints.wait()
+    if self.checkpoints.failed:
+      raise NotSaved(f"the last checkpoint could not be saved ({self.checkpoints.failed}): free space, and go on")
+    if interrupted:
+      self.say(f"saved at {self.learner.updates:,} updates: the same --logdir goes on from there")
+    return OfflineResult(self.learner.updates, self._seconds, interrupted)
+
+  @property
+  def _seconds(self) -> float:
+    return self.saved.seconds + time.monotonic() - self._began
+
+  @property
+  def _counters(self) -> Counters:
+    return Counters(env_steps=self.learner.updates, agent_steps=0, updates=self.learner.updates)
+
+  def _train(self) -> None:
+    if self.learner.updates < self.config.updates:
+      self.learner.wait_compiled(self.stop.check)
+      self._logged = (self.learner.updates, time.monotonic())
+    while self.learner.updates < self.config.updates:
+      self.stop.check()
+      self.learner.run(1)
+      elapsed, updates = time.monotonic() - self._began, self.learner.updates
+      if self._log.due(elapsed):
+        self._log_training()
+      if self._eval.due(updates) and updates < self.config.updates:
+        self._evaluate()
+      if self._save.due(elapsed):
+        self._checkpoint()
+
+  def _log_training(self) -> None:
+    means = self.learner.take_metrics()
+    if not means:
+      return
+    now, updates = time.monotonic(), self.learner.updates
+    speed = (updates - self._logged[0]) / max(now - self._logged[1], 1e-9)
+    self._logged = (updates, now)
+    scalars = {f"train/{name}": value for name, value in means.items()}
+    scalars |= {"train/skipped_updates": self.learner.skipped, "time/updates_per_second": speed}
+    self._write(scalars)
+    loss = f"  loss {means['loss/total']:.2f}" if "loss/total" in means else ""
+    left = f"  {(self.config.updates - updates) / speed / 60:.1f} minutes left" if speed > 0 else ""
+    self.say(f"{updates:,}/{self.config.updates:,} updates  {speed:.1f} updates/s{loss}{left}")
+
+  def _evaluate(self) -> None:
+    self._write(self.evaluate(self.learner.newest_params, self.learner.updates))
+
+  def _checkpoint(self) -> None:
+    self.learner.flush()
+    self.writer.flush()
+    saved = self.saved._replace(
+      counters=self._counters, seconds=self._seconds, metrics=self.writer.size, logged=self._counters
+    )
+    extra: Mapping[str, Any] = {"learner": self.learner.extra(), "replay": self.replay.state(latents=True)}
+    self.checkpoints.save(self.learner.state, saved, extra)
+
+  def _write(self, scalars: Mapping[str, float]) -> None:
+    self.writer.write(self._counters, self._seconds, scalars)
