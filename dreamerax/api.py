@@ -20,8 +20,9 @@ from dreamerax.runtime import checkpoint, loop
 from dreamerax.runtime import evaluate as evaluation
 from dreamerax.runtime.evaluate import EvalResult
 from dreamerax.runtime.loop import TrainResult
-from dreamerax.runtime.mesh import local_mesh, reserve_policy_device
+from dreamerax.runtime.mesh import learner_mesh, reserve_policy_device
 from dreamerax.runtime.policy import Policy
+from dreamerax.runtime.seeds import own_seed
 from dreamerax.runtime.sharding import batch_rows
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
@@ -32,6 +33,8 @@ _MAY_CHANGE = ("env_steps", "loop", "workers", "mesh")
 
 def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> TrainResult:
   """Trains in the run directory `logdir`, or goes on from the checkpoint that is there.
+
+  After `runtime.hosts.join`, with all processes that have joined: each calls it with the same arguments.
 
   Args:
     preset: name recorded in config.json, for people.
@@ -44,9 +47,10 @@ def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> T
   check_same_run(config, logdir)
   make_envs = _env_factory(config)
   agent = Agent(config.agent, env_spec(config))
-  rows = batch_rows(config.replay.batch_size, config.mesh, local_mesh(config.mesh))
-  replay_config = dataclasses.replace(config.replay, batch_size=rows)
-  replay = Replay(agent.spec, agent.latent_spec, config=replay_config, streams=config.num_envs, seed=config.seed)
+  rows = batch_rows(config.replay.batch_size, config.mesh, learner_mesh(config.mesh))
+  replay_config = dataclasses.replace(config.replay, batch_size=rows // jax.process_count())
+  seed = own_seed(config.seed, jax.process_index())
+  replay = Replay(agent.spec, agent.latent_spec, config=replay_config, streams=config.num_envs, seed=seed)
   return loop.train(
     agent,
     make_envs,

@@ -11,7 +11,7 @@ import tyro
 
 from dreamerax.config import nearest
 from dreamerax.envs.rendering import NoRenderer
-from dreamerax.runtime.errors import Diverged, NotSaved
+from dreamerax.runtime.errors import Diverged, HostLost, NotSaved
 from dreamerax.runtime.memory import restart_with_huge_pages
 
 _HELP = """usage: dreamerax COMMAND [OPTIONS]
@@ -65,7 +65,7 @@ def _run(arguments: Sequence[str] | None) -> int:
   except (ValueError, FileNotFoundError) as error:
     print(f"dreamerax {name}: {error}", file=sys.stderr)
     return 2
-  except (NoRenderer, Diverged, NotSaved) as error:
+  except (NoRenderer, Diverged, HostLost, NotSaved) as error:
     print(f"dreamerax {name}: {error}", file=sys.stderr)
     return 1
   except KeyboardInterrupt:
