@@ -1,8 +1,11 @@
 """The processes that train together, one on each host: a single process is one of one."""
 
+import contextlib
 import os
-from collections.abc import Callable
-from typing import Any
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -14,6 +17,10 @@ from dreamerax.runtime.errors import HostLost
 _HEARTBEAT_SECONDS = 30  # without a sign of life after which a host counts as lost
 _SHUTDOWN_SECONDS = 60  # for the others to arrive at the end
 _FIND_SECONDS = 300  # for the cluster to name the coordinator
+# What gloo, NCCL and others raise has no class of its own: it is a ValueError or a RuntimeError that begins with a status.
+_BROKEN = re.compile(
+  "(CANCELLED|UNKNOWN|DEADLINE_EXCEEDED|FAILED_PRECONDITION|ABORTED|INTERNAL|UNAVAILABLE|DATA_LOSS): "
+)
 
 
 def join(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
@@ -53,7 +60,7 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
       "rest: give all three"
     ) from error
   except RuntimeError as error:  # jax's: nobody listens there, say
-    raise lost(error) from error
+    raise _lost(error) from error
 
 
 class Hosts:
@@ -105,16 +112,38 @@ class Hosts:
     values = np.asarray(values, np.float64)
     if self.count == 1:
       return values
+    with self.noticing(), jax.enable_x64(True):
+      rows = jax.make_array_from_process_local_data(self._rows, values[None])
+      return np.asarray(self._sum(rows).addressable_data(0))
+
+  @contextlib.contextmanager
+  def noticing(self) -> Iterator[None]:
+    """A context for what all hosts compute together.
+
+    Raises:
+      HostLost: in place of what jax raises where another host is gone.
+    """
     try:
-      with jax.enable_x64(True):
-        rows = jax.make_array_from_process_local_data(self._rows, values[None])
-        return np.asarray(self._sum(rows).addressable_data(0))
-    except (ValueError, RuntimeError) as error:  # what gloo, NCCL and others raise has no class of its own
-      raise lost(error) from error
+      yield
+    except (ValueError, RuntimeError) as error:
+      if self.count == 1 or not _BROKEN.match(str(error)):
+        raise
+      raise _lost(error) from error
 
 
-def lost(error: Exception) -> HostLost:
-  """What to tell people of an operation over hosts that failed."""
+def trains_with_others() -> bool:
+  """Whether this process has joined others."""
+  return jax.distributed.is_initialized()
+
+
+def leave(status: int) -> NoReturn:
+  """Ends a process whose run has failed, at once: jax would wait for the others, which wait for it, and then abort."""
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(status)
+
+
+def _lost(error: Exception) -> HostLost:
   reason = str(error).splitlines()[0][:200]
   return HostLost(
     f"another host of this run has ended or cannot be reached ({reason}): start all of them again with the same --logdir, "

@@ -103,7 +103,7 @@ def train(
     hosts=Hosts(),
   )
   _check(start)
-  with ExitStack() as stack:
+  with ExitStack() as stack, start.hosts.noticing():
     return _train(start, begin, stack)
 
 

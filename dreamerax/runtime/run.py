@@ -16,7 +16,6 @@ from dreamerax.runtime.collect import Collector, Episode
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.errors import Diverged, Interrupted, NotSaved
 from dreamerax.runtime.evaluate import EvalResult
-from dreamerax.runtime.hosts import lost
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.loop_config import LoopConfig
 from dreamerax.runtime.metrics import MetricsWriter, NoMetrics
@@ -99,10 +98,6 @@ class Run:
       newest = self.checkpoints.newest
       where = "there is no checkpoint" if newest is None else f"the checkpoint at {newest:,} env steps is intact"
       raise Diverged(f"{error}; {where}") from None
-    except jax.errors.JaxRuntimeError as error:
-      if self._hosts.count > 1 and "RESOURCE_EXHAUSTED" not in str(error):
-        raise lost(error) from error  # an update is computed by all hosts
-      raise
     self._checkpoint()
     self.checkpoints.wait()
     failed = self._hosts.sum([self.checkpoints.failed is not None])[0]  # and none ends while host 0 still writes

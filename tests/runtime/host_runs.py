@@ -22,7 +22,7 @@ def join_and_train(port: int, processes: int, process: int, logdir: str, options
     result = run(Path(logdir), **options)
   except HostLost as error:
     print(error, flush=True)
-    os._exit(LOST)  # jax would wait for the other one
+    hosts.leave(LOST)
   print("counters", *result.counters, result.interrupted, flush=True)
 
 
