@@ -20,8 +20,9 @@ from dreamerax.runtime import checkpoint, loop
 from dreamerax.runtime import evaluate as evaluation
 from dreamerax.runtime.evaluate import EvalResult
 from dreamerax.runtime.loop import TrainResult
-from dreamerax.runtime.mesh import local_mesh, reserve_policy_device
+from dreamerax.runtime.mesh import learner_mesh, reserve_policy_device
 from dreamerax.runtime.policy import Policy
+from dreamerax.runtime.seeds import own_seed
 from dreamerax.runtime.sharding import batch_rows
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
@@ -36,6 +37,8 @@ def train(
   config: RunConfig, logdir: str | Path, preset: str | None = None, *, init_world_model: str | Path | None = None
 ) -> TrainResult:
   """Trains in the run directory `logdir`, or goes on from the checkpoint that is there.
+
+  After `runtime.hosts.join`, with all processes that have joined: each calls it with the same arguments.
 
   Args:
     preset: name recorded in config.json, for people.
@@ -54,9 +57,10 @@ def train(
   agent = Agent(config.agent, env_spec(config))
   if source and not (logdir / CONFIG).exists():
     transfer.check_fits(source, _agent_of(source), agent)
-  rows = batch_rows(config.replay.batch_size, config.mesh, local_mesh(config.mesh))
-  replay_config = dataclasses.replace(config.replay, batch_size=rows)
-  replay = Replay(agent.spec, agent.latent_spec, config=replay_config, streams=config.num_envs, seed=config.seed)
+  rows = batch_rows(config.replay.batch_size, config.mesh, learner_mesh(config.mesh))
+  replay_config = dataclasses.replace(config.replay, batch_size=rows // jax.process_count())
+  seed = own_seed(config.seed, jax.process_index())
+  replay = Replay(agent.spec, agent.latent_spec, config=replay_config, streams=config.num_envs, seed=seed)
   return loop.train(
     agent,
     make_envs,

@@ -5,13 +5,14 @@ import io
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 import tyro
 
 from dreamerax.config import nearest
 from dreamerax.envs.rendering import NoRenderer
-from dreamerax.runtime.errors import Diverged, NotSaved
+from dreamerax.runtime.errors import Diverged, HostLost, NotSaved
 from dreamerax.runtime.memory import restart_with_huge_pages
 
 _HELP = """usage: dreamerax COMMAND [OPTIONS]
@@ -36,6 +37,7 @@ commands:
   doctor RUN_DIR   whether a run can go on from what its directory holds
 
 dreamerax COMMAND --help lists the options of a command."""
+_HOSTS = "dreamerax.runtime.hosts"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,14 +45,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
   Either is told in one line on stderr.
   """
+  status = 1
   try:
     try:
-      return _run(arguments)
+      status = _run(arguments)
     finally:
       sys.stdout.flush()  # here, where a closed pipe can still be told from a crash
   except BrokenPipeError:  # whoever reads, `| head` say, has seen enough
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at the end
-    return 1
+  except Exception:
+    if not _trains_with_others():
+      raise
+    traceback.print_exc()
+  if status and _trains_with_others():
+    sys.modules[_HOSTS].leave(status)
+  return status
+
+
+def _trains_with_others() -> bool:
+  """Without importing jax, which most commands do not need."""
+  return _HOSTS in sys.modules and sys.modules[_HOSTS].trains_with_others()
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -69,7 +83,7 @@ def _run(arguments: Sequence[str] | None) -> int:
   except (ValueError, FileNotFoundError) as error:
     print(f"dreamerax {name}: {error}", file=sys.stderr)
     return 2
-  except (NoRenderer, Diverged, NotSaved) as error:
+  except (NoRenderer, Diverged, HostLost, NotSaved) as error:
     print(f"dreamerax {name}: {error}", file=sys.stderr)
     return 1
   except KeyboardInterrupt:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dreamerax import api, presets
 from dreamerax.presets import PRESETS, RunConfig
+from dreamerax.runtime import hosts
 
 DEFAULT_PRESET = "quick"
 
@@ -18,6 +19,20 @@ class Arguments(RunConfig):
   """Run directory; a run that is already there goes on. Default: runs/<preset>-<task>-<time>."""
   init_world_model: Path | None = None
   """Begin with the world model of this run directory, made by `train-world-model` or `train`; it must have the same parts."""
+  distributed: bool = False
+  """Train with the processes that are started alike on other hosts, found as TPUs, Slurm, Open MPI and Kubernetes tell.
+  They share --logdir. See docs/scaling.md."""
+  coordinator: str | None = None
+  """HOST:PORT of process 0, where nothing tells: with --processes and --process, which imply --distributed."""
+  processes: int | None = None
+  """How many processes train together."""
+  process: int | None = None
+  """Which of them this one is, from 0."""
+
+  @property
+  def is_one_of_several(self) -> bool:
+    """Whether other processes train with this one."""
+    return self.distributed or any(x is not None for x in (self.coordinator, self.processes, self.process))
 
 
 def defaults(preset: str | None, size: str | None, logdir: str | None) -> Arguments:
@@ -52,9 +67,17 @@ def to_config(arguments: Arguments) -> RunConfig:
 
 
 def run(preset: str | None, arguments: Arguments) -> int:
-  """Trains; returns the exit status."""
+  """Trains; returns the exit status.
+
+  Raises:
+    ValueError: what was said does not fit. Also what `api.train` raises.
+  """
   config = to_config(arguments)
   logdir = arguments.logdir
+  if arguments.is_one_of_several:
+    if logdir is None:
+      raise ValueError("--distributed needs --logdir: a directory that all hosts share")
+    hosts.join(arguments.coordinator, arguments.processes, arguments.process)
   if logdir is not None and (logdir / api.CONFIG).exists():
     preset = api.load_preset(logdir)
   preset = preset or DEFAULT_PRESET

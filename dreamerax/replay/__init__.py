@@ -1,8 +1,10 @@
 """Replay on the host: ring storage, sequence sampling, prefetch to the device, a log on disk. numpy only."""
 
+from dreamerax.replay.config import ReplayConfig
+from dreamerax.replay.deal import OldLog
 from dreamerax.replay.inspection import Report, inspect
 from dreamerax.replay.load import Loaded
 from dreamerax.replay.prefetch import Prefetch
-from dreamerax.replay.replay import Replay, ReplayConfig, Slots
+from dreamerax.replay.replay import Replay, Slots
 
-__all__ = ["Loaded", "Prefetch", "Replay", "ReplayConfig", "Report", "Slots", "inspect"]
+__all__ = ["Loaded", "OldLog", "Prefetch", "Replay", "ReplayConfig", "Report", "Slots", "inspect"]

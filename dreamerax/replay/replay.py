@@ -2,48 +2,21 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from dreamerax.replay import deal
 from dreamerax.replay.budget import fit, machine_memory, size_of
 from dreamerax.replay.columns import LATENT, OBSERVATION, to_transition
+from dreamerax.replay.config import ReplayConfig
 from dreamerax.replay.load import Loaded, Loader
 from dreamerax.replay.log import RowLog, disk_budget
 from dreamerax.replay.ring import Ring
 from dreamerax.replay.sampling import Sampler
 from dreamerax.replay.segment import Layout
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition
-
-
-@dataclass(frozen=True)
-class ReplayConfig:
-  """How much is kept, and what a batch looks like."""
-
-  capacity: int = 1_000_000  # agent steps over all streams
-  max_bytes: int | None = None  # None: a quarter of the machine's memory; the smaller of steps and bytes wins
-  max_disk_bytes: int | None = (
-    None  # of the log; None: as the newest steps and those of two checkpoints take; 0: no log
-  )
-  batch_size: int = 16  # B, sequences
-  batch_length: int = 64  # T, agent steps that are trained on
-  context: int = 1  # 1: batches carry the latents stored one step before; 0: no latents are kept
-  online: bool = True  # hand out the newest sequences once before drawing uniformly
-
-  def __post_init__(self):
-    for name in ("capacity", "batch_size", "batch_length"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"replay.{name}={getattr(self, name)} must be at least 1")
-    if self.context not in (0, 1):
-      raise ValueError(f"replay.context={self.context} must be 0 (start from zero latents) or 1 (from stored ones)")
-    if self.max_bytes is not None and self.max_bytes < 1:
-      raise ValueError(f"replay.max_bytes={self.max_bytes} must be positive, or None for a quarter of the memory")
-    if self.max_disk_bytes is not None and self.max_disk_bytes < 0:
-      raise ValueError(
-        f"replay.max_disk_bytes={self.max_disk_bytes} must be at least 0 (nothing on disk), or None for what is needed"
-      )
 
 
 class Slots(NamedTuple):
@@ -220,6 +193,22 @@ class Replay:
         f"{missing:,} steps missing between others, and the rest was cut off or deleted at its beginning"
       )
     return loaded
+
+  def adopt(self, logs: Sequence[deal.OldLog], host: int, hosts: int) -> None:
+    """Takes this host's share of the rows in the logs of other hosts, after `open_log` at its beginning.
+
+    Every stream of theirs goes to one of `hosts` replays like this one. Episodes that were in progress end there.
+
+    Raises:
+      ValueError: a log holds rows of other columns, or of another number of streams.
+    """
+    streams = self._ring.streams
+    wanted = deal.deal(deal.lengths(logs, self._ring.rows), streams, hosts)[host]
+    for stream, row in deal.take(logs, self._layout, wanted, self._ring):
+      ids = np.array([stream])
+      if self._log is not None:
+        self._log.append(ids, self._ring.written[ids], row)
+      self._ring.append(ids, row)
 
   def commit_log(self) -> dict[str, Any]:
     """Waits until every added row is on the disk; returns the end of the log for `open_log`, as JSON can hold it.

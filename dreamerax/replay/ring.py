@@ -23,6 +23,7 @@ class Ring:
     """
     self.streams = streams
     self.rows = rows
+    self._specs = columns
     self.written = np.zeros(streams, np.int64)  # rows ever received, for each stream
     self._begun = np.zeros(streams, np.int64)  # position of the first row of each stream that was ever held
     try:
@@ -31,6 +32,10 @@ class Ring:
       raise ValueError(
         f"the replay could not reserve its memory ({error}): lower replay.capacity or replay.max_bytes"
       ) from error
+
+  def empty(self, streams: int) -> "Ring":
+    """Another with the same columns and as many rows for each stream."""
+    return Ring(self._specs, streams, self.rows)
 
   @property
   def nbytes(self) -> int:

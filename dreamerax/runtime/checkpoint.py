@@ -12,12 +12,14 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from dreamerax.runtime import array_file, checkpoint_folder, checksums
+from dreamerax.runtime import array_file, checkpoint_folder, checkpoint_part, checksums
 from dreamerax.runtime.checkpoint_folder import find_steps
 from dreamerax.runtime.counters import Counters
+from dreamerax.runtime.hosts import Hosts
 from dreamerax.runtime.mesh import local_mesh
 from dreamerax.runtime.protocol import Agent, State
-from dreamerax.runtime.sharding import abstract_state
+from dreamerax.runtime.saved import Saved
+from dreamerax.runtime.sharding import abstract_state, put, to_host
 
 FOLDER = "checkpoints"
 _STATE, _SAVED, _ARRAYS = "state", "saved.json", "arrays.bin"
@@ -25,33 +27,6 @@ _STORAGE = (OSError, ValueError)  # tensorstore, which writes for orbax, reports
 _log = logging.getLogger(__name__)
 
 Extra = Mapping[str, Any]
-
-
-class Saved(NamedTuple):
-  """What a checkpoint holds besides arrays. All of it is JSON: whole numbers of any size come back exactly."""
-
-  counters: Counters
-  seconds: float  # since the run began, over restarts
-  calls: int  # of the exploring policy
-  prefilled: int  # agent steps collected before the first update or to refill the replay; no update is owed for them
-  schedule: Mapping[str, int]
-  seed: int
-  replay: Mapping[str, Any]  # end of the replay's log; {}: there is none
-  metrics: int  # bytes of metrics.jsonl
-  logged: Counters  # at the newest line of training metrics
-
-  @classmethod
-  def nothing(cls, seed: int) -> "Saved":
-    """Of a run that begins."""
-    return cls(Counters(), 0.0, 0, 0, {}, seed, {}, 0, Counters())
-
-  def to_json(self) -> dict[str, Any]:
-    return {name: value._asdict() if isinstance(value, Counters) else value for name, value in self._asdict().items()}
-
-  @classmethod
-  def from_json(cls, row: Mapping[str, Any]) -> "Saved":
-    counters = {name: Counters(**row[name]) for name in ("counters", "logged")}
-    return cls(**{**row, **counters})
 
 
 class Verified(NamedTuple):
@@ -63,18 +38,21 @@ class Verified(NamedTuple):
 
 
 class Checkpoints:
-  """A folder of checkpoints, each named by its env steps; the newest two are kept. One process at a time may have it.
+  """A folder of checkpoints, each named by its env steps; the newest two are kept. One run at a time may have it.
 
   A checkpoint is written as <env steps>.new, in the background, and gets its name when all of it, checksums included, is
   on the disk; only then is an older one deleted. So whatever has a name was whole once, and a crash, a full disk or a
   power failure at any moment leaves the earlier ones as they were.
+
+  On several hosts, which share the folder, each has one of these, and all call `restore` and `save`. Host 0 writes what
+  all have alike, and begins when the others have written their own parts: see `checkpoint_part`.
   """
 
   failed: str | None
   """Why the newest save has failed; None: it has not."""
 
-  def __init__(self, folder: Path, say: Callable[[str], None] = _log.warning):
-    """Creates the folder, and removes what a crash has left half-written.
+  def __init__(self, folder: Path, say: Callable[[str], None] = _log.warning, hosts: Hosts | None = None):
+    """Creates the folder, and removes what a crash has left half-written; on host 0.
 
     Args:
       say: told of saves that failed and of checkpoints that are damaged; called from a background thread too.
@@ -82,9 +60,12 @@ class Checkpoints:
     self._folder, self._say = folder.absolute(), say
     self.failed = None
     self._newest: Counters | None = None  # restored or saved here
-    self._folder.mkdir(parents=True, exist_ok=True)
-    checkpoint_folder.clean_up(self._folder)
-    self._orbax = ocp.StandardCheckpointer()
+    self._hosts = hosts or Hosts()
+    if self._hosts.leads:
+      self._folder.mkdir(parents=True, exist_ok=True)
+      checkpoint_part.clean_up(self._folder)
+      checkpoint_folder.clean_up(self._folder)
+    self._orbax = _orbax(self._hosts)
     self._thread = ThreadPoolExecutor(1, "checkpoint")
     self._job: Future | None = None
 
@@ -94,40 +75,70 @@ class Checkpoints:
     Where the storage fails (a full disk, say), `failed` says why, now or later, and nothing is raised.
 
     Args:
-      extra: dicts of arrays to any depth (`array_file.flatten`); they may change once this has returned.
+      saved: the same on all hosts, but for the end of the replay's log.
+      extra: of this host: dicts of arrays to any depth (`array_file.flatten`); they may change once this has returned.
+
+    Raises:
+      HostLost: another host has ended.
     """
     self.wait()
-    if saved.counters == self._newest:
-      return
+    step = saved.counters.env_steps
     index, arrays = array_file.flatten(extra or {})
-    row = {"saved": saved.to_json(), "shapes": _shapes(state), "extra": index}
-    text = json.dumps(row)
+    if self._hosts.count > 1 and not self._gather(step, saved.replay, index, arrays):
+      return
+    if saved.counters == self._newest:
+      checkpoint_part.clean_up(self._folder)
+      return
     try:
-      new = checkpoint_folder.begin(self._folder, saved.counters.env_steps)
-      self._orbax.save(new / _STATE, state)
+      new = checkpoint_folder.begin(self._folder, step)
+      others = checkpoint_part.take(self._folder, step, new, self._hosts.count)
+      row = {"saved": saved._replace(others=others).to_json(), "shapes": _shapes(state), "extra": index}
+      self._orbax.save(new / _STATE, state if self._hosts.count == 1 else to_host(state))
     except _STORAGE as error:
       self._fail(saved.counters, error)
     else:
-      self._job = self._thread.submit(self._finish, new, saved.counters, text, arrays)
+      self._job = self._thread.submit(self._finish, new, saved.counters, json.dumps(row), arrays)
+
+  def _gather(self, step: int, log: Mapping[str, Any], index: dict[str, Any], arrays: list[np.ndarray]) -> bool:
+    """Waits for the parts of the other hosts; whether this is host 0 and has them all."""
+    problem = None
+    if not self._hosts.leads:
+      problem = checkpoint_part.write(self._folder, step, self._hosts.index, log, index, arrays)
+    failed = int(self._hosts.sum([problem is not None])[0])
+    if problem:
+      self._say(
+        f"host {self._hosts.index}'s part of the checkpoint at {step:,} env steps could not be saved: {problem}"
+      )
+    if failed and self._hosts.leads:
+      checkpoint_part.clean_up(self._folder)
+      self.failed = f"{failed} of the other {self._hosts.count - 1} hosts could not save their parts, and say why"
+      self._say(f"the checkpoint at {step:,} env steps could not be saved: {self.failed}")
+    return self._hosts.leads and not failed
 
   def restore(self, like: State) -> tuple[State, Saved, dict[str, Any]] | None:
     """The newest undamaged checkpoint, with the extra arrays as NumPy's; None if there is no checkpoint at all.
 
     Damaged ones that are newer are said, and renamed to <env steps>.bad: the run that continues here leaves them behind.
+    The extra arrays are this host's; of host 0 where there was no such host.
 
     Args:
       like: the wanted state as shapes, dtypes and shardings.
 
     Raises:
       ValueError: the checkpoint's parameters have other names or shapes, or every checkpoint is damaged.
+      HostLost: another host has ended.
     """
-    step = _newest_whole(self._folder, self._say)
-    if step is None:
+    step = self._hosts.ask_first(lambda: _none_as(-1, _newest_whole(self._folder, self._say)))
+    if step < 0:
       return None
-    restored = _load(self._folder / str(step), like)
-    checkpoint_folder.pass_over(self._folder, step)
-    self._newest = restored[1].counters
-    return restored
+    path = self._folder / str(step)
+    state, saved, extra = _load(path, like, self._hosts)
+    if 0 < self._hosts.index <= len(saved.others):
+      extra = checkpoint_part.read(path, self._hosts.index)
+    if self._hosts.leads:
+      checkpoint_folder.pass_over(self._folder, step)
+    self._newest = saved.counters
+    return state, saved, extra
 
   @property
   def newest(self) -> int | None:
@@ -189,7 +200,7 @@ def load_state(logdir: Path, agent: Agent, say: Callable[[str], None] = _log.war
   step = _newest_whole(folder, say)
   if step is None:
     raise FileNotFoundError(f"{folder} holds no checkpoint: train first, or name the directory of another run")
-  state, saved, _ = _load(folder / str(step), abstract_state(agent, local_mesh()))
+  state, saved, _ = _load(folder / str(step), abstract_state(agent, local_mesh()), Hosts())
   return state, saved
 
 
@@ -221,16 +232,35 @@ def _newest_whole(folder: Path, say: Callable[[str], None]) -> int | None:
   return None
 
 
-def _load(path: Path, like: State) -> tuple[State, Saved, dict[str, Any]]:
-  """A checkpoint that is known to be whole."""
+def _none_as(number: int, value: int | None) -> int:
+  return number if value is None else value
+
+
+def _orbax(hosts: Hosts) -> ocp.StandardCheckpointer:
+  """One that this host uses by itself."""
+  if hosts.count == 1:
+    return ocp.StandardCheckpointer()
+  alone = ocp.options.MultiprocessingOptions(
+    primary_host=hosts.index, active_processes={hosts.index}, barrier_sync_key_prefix=f"host-{hosts.index}"
+  )
+  return ocp.StandardCheckpointer(multiprocessing_options=alone)
+
+
+def _load(path: Path, like: State, hosts: Hosts) -> tuple[State, Saved, dict[str, Any]]:
+  """A checkpoint that is known to be whole, with the extra arrays of host 0."""
   row = json.loads((path / _SAVED).read_text())
+  row["saved"] = {"others": [], **row["saved"]}  # absent until there were several hosts
   if set(row["saved"]) != set(Saved._fields):
     raise ValueError(
       f"{path} was saved by another version of dreamerax: continue with that version, or begin a run in another --logdir"
     )
   _check_shapes(path, row["shapes"], _shapes(like))
-  with ocp.StandardCheckpointer() as orbax:
-    state = orbax.restore(path / _STATE, like)
+  with _orbax(hosts) as orbax:
+    if hosts.count == 1:
+      state = orbax.restore(path / _STATE, like)
+    else:  # whole, and then to the devices of all
+      whole = orbax.restore(path / _STATE, jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like))
+      state = put(whole, jax.tree.map(lambda x: x.sharding, like))
   with (path / _ARRAYS).open("rb") as file:
     extra = array_file.read(file, row["extra"])
   return state, Saved.from_json(row["saved"]), extra

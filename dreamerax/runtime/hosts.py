@@ -1,16 +1,26 @@
 """The processes that train together, one on each host: a single process is one of one."""
 
+import contextlib
 import os
-from typing import Any
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
+from jax._src.clusters import ClusterEnv  # what `initialize` asks; nothing public tells the address before it listens
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dreamerax.runtime.errors import HostLost
 
 _HEARTBEAT_SECONDS = 30  # without a sign of life after which a host counts as lost
 _SHUTDOWN_SECONDS = 60  # for the others to arrive at the end
+_FIND_SECONDS = 300  # for the cluster to name the coordinator
+# What gloo, NCCL and others raise has no class of its own: it is a ValueError or a RuntimeError that begins with a status.
+_BROKEN = re.compile(
+  "(CANCELLED|UNKNOWN|DEADLINE_EXCEEDED|FAILED_PRECONDITION|ABORTED|INTERNAL|UNAVAILABLE|DATA_LOSS): "
+)
 
 
 def join(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
@@ -22,16 +32,24 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
     processes: how many there are. None: as the cluster says.
     process: which of them this one is, from 0. None: as the cluster says.
 
+  Where that is found, too, process 0 listens at its own address alone, and not on all of its networks as jax would by
+  itself; JAX_COORDINATOR_BIND_ADDRESS says otherwise.
+
   Raises:
     ValueError: something was neither given nor found.
+    HostLost: the others did not come.
   """
   jax.config.update("jax_cpu_collectives_implementation", "gloo")
   jax.config.update("jax_enable_preemption_service", False)  # its handler of SIGTERM would replace ours
   try:
+    coordinator, processes, process, devices = ClusterEnv.auto_detect_unset_distributed_params(
+      coordinator, processes, process, None, None, _FIND_SECONDS
+    )
     jax.distributed.initialize(
       coordinator,
       processes,
       process,
+      devices,
       coordinator_bind_address=os.environ.get("JAX_COORDINATOR_BIND_ADDRESS", coordinator),
       heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
       shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
@@ -41,6 +59,8 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
       f"coordinator={coordinator}, processes={processes}, process={process}: {error} No cluster was found that says the "
       "rest: give all three"
     ) from error
+  except RuntimeError as error:  # jax's: nobody listens there, say
+    raise _lost(error) from error
 
 
 class Hosts:
@@ -54,6 +74,35 @@ class Hosts:
     self._rows = NamedSharding(mesh, PartitionSpec("hosts"))
     self._sum = jax.jit(lambda x: x.sum(0), out_shardings=NamedSharding(mesh, PartitionSpec()))
 
+  @property
+  def leads(self) -> bool:
+    """Whether this one speaks, evaluates and writes for all."""
+    return self.index == 0
+
+  @property
+  def name(self) -> str:
+    """Of a folder for what this host alone has; empty on host 0, for which there need not be one."""
+    return f"host-{self.index}" if self.index else ""
+
+  def ask_first(self, work: Callable[[], int]) -> int:
+    """The whole number that `work` gives on host 0, on every host; it is called there alone.
+
+    Raises:
+      ValueError: `work` has raised on host 0, where the cause is told.
+      HostLost: as `sum` does.
+    """
+    if not self.leads:
+      answer, failed = self.sum([0, 0])
+      if failed:
+        raise ValueError(f"host 0 of {self.count} cannot begin or continue this run, and says why")
+      return int(answer)
+    try:
+      answer = work()
+    except Exception:
+      self.sum([0, 1])
+      raise
+    return int(self.sum([answer, 0])[0])
+
   def sum(self, values: Any) -> np.ndarray:
     """Sums numbers [N] over all hosts, as float64: whole numbers below 2^53 exactly.
 
@@ -63,16 +112,38 @@ class Hosts:
     values = np.asarray(values, np.float64)
     if self.count == 1:
       return values
+    with self.noticing(), jax.enable_x64(True):
+      rows = jax.make_array_from_process_local_data(self._rows, values[None])
+      return np.asarray(self._sum(rows).addressable_data(0))
+
+  @contextlib.contextmanager
+  def noticing(self) -> Iterator[None]:
+    """A context for what all hosts compute together.
+
+    Raises:
+      HostLost: in place of what jax raises where another host is gone.
+    """
     try:
-      with jax.enable_x64(True):
-        rows = jax.make_array_from_process_local_data(self._rows, values[None])
-        return np.asarray(self._sum(rows).addressable_data(0))
-    except (ValueError, RuntimeError) as error:  # what gloo, NCCL and others raise has no class of its own
-      raise lost(error) from error
+      yield
+    except (ValueError, RuntimeError) as error:
+      if self.count == 1 or not _BROKEN.match(str(error)):
+        raise
+      raise _lost(error) from error
 
 
-def lost(error: Exception) -> HostLost:
-  """What to tell people of an operation over hosts that failed."""
+def trains_with_others() -> bool:
+  """Whether this process has joined others."""
+  return jax.distributed.is_initialized()
+
+
+def leave(status: int) -> NoReturn:
+  """Ends a process whose run has failed, at once: jax would wait for the others, which wait for it, and then abort."""
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(status)
+
+
+def _lost(error: Exception) -> HostLost:
   reason = str(error).splitlines()[0][:200]
   return HostLost(
     f"another host of this run has ended or cannot be reached ({reason}): start all of them again with the same --logdir, "

@@ -1,34 +1,43 @@
 """Starts a run, or continues one: checks the settings, restores, puts the parts together."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from dreamerax.replay import Replay
-from dreamerax.runtime.checkpoint import FOLDER, Checkpoints, Saved
+from dreamerax.runtime.agreement import Agreement
+from dreamerax.runtime.checkpoint import FOLDER, Checkpoints
 from dreamerax.runtime.collect import Collector
 from dreamerax.runtime.compilation import enable_cache
 from dreamerax.runtime.counters import Counters
-from dreamerax.runtime.evaluate import evaluate
+from dreamerax.runtime.evaluate import EvalResult, evaluate
 from dreamerax.runtime.guard import Guard
+from dreamerax.runtime.hosts import Hosts
 from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.loop_config import LoopConfig
-from dreamerax.runtime.mesh import MeshConfig, describe, local_mesh, policy_mesh
-from dreamerax.runtime.metrics import MetricsWriter
+from dreamerax.runtime.mesh import MeshConfig, describe, learner_mesh, policy_mesh
+from dreamerax.runtime.metrics import MetricsWriter, NoMetrics
 from dreamerax.runtime.policy import Policy, RandomPolicy
 from dreamerax.runtime.progress import Progress
 from dreamerax.runtime.protocol import Agent, MakeEnvs, State
-from dreamerax.runtime.run import COLLECT, PREFILL, Run, TrainResult, environment_seed, is_filled
+from dreamerax.runtime.restore import Restored, restore_replay
+from dreamerax.runtime.run import Run, TrainResult
 from dreamerax.runtime.run_lock import RunLock
+from dreamerax.runtime.saved import Saved
 from dreamerax.runtime.schedule import Schedule
+from dreamerax.runtime.seeds import COLLECT, PREFILL, environment_seed, own_seed
 from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state
 from dreamerax.runtime.timing import Timer
 
 __all__ = ["LoopConfig", "TrainResult", "train"]
+
+_INIT, _ACT, _UPDATE, _MODE = range(4)  # what keys are for
+_PURPOSES = 4
 
 
 def train(
@@ -58,6 +67,8 @@ def train(
   actions again. Where the replay is not on disk, it is filled again to `prefill_steps` before updates go on; those steps
   count as env steps, as they are experience of the run, and no update is owed for them.
 
+  On several hosts each process calls this with the same arguments, but for the replay: see docs/scaling.md.
+
   Args:
     make_envs: makes and seeds environments for collecting and for evaluating; they are closed here.
     replay: empty, with one stream per environment; kept on disk in `logdir`.
@@ -65,8 +76,8 @@ def train(
     logdir: the run directory.
     env_steps: length of the run, in which prefill and earlier parts count.
     task: for people only.
-    mesh: which devices learn and act; the replay gives whole batches, B sequences.
-    begin: called once everything was checked, before the first step; not called where nothing is left to do.
+    mesh: which devices learn and act; the replay gives whole batches, B sequences, or this host's rows of them.
+    begin: called on host 0 once everything was checked, before the first step; not where nothing is left to do.
     initial: changes the state that a run begins with; not called where one goes on.
 
   Raises:
@@ -74,120 +85,191 @@ def train(
       nothing was lost.
     Diverged: an update or an action is not finite; earlier checkpoints are intact.
     NotSaved: the run is over, and its last checkpoint could not be written.
+    HostLost: another host has ended; start all of them again.
   """
   enable_cache()
+  start = _Start(
+    agent=agent,
+    make_envs=make_envs,
+    replay=replay,
+    schedule=schedule,
+    config=config,
+    logdir=Path(logdir).absolute(),
+    env_steps=env_steps,
+    num_envs=num_envs,
+    action_repeat=action_repeat,
+    seed=seed,
+    task=task,
+    learners=learner_mesh(mesh),
+    actors=policy_mesh(mesh),
+    hosts=Hosts(),
+    initial=initial,
+  )
+  _check(start)
+  with ExitStack() as stack, start.hosts.noticing():
+    return _train(start, begin, stack)
+
+
+@dataclass(frozen=True)
+class _Start:
+  """What `train` was given."""
+
+  agent: Agent
+  make_envs: MakeEnvs
+  replay: Replay
+  schedule: Schedule
+  config: LoopConfig
+  logdir: Path
+  env_steps: int
+  num_envs: int
+  action_repeat: int
+  seed: int
+  task: str
+  learners: Mesh
+  actors: Mesh
+  hosts: Hosts
+  initial: Callable[[State], State]
+
+  @property
+  def own_seed(self) -> int:
+    """What this host's experience follows from."""
+    return own_seed(self.seed, self.hosts.index)
+
+  def key(self, purpose: int) -> jax.Array:
+    """The same on all hosts, but for that of actions."""
+    seed = self.own_seed if purpose == _ACT else self.seed
+    return jax.random.split(jax.random.key(seed), _PURPOSES)[purpose]
+
+
+def _train(start: _Start, begin: Callable[[], None], stack: ExitStack) -> TrainResult:
+  hosts, logdir = start.hosts, start.logdir
+  stop = stack.enter_context(StopSignals())
+  if hosts.leads:
+    stack.enter_context(RunLock(logdir))
+  checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER, hosts=hosts)))
+  restored = checkpoints.restore(abstract_state(start.agent, start.learners))
+  if restored:
+    state, saved, extra = restored
+    _check_seed(saved, start.seed, logdir)
+    start.schedule.restore(saved.schedule)
+  else:
+    state = start.initial(init_state(start.agent, start.learners, start.key(_INIT)))
+    saved, extra = Saved.nothing(start.seed), {}
+  progress = stack.enter_context(closing(Progress(start.env_steps, saved.counters, quiet=not hosts.leads)))
+  if saved.counters.env_steps >= start.env_steps:
+    progress.say(f"{logdir} has reached {saved.counters.env_steps:,} env steps: raise env_steps to continue it")
+    return TrainResult(saved.counters, saved.seconds, None, False)
+  if hosts.leads:
+    begin()
+  _introduce(progress, start, saved.counters)
+  stack.callback(start.replay.close_log)
+  found = restore_replay(
+    start.replay,
+    logdir,
+    saved,
+    extra,
+    hosts=hosts,
+    keep=start.config.resume == "keep",
+    action_repeat=start.action_repeat,
+    say=progress.say,
+  )
+  agreement = Agreement(hosts, stop, start.replay)
+  return _make_run(start, state, saved, found, agreement, checkpoints, progress, stack).run()
+
+
+def _make_run(
+  start: _Start,
+  state: State,
+  saved: Saved,
+  found: Restored,
+  agreement: Agreement,
+  checkpoints: Checkpoints,
+  progress: Progress,
+  stack: ExitStack,
+) -> Run:
+  """Puts the parts together. The state is given away."""
+  hosts, config, stages = start.hosts, start.config, Timer()
+  # Where episodes go on, they and those after them have the seeds that they would have had.
+  collecting = 0 if "collector" in found.extra else found.counters.env_steps
+  first_seed = environment_seed(start.own_seed, COLLECT, collecting)
+  envs = stack.enter_context(closing(start.make_envs(start.num_envs, first_seed)))
+  learner = Learner(
+    start.agent,
+    envs.spec,
+    start.replay,
+    start.learners,
+    state=state,
+    updates=found.counters.updates,
+    key=start.key(_UPDATE),
+    timer=stages,
+    guard=Guard(start.logdir / "nonfinite" / hosts.name, skip=config.nonfinite == "skip"),
+    extra=found.extra.get("learner") if saved.replay else None,
+  )
+  stack.enter_context(closing(learner))
+  policy = Policy(start.agent, explore=True, key=start.key(_ACT), mesh=start.actors)
+  chance = RandomPolicy(start.agent, envs.spec, environment_seed(start.own_seed, PREFILL, 0))
+  filled = agreement.turn.is_filled(config, hosts.count)
+  collector = Collector(
+    chance if config.prefill_policy == "random" and not filled else policy,
+    envs,
+    start.replay,
+    calls=saved.calls,
+    timer=stages,
+    extra=found.extra.get("collector"),
+  )
+  if collector.lost:
+    progress.say(f"{collector.lost} episodes that had begun could not be brought back; they were cut short")
+  writer = NoMetrics()
+  if hosts.leads:
+    writer = MetricsWriter(start.logdir, size=saved.metrics, after=saved.counters.env_steps)
+  return Run(
+    config=config,
+    total=start.env_steps,
+    action_repeat=start.action_repeat,
+    seed=start.seed,
+    logdir=start.logdir,
+    replay=start.replay,
+    schedule=start.schedule,
+    learner=learner,
+    collector=collector,
+    policy=policy,
+    judge=_judge(start, learner),
+    checkpoints=checkpoints,
+    writer=stack.enter_context(closing(writer)),
+    progress=progress,
+    agreement=agreement,
+    stages=stages,
+    counters=found.counters,
+    seconds_before=saved.seconds,
+    prefilled=saved.prefilled,
+    logged=saved.logged,
+    dealt=found.dealt,
+  )
+
+
+def _judge(start: _Start, learner: Learner) -> Callable[..., EvalResult]:
+  policy = Policy(start.agent, explore=False, key=start.key(_MODE), mesh=start.actors)
+  return lambda **options: evaluate(policy, learner.newest_params, start.make_envs, num_envs=start.num_envs, **options)
+
+
+def _check(start: _Start) -> None:
+  """
+  Raises:
+    ValueError: settings do not fit each other, or the devices.
+  """
+  replay, config, count = start.replay, start.config, start.hosts.count
   if config.sync and replay.config.max_disk_bytes == 0:
     raise ValueError("sync=True needs the replay on disk to restart from: leave replay.max_disk_bytes=0 out")
-  learners, actors = local_mesh(mesh), policy_mesh(mesh)
-  check_batch_size(replay.config.batch_size, learners)
-  _check_lengths(config, replay, env_steps, action_repeat)
-  logdir = Path(logdir).absolute()
-  init_key, act_key, update_key, mode_key = jax.random.split(jax.random.key(seed), 4)
-  with ExitStack() as stack:
-    stop = stack.enter_context(StopSignals())
-    stack.enter_context(RunLock(logdir))
-    checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER)))
-    restored = checkpoints.restore(abstract_state(agent, learners))
-    state, saved, extra = restored or (initial(init_state(agent, learners, init_key)), Saved.nothing(seed), {})
-    if restored:
-      _check_seed(saved, seed, logdir)
-      schedule.restore(saved.schedule)
-    progress = stack.enter_context(closing(Progress(env_steps, saved.counters)))
-    if saved.counters.env_steps >= env_steps:
-      progress.say(f"{logdir} has reached {saved.counters.env_steps:,} env steps: raise env_steps to continue it")
-      return TrainResult(saved.counters, saved.seconds, None, False)
-    begin()
-    progress.say(describe(learners, actors))
-    _introduce(progress, agent, replay, task, logdir, saved.counters)
-    stack.callback(replay.close_log)
-    newer = _open_replay(replay, logdir / "replay", saved, extra, config.resume == "keep", progress)
-    counters = saved.counters
-    if newer:  # which other episodes follow than those of the checkpoint
-      agent_steps = counters.agent_steps + newer
-      counters = counters._replace(agent_steps=agent_steps, env_steps=counters.env_steps + newer * action_repeat)
-      extra = {}
-    stages = Timer()
-    # Where episodes go on, they and those after them have the seeds that they would have had.
-    first_seed = environment_seed(seed, COLLECT, 0 if extra else counters.env_steps)
-    envs = stack.enter_context(closing(make_envs(num_envs, first_seed)))
-    learner = Learner(
-      agent,
-      envs.spec,
-      replay,
-      learners,
-      state=state,
-      updates=counters.updates,
-      key=update_key,
-      timer=stages,
-      guard=Guard(logdir / "nonfinite", skip=config.nonfinite == "skip"),
-      extra=extra.get("learner") if saved.replay else None,
-    )
-    del state  # the learner's first update gives its memory away
-    stack.enter_context(closing(learner))
-    policy = Policy(agent, explore=True, key=act_key, mesh=actors)
-    judge = Policy(agent, explore=False, key=mode_key, mesh=actors)
-    chance = RandomPolicy(agent, envs.spec, environment_seed(seed, PREFILL, 0))
-    collector = Collector(
-      chance if config.prefill_policy == "random" and not is_filled(replay, config) else policy,
-      envs,
-      replay,
-      calls=saved.calls,
-      timer=stages,
-      extra=extra.get("collector"),
-    )
-    if collector.lost:
-      progress.say(f"{collector.lost} episodes that had begun could not be brought back; they were cut short")
-    run = Run(
-      config=config,
-      total=env_steps,
-      action_repeat=action_repeat,
-      seed=seed,
-      logdir=logdir,
-      replay=replay,
-      schedule=schedule,
-      learner=learner,
-      collector=collector,
-      policy=policy,
-      judge=lambda **options: evaluate(judge, learner.newest_params, make_envs, num_envs=num_envs, **options),
-      checkpoints=checkpoints,
-      writer=stack.enter_context(closing(MetricsWriter(logdir, size=saved.metrics, after=saved.counters.env_steps))),
-      progress=progress,
-      stop=stop,
-      stages=stages,
-      counters=counters,
-      seconds_before=saved.seconds,
-      prefilled=saved.prefilled,
-      logged=saved.logged,
-    )
-    return run.run()
-
-
-def _open_replay(
-  replay: Replay, folder: Path, saved: Saved, extra: Mapping[str, Any], keep: bool, progress: Progress
-) -> int:
-  """Loads the replay of the checkpoint, or all of it where newer experience is kept; returns the agent steps of the latter."""
-  if not extra and not keep and folder.exists():
-    progress.say(f"{folder} belongs to no checkpoint, and begins anew; --resume keep would keep it")
-  end = saved.replay if extra else {}
-  replay.open_log(folder, None if keep else end, progress.say)
-  if extra and end:
-    replay.restore(extra["replay"])
-  newer = replay.decisions(end.get("written")) if keep else 0
-  if newer:
-    progress.say(f"kept {newer:,} agent steps that were collected after the checkpoint")
-  return newer
-
-
-def _check_lengths(config: LoopConfig, replay: Replay, env_steps: int, action_repeat: int) -> None:
-  if config.prefill_steps > replay.capacity:
+  check_batch_size(replay.config.batch_size * count, start.learners)
+  if config.prefill_steps > replay.capacity * count:
     raise ValueError(
-      f"loop.prefill_steps={config.prefill_steps} exceeds what the replay holds ({replay.capacity} steps): "
+      f"loop.prefill_steps={config.prefill_steps} exceeds what the replay holds ({replay.capacity * count} steps): "
       "lower it, or raise replay.capacity or replay.max_bytes"
     )
-  if env_steps <= config.prefill_steps * action_repeat:
+  if start.env_steps <= config.prefill_steps * start.action_repeat:
     raise ValueError(
-      f"env_steps={env_steps} ends the run before its first update (loop.prefill_steps={config.prefill_steps} with "
-      f"action repeat {action_repeat} are {config.prefill_steps * action_repeat} env steps): raise env_steps"
+      f"env_steps={start.env_steps} ends the run before its first update (loop.prefill_steps={config.prefill_steps} with "
+      f"action repeat {start.action_repeat} are {config.prefill_steps * start.action_repeat} env steps): raise env_steps"
     )
 
 
@@ -196,10 +278,14 @@ def _check_seed(saved: Saved, seed: int, logdir: Path) -> None:
     raise ValueError(f"seed={seed}, and {logdir} was begun with {saved.seed}: use that seed, or another --logdir")
 
 
-def _introduce(progress: Progress, agent: Agent, replay: Replay, task: str, logdir: Path, counters: Counters) -> None:
-  progress.say(f"task: {task}")
-  progress.say(f"parameters: {agent.parameter_count():,}")
-  progress.say(replay.describe())
-  progress.say(f"logdir: {logdir}")
+def _introduce(progress: Progress, start: _Start, counters: Counters) -> None:
+  if start.hosts.count > 1:
+    print(f"host {start.hosts.index} of {start.hosts.count}", flush=True)
+  progress.say(describe(start.learners, start.actors))
+  progress.say(f"task: {start.task}")
+  progress.say(f"parameters: {start.agent.parameter_count():,}")
+  each = ", on each host" if start.hosts.count > 1 else ""
+  progress.say(f"{start.replay.describe()}{each}")
+  progress.say(f"logdir: {start.logdir}")
   if counters.env_steps:
     progress.say(f"continuing at {counters.env_steps:,} env steps, {counters.updates:,} updates")

@@ -85,3 +85,18 @@ class MetricsWriter:
     except OSError as error:
       if not waiting:
         _log.warning("%s cannot be written (%s); its lines wait until it can", self._path, error)
+
+
+class NoMetrics:
+  """Writes nothing: for the hosts whose metrics another one writes."""
+
+  size = 0
+
+  def write(self, counters: Counters, seconds: float, scalars: Mapping[str, float]) -> None:
+    """Leaves it to host 0, as the others do."""
+
+  def video(self, counters: Counters, name: str, frames: np.ndarray) -> None: ...
+
+  def flush(self) -> None: ...
+
+  def close(self) -> None: ...

@@ -20,13 +20,14 @@ _RECENT_EPISODES = 20
 class Progress:
   """A progress bar on a terminal, a plain line every ten seconds elsewhere."""
 
-  def __init__(self, total: int, counters: Counters, console: Console | None = None):
+  def __init__(self, total: int, counters: Counters, console: Console | None = None, *, quiet: bool = False):
     """
     Args:
       total: env steps of the whole run.
       counters: where it stands.
+      quiet: shows nothing: another process does.
     """
-    self._console = console or Console(file=sys.stdout)
+    self._console = console or Console(file=sys.stdout, quiet=quiet)
     self._total = total
     self._scores: deque[float] = deque(maxlen=_RECENT_EPISODES)
     self._samples: deque[tuple[float, Counters]] = deque([(time.monotonic(), counters)])

@@ -7,29 +7,28 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import numpy as np
 
 from dreamerax.envs.base import Work
 from dreamerax.replay import Replay
+from dreamerax.runtime.agreement import Agreement, Turn
 from dreamerax.runtime.checkpoint import Checkpoints, Saved
-from dreamerax.runtime.collect import Collector
+from dreamerax.runtime.collect import Collector, Episode
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.errors import Diverged, Interrupted, NotSaved
 from dreamerax.runtime.evaluate import EvalResult
-from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.loop_config import LoopConfig
-from dreamerax.runtime.metrics import MetricsWriter
+from dreamerax.runtime.metrics import MetricsWriter, NoMetrics
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.profile import Profile
 from dreamerax.runtime.progress import Progress
 from dreamerax.runtime.schedule import Schedule
+from dreamerax.runtime.seeds import EVALUATE, environment_seed
 from dreamerax.runtime.timing import Interval, Timer
 
 _WARM_UP, _PROFILED = 5, 10  # updates before, and during a profile
 _LOG_STEPS = 1000  # env steps between lines of training metrics where the clock must not decide
 _RETRY_SECONDS = 60.0  # until a checkpoint that could not be saved is tried again
-COLLECT, EVALUATE, PREFILL = 0, 1, 2  # what environments, and the random policy, are seeded for
 
 
 class TrainResult(NamedTuple):
@@ -43,7 +42,7 @@ class TrainResult(NamedTuple):
 
 @dataclass
 class Run:
-  """One process's part of a run."""
+  """One host's part of a run. What all hosts compute or agree on, all do in the same order; host 0 writes and evaluates."""
 
   config: LoopConfig
   total: int
@@ -57,18 +56,20 @@ class Run:
   policy: Policy  # explores
   judge: Callable[..., EvalResult]
   checkpoints: Checkpoints
-  writer: MetricsWriter
+  writer: MetricsWriter | NoMetrics
   progress: Progress
-  stop: StopSignals
+  agreement: Agreement
   stages: Timer  # that learner and collector share
   counters: Counters
   seconds_before: float  # that earlier processes took
   prefilled: int  # agent steps of this and earlier prefills, for which no update is owed
   logged: Counters  # at the last line of training metrics
+  dealt: int  # how often replays were dealt out anew to other hosts
 
   def __post_init__(self):
     now = self.counters.env_steps
     self._began = time.monotonic()
+    self._hosts = self.agreement.hosts
     self._timer = Timer()
     self._eval = Interval(self.config.eval_every, now)
     self._video = Interval(self.config.video_every, now)
@@ -99,10 +100,11 @@ class Run:
       raise Diverged(f"{error}; {where}") from None
     self._checkpoint()
     self.checkpoints.wait()
-    if self.checkpoints.failed:
+    failed = self._hosts.sum([self.checkpoints.failed is not None])[0]  # and none ends while host 0 still writes
+    if failed:
+      why = self.checkpoints.failed or "host 0 says why"
       raise NotSaved(
-        f"the last checkpoint could not be saved ({self.checkpoints.failed}): free space, and go on with --logdir "
-        f"{self.logdir}"
+        f"the last checkpoint could not be saved ({why}): free space, and go on with --logdir {self.logdir}"
       )
     if interrupted:
       self.progress.say(f"saved at {self.counters.env_steps:,} env steps: continue it with --logdir {self.logdir}")
@@ -113,15 +115,15 @@ class Run:
     return self.seconds_before + time.monotonic() - self._began
 
   def _train(self) -> None:
-    if not is_filled(self.replay, self.config):
-      while not is_filled(self.replay, self.config) and self.counters.env_steps < self.total:
+    if not self._is_filled:
+      while not self._is_filled and self.counters.env_steps < self.total:
         self.prefilled += self._step(0)
       if self.config.prefill_policy == "random":
         self.collector.follow(self.policy)
       self.schedule.waive(self.counters)
     if not self.learner.compiled:
       self.progress.say("waiting for the update to compile; the next run of these sizes finds it ready")
-    self.learner.wait_compiled(self.stop.check)
+    self.learner.wait_compiled(self._leave_if_alone)
     first = self.learner.updates
     while self.counters.env_steps < self.total:
       self._step(self._due())
@@ -129,35 +131,62 @@ class Run:
         self._profile()
       self._look_at_clocks()
 
+  @property
+  def _is_filled(self) -> bool:
+    return self.agreement.turn.is_filled(self.config, self._hosts.count)
+
+  def _leave_if_alone(self) -> None:
+    """Between turns only a run on one host may be left."""
+    if self._hosts.count == 1:
+      self.agreement.check_stop()
+
   def _due(self) -> int:
     """Updates that the schedule asks for; none where the run ended before the replay was filled."""
-    if not is_filled(self.replay, self.config):
-      return 0
-    return self.schedule.due(self.counters)
+    return self.schedule.due(self.counters) if self._is_filled else 0
 
   def _step(self, updates: int) -> int:
-    """One turn of collecting, with `updates` dispatched meanwhile; returns how many agent steps ended."""
-    self.stop.check()
+    """One turn of collecting, with `updates` dispatched meanwhile; returns how many agent steps ended on all hosts."""
+    self.agreement.check_stop()
     with self._timer("wait_policy"):
       self.collector.send(self.learner.acting_params)
     with self._timer("wait_updates"):
       self.learner.run(updates)
     with self._timer("wait_envs"):
       steps, episodes = self.collector.receive()
+    with self._timer("wait_hosts"):
+      turn = self.agreement.reach(self._own_turn(steps, episodes))
+    steps = int(turn.agent_steps)
     self.counters = Counters(
       env_steps=self.counters.env_steps + steps * self.action_repeat,
       agent_steps=self.counters.agent_steps + steps,
       updates=self.learner.updates,
     )
-    for episode in episodes:
-      self._write({"episode/return": episode.score, "episode/length": episode.length})
-    self.progress.episodes([episode.score for episode in episodes])
+    self._log_episodes(episodes, turn)
     self.progress.update(self.counters)
     return steps
 
+  def _own_turn(self, steps: int, episodes: list[Episode]) -> Turn:
+    return Turn.look(self.replay)._replace(
+      agent_steps=steps,
+      episodes=len(episodes),
+      score=sum(episode.score for episode in episodes),
+      length=sum(episode.length for episode in episodes),
+      faults=self.collector.faults,
+      elapsed=(time.monotonic() - self._began) * self._hosts.leads,
+      unsaved=self.checkpoints.failed is not None,
+    )
+
+  def _log_episodes(self, episodes: list[Episode], turn: Turn) -> None:
+    """Each of one host; of several the mean of those that ended in this turn."""
+    ended = [(episode.score, episode.length) for episode in episodes]
+    if self._hosts.count > 1:
+      ended = [(turn.score / turn.episodes, turn.length / turn.episodes)] if turn.episodes else []
+    for score, length in ended:
+      self._write({"episode/return": score, "episode/length": length})
+    self.progress.episodes([score for score, _ in ended])
+
   def _look_at_clocks(self) -> None:
-    now = self.counters.env_steps
-    elapsed = time.monotonic() - self._began
+    now, elapsed = self.counters.env_steps, self.agreement.turn.elapsed
     if self._log.due(now if self.config.sync else elapsed):
       self._log_training()
     video = self._video.due(now)
@@ -166,7 +195,7 @@ class Run:
     # The last evaluation is made after the last update.
     if self._eval.due(now) and now < self.total:
       self._evaluate(video)
-    retry = self._retry.due(elapsed) and self.checkpoints.failed
+    retry = self._retry.due(elapsed) and self.agreement.turn.unsaved
     if self._save.due(elapsed) or retry:
       self._checkpoint()
 
@@ -174,11 +203,15 @@ class Run:
     means = self.learner.take_metrics()
     elapsed, waits = self._timer.take()
     working = max(elapsed - waits.pop("evaluation", 0.0), 1e-9)
-    collected = self.counters.agent_steps - self.prefilled
-    trained = self.replay.config.batch_size * self.replay.config.batch_length * self.counters.updates
+    if self._hosts.count == 1:
+      waits.pop("wait_hosts", None)
+    turn, collected = self.agreement.turn, self.counters.agent_steps - self.prefilled
+    trained = (
+      self._hosts.count * self.replay.config.batch_size * self.replay.config.batch_length * self.counters.updates
+    )
     self._write(
       {f"train/{name}": value for name, value in means.items()}
-      | {"replay/steps": self.replay.steps, "envs/faults": self.collector.faults}
+      | {"replay/steps": turn.stored, "envs/faults": turn.faults}
       | {"train/skipped_updates": self.learner.skipped}
       | ({"replay/ratio": trained / collected} if collected else {})
       | {"time/env_steps_per_second": (self.counters.env_steps - self.logged.env_steps) / working}
@@ -226,15 +259,22 @@ class Run:
       self._write(scalars)
 
   def _evaluate(self, video: bool) -> None:
-    if not self.config.eval_episodes:
+    """Host 0 does; the others wait for it at the next turn."""
+    if not (self.config.eval_episodes and self._hosts.leads):
       return
-    with self._timer("evaluation"):
-      result = self.judge(
-        episodes=self.config.eval_episodes,
-        seed=environment_seed(self.seed, EVALUATE, self.counters.env_steps),
-        video=video,
-        check=self.stop.check,
-      )
+    try:
+      with self._timer("evaluation"):
+        result = self.judge(
+          episodes=self.config.eval_episodes,
+          seed=environment_seed(self.seed, EVALUATE, self.counters.env_steps),
+          video=video,
+          check=self.agreement.check_alone,
+        )
+    except Interrupted:
+      if self._hosts.count == 1:
+        raise
+      self._evaluation = None
+      return  # the next turn tells the others
     self._evaluation = result
     self._write(result.scalars())
     if result.video is not None:
@@ -248,6 +288,7 @@ class Run:
     """Saves all that the run needs to go on as if it had never stopped, and changes nothing in it."""
     self.learner.flush()
     self.writer.flush()
+    log = self.replay.commit_log()
     saved = Saved(
       counters=self.counters,
       seconds=self._seconds,
@@ -255,7 +296,7 @@ class Run:
       prefilled=self.prefilled,
       schedule=self.schedule.state(),
       seed=self.seed,
-      replay=self.replay.commit_log(),
+      replay={**log, "dealt": self.dealt} if log and self.dealt else log,
       metrics=self.writer.size,
       logged=self.logged,
     )
@@ -268,13 +309,3 @@ class Run:
 
   def _write(self, scalars: Mapping[str, float]) -> None:
     self.writer.write(self.counters, self._seconds, scalars)
-
-
-def is_filled(replay: Replay, config: LoopConfig) -> bool:
-  """Whether there is enough in the replay to train on."""
-  return replay.steps >= config.prefill_steps and replay.sequences > 0
-
-
-def environment_seed(seed: int, purpose: int, env_steps: int) -> int:
-  """A seed for environments that depends on the run's and on how far the run is."""
-  return int(np.random.SeedSequence([seed, purpose, env_steps]).generate_state(1)[0])

@@ -1,5 +1,6 @@
 """An environment and an agent small enough to train in a second, and able to learn."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from dreamerax.envs.vector import SerialEnvs
 from dreamerax.replay import Replay, ReplayConfig
 from dreamerax.runtime.loop import LoopConfig, TrainResult, train
 from dreamerax.runtime.schedule import TrainRatio
+from dreamerax.runtime.seeds import own_seed
 from dreamerax.types import ActionSpec, ArraySpec, Batch, EnvSpec
 
 SPEC = EnvSpec({"image": ArraySpec((4, 4, 3), "uint8"), "x": ArraySpec((1,))}, ActionSpec(1))
@@ -105,15 +107,16 @@ def make_replay(config: ReplayConfig = REPLAY, streams: int = 4, seed: int = 0) 
 
 
 def run(logdir: Path, *, env_steps: int = 1200, seed: int = 0, **options: Any) -> TrainResult:
-  """A whole small run: 4 environments, action repeat 2, ratio 8."""
+  """A whole small run: 4 environments, action repeat 2, ratio 8; on several hosts 4 and a share of the batch on each."""
   defaults = {"prefill_steps": 60, "eval_every": 400, "eval_episodes": 3, "video_every": 600, "log_every": 1000.0}
   agent, envs = options.pop("agent", Regression()), options.pop("make_envs", make_envs)
   mesh = options.pop("mesh", None)
   replay = options.pop("replay", REPLAY)
+  replay = dataclasses.replace(replay, batch_size=replay.batch_size // jax.process_count())
   return train(
     agent,
     envs,
-    make_replay(replay, seed=seed),
+    make_replay(replay, seed=own_seed(seed, jax.process_index())),
     TrainRatio(8, REPLAY.batch_size * REPLAY.batch_length),
     LoopConfig(**(defaults | options)),
     logdir=logdir,

@@ -1,0 +1,31 @@
+"""What a user decides of a replay."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+  """How much is kept, and what a batch looks like."""
+
+  capacity: int = 1_000_000  # agent steps over all streams
+  max_bytes: int | None = None  # None: a quarter of the machine's memory; the smaller of steps and bytes wins
+  max_disk_bytes: int | None = (
+    None  # of the log; None: as the newest steps and those of two checkpoints take; 0: no log
+  )
+  batch_size: int = 16  # B, sequences
+  batch_length: int = 64  # T, agent steps that are trained on
+  context: int = 1  # 1: batches carry the latents stored one step before; 0: no latents are kept
+  online: bool = True  # hand out the newest sequences once before drawing uniformly
+
+  def __post_init__(self):
+    for name in ("capacity", "batch_size", "batch_length"):
+      if getattr(self, name) < 1:
+        raise ValueError(f"replay.{name}={getattr(self, name)} must be at least 1")
+    if self.context not in (0, 1):
+      raise ValueError(f"replay.context={self.context} must be 0 (start from zero latents) or 1 (from stored ones)")
+    if self.max_bytes is not None and self.max_bytes < 1:
+      raise ValueError(f"replay.max_bytes={self.max_bytes} must be positive, or None for a quarter of the memory")
+    if self.max_disk_bytes is not None and self.max_disk_bytes < 0:
+      raise ValueError(
+        f"replay.max_disk_bytes={self.max_disk_bytes} must be at least 0 (nothing on disk), or None for what is needed"
+      )

@@ -1,0 +1,108 @@
+"""Brings back the replay of a run that goes on: this host's, or its share where there were other hosts."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dreamerax.replay import OldLog, Replay
+from dreamerax.runtime.counters import Counters
+from dreamerax.runtime.hosts import Hosts
+from dreamerax.runtime.saved import Saved
+
+
+class Restored(NamedTuple):
+  """What a run goes on with beside the state; of a run that begins, nothing."""
+
+  counters: Counters  # those of the checkpoint, and what was kept beside it
+  extra: Mapping[str, Any]  # of this host, as far as it is still true; {} begins episodes, and draws a batch
+  dealt: int  # how often replays were dealt out anew to other hosts
+
+
+def restore_replay(
+  replay: Replay,
+  logdir: Path,
+  saved: Saved,
+  extra: Mapping[str, Any],
+  *,
+  hosts: Hosts,
+  keep: bool,
+  action_repeat: int,
+  say: Callable[[str], None],
+) -> Restored:
+  """Loads the replay of a checkpoint into an empty one, and opens its log.
+
+  Args:
+    saved, extra: as `Checkpoints.restore` gives them; extra is {} where there is no checkpoint.
+    keep: experience newer than the checkpoint stays; it is counted.
+
+  Raises:
+    ValueError: a log does not fit, or `keep` is asked for with another number of hosts than before.
+    HostLost: another host has ended.
+  """
+  dealt = saved.logs[0].get("dealt", 0)
+  if extra and len(saved.logs) != hosts.count:
+    return _deal(replay, logdir, saved, extra, hosts=hosts, keep=keep, say=say)
+  folder = log_folder(logdir, dealt, hosts.index)
+  if not extra and not keep and any(folder.glob("*.rows")):
+    say(f"{folder} belongs to no checkpoint, and begins anew; --resume keep would keep it")
+  end = saved.logs[hosts.index] if extra else {}
+  replay.open_log(folder, None if keep else end, say)
+  if extra and end:
+    replay.restore(extra["replay"])
+  newer = int(hosts.sum([replay.decisions(end.get("written")) if keep else 0])[0])
+  if newer:
+    say(f"kept {newer:,} agent steps that were collected after the checkpoint")
+    agent_steps = saved.counters.agent_steps + newer
+    counters = saved.counters._replace(
+      agent_steps=agent_steps, env_steps=saved.counters.env_steps + newer * action_repeat
+    )
+    return Restored(counters, {}, dealt)  # other episodes follow than those of the checkpoint
+  return Restored(saved.counters, extra, dealt)
+
+
+def log_folder(logdir: Path, dealt: int, host: int) -> Path:
+  """Where a host's replay is logged: <logdir>/replay for a run that was always on one."""
+  return logdir / "replay" / (f"{dealt}-{host}" if dealt or host else "")
+
+
+def _deal(
+  replay: Replay,
+  logdir: Path,
+  saved: Saved,
+  extra: Mapping[str, Any],
+  *,
+  hosts: Hosts,
+  keep: bool,
+  say: Callable[[str], None],
+) -> Restored:
+  """Gives this host its share of all replays. Their logs stay, as long as a checkpoint needs them."""
+  before = len(saved.logs)
+  if keep:
+    raise ValueError(
+      f"resume=keep needs the {before} hosts of the checkpoint, and there are {hosts.count}: leave it out once, or use as many"
+    )
+  dealt = saved.logs[0].get("dealt", 0) + 1
+  folder = log_folder(logdir, dealt, hosts.index)
+  if hosts.leads:
+    _delete_before(logdir, dealt)
+  hosts.sum([0])  # nothing is deleted any more
+  replay.open_log(folder, {}, say)
+  if saved.replay:
+    old = [OldLog(log_folder(logdir, dealt - 1, host), end) for host, end in enumerate(saved.logs)]
+    replay.adopt(old, hosts.index, hosts.count)
+  total = int(hosts.sum([replay.steps])[0])
+  say(f"the checkpoint is of {before} hosts: its replays are dealt out anew, {total:,} steps to {hosts.count}")
+  learner = {name: value for name, value in extra["learner"].items() if name not in ("batch", "slots")}
+  return Restored(saved.counters, {"learner": learner}, dealt)
+
+
+def _delete_before(logdir: Path, dealt: int) -> None:
+  """Removes the logs that neither of the two newest checkpoints can need, and what a crash has left of the next."""
+  folder = logdir / "replay"
+  for path in folder.iterdir() if folder.is_dir() else []:
+    number = path.name.partition("-")[0]
+    if path.is_dir() and number.isdecimal() and (int(number) < dealt - 2 or int(number) >= dealt):
+      shutil.rmtree(path)
+    elif path.suffix == ".rows" and dealt > 2:
+      path.unlink()
