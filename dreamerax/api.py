@@ -1,7 +1,8 @@
-"""What a program imports: train, evaluate, load_policy, export_policy."""
+"""What a program imports: train, train_seeds, evaluate, load_policy, export_policy."""
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from dreamerax.config import from_dict, to_dict
 from dreamerax.deploy import export
 from dreamerax.deploy.policy import Policy as LoadedPolicy
 from dreamerax.presets import RunConfig
+from dreamerax.replay.budget import machine_memory
 from dreamerax.replay.replay import Replay
 from dreamerax.runtime import checkpoint, loop
 from dreamerax.runtime import evaluate as evaluation
@@ -23,9 +25,11 @@ from dreamerax.runtime.loop import TrainResult
 from dreamerax.runtime.mesh import local_mesh, reserve_policy_device
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.sharding import batch_rows
+from dreamerax.runtime.together import train_together
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 CONFIG = "config.json"
+_SEED_DIR = "seed-"  # and the seed: a run directory among those of several seeds
 # Of a run that goes on: its length, how it is watched, where environments and updates are computed.
 _MAY_CHANGE = ("env_steps", "loop", "workers", "mesh")
 
@@ -41,15 +45,90 @@ def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> T
   """
   reserve_policy_device()
   logdir = Path(logdir).absolute()
+  if found := find_seeds(logdir):
+    raise ValueError(
+      f"logdir={logdir} holds the runs of {len(found)} seeds: give --seeds {len(found)}, or --logdir {found[min(found)]}"
+    )
   check_same_run(config, logdir)
-  make_envs = _env_factory(config)
   agent = Agent(config.agent, env_spec(config))
+  return _trainer(config, agent, logdir, partial(_write_config, config, agent.spec, logdir, preset))()
+
+
+def train_seeds(config: RunConfig, logdir: str | Path, seeds: int, preset: str | None = None) -> list[TrainResult]:
+  """Trains `seeds` agents on one device, with the seeds config.seed, config.seed + 1, ..., and one vmapped update for all.
+
+  Each has the run directory logdir/seed-<its seed>, which is one like any other, and goes on from the checkpoint that is there.
+
+  Raises:
+    ValueError: a value does not fit, or the directory holds other runs; nothing is overwritten.
+    what `loop.train` raises: for some of them, named in the message, when the others are over.
+  """
+  reserve_policy_device()
+  logdir = Path(logdir).absolute()
+  _check_seeds(config, logdir, seeds)
+  configs = {seed: dataclasses.replace(config, seed=seed) for seed in range(config.seed, config.seed + seeds)}
+  for seed, each in configs.items():
+    check_same_run(each, seed_dir(logdir, seed))
+  agent = Agent(config.agent, env_spec(config))
+  runs = {}
+  for seed, each in configs.items():
+    folder = seed_dir(logdir, seed)
+    begin = partial(_write_config, each, agent.spec, folder, preset)
+    runs[f"seed {seed}"] = _trainer(_share_of_machine(each, seeds), agent, folder, begin)
+  return list(train_together(runs).values())
+
+
+def seed_dir(logdir: Path, seed: int) -> Path:
+  """Where the run of one seed of several is kept."""
+  return logdir / f"{_SEED_DIR}{seed}"
+
+
+def find_seeds(logdir: Path) -> dict[int, Path]:
+  """The run directories of several seeds in `logdir`, by seed."""
+  found = (path.parent for path in logdir.glob(f"{_SEED_DIR}*/{CONFIG}"))
+  return {int(number): path for path in found if (number := path.name.removeprefix(_SEED_DIR)).isdecimal()}
+
+
+def _check_seeds(config: RunConfig, logdir: Path, seeds: int) -> None:
+  if seeds < 1:
+    raise ValueError(f"seeds={seeds} must be at least 1")
+  if jax.process_count() > 1:
+    raise ValueError(f"seeds={seeds} share the devices of one process: train them on one host, or one a host")
+  if config.loop.profile:
+    raise ValueError(f"seeds={seeds}: only a run that is alone can be profiled; leave --profile out")
+  if (logdir / CONFIG).exists():
+    raise ValueError(f"logdir={logdir} holds a single run, not those of {seeds} seeds: choose another --logdir")
+  others = find_seeds(logdir).keys() - range(config.seed, config.seed + seeds)
+  if others:
+    raise ValueError(
+      f"seeds={seeds} from seed={config.seed} on leaves out seed {', '.join(map(str, sorted(others)))} in {logdir}: "
+      "name all that are there, or choose another --logdir"
+    )
+
+
+def _share_of_machine(config: RunConfig, seeds: int) -> RunConfig:
+  """With as much of the machine's memory and cores as one of several may take, where the run does not say how much.
+
+  Environments step in processes of their own, as a simulator may not draw in several threads of one.
+  """
+  memory, cores = config.replay.max_bytes or machine_memory() // 4 // seeds, len(os.sched_getaffinity(0))
+  workers = max(1, cores // seeds) if config.workers.count is None else config.workers.count
+  return dataclasses.replace(
+    config,
+    replay=dataclasses.replace(config.replay, max_bytes=memory),
+    workers=dataclasses.replace(config.workers, count=workers),
+  )
+
+
+def _trainer(config: RunConfig, agent: Agent, logdir: Path, begin: Callable[[], None]) -> Callable[..., TrainResult]:
+  """`loop.train` with all that follows from the configuration."""
   rows = batch_rows(config.replay.batch_size, config.mesh, local_mesh(config.mesh))
   replay_config = dataclasses.replace(config.replay, batch_size=rows)
   replay = Replay(agent.spec, agent.latent_spec, config=replay_config, streams=config.num_envs, seed=config.seed)
-  return loop.train(
+  return partial(
+    loop.train,
     agent,
-    make_envs,
+    _env_factory(config),
     replay,
     config.schedule.build(rows * config.replay.batch_length),
     config.loop,
@@ -60,7 +139,7 @@ def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> T
     seed=config.seed,
     task=config.env.task,
     mesh=config.mesh,
-    begin=lambda: _write_config(config, agent.spec, logdir, preset),
+    begin=begin,
   )
 
 

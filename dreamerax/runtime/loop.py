@@ -14,7 +14,6 @@ from dreamerax.runtime.compilation import enable_cache
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.evaluate import evaluate
 from dreamerax.runtime.guard import Guard
-from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.loop_config import LoopConfig
 from dreamerax.runtime.mesh import MeshConfig, describe, local_mesh, policy_mesh
@@ -27,6 +26,7 @@ from dreamerax.runtime.run_lock import RunLock
 from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state
 from dreamerax.runtime.timing import Timer
+from dreamerax.runtime.together import Company, alone
 
 __all__ = ["LoopConfig", "TrainResult", "train"]
 
@@ -46,6 +46,7 @@ def train(
   task: str,
   mesh: MeshConfig | None = None,
   begin: Callable[[], None] = lambda: None,
+  company: Company | None = None,
 ) -> TrainResult:
   """Trains until `env_steps`, or continues a run that `logdir` holds.
 
@@ -66,6 +67,7 @@ def train(
     task: for people only.
     mesh: which devices learn and act; the replay gives whole batches, B sequences.
     begin: called once everything was checked, before the first step; not called where nothing is left to do.
+    company: other runs of this process; None: there are none.
 
   Raises:
     ValueError: settings that do not fit each other, the devices, or the run in `logdir`, or another process trains there;
@@ -82,7 +84,7 @@ def train(
   logdir = Path(logdir).absolute()
   init_key, act_key, update_key, mode_key = jax.random.split(jax.random.key(seed), 4)
   with ExitStack() as stack:
-    stop = stack.enter_context(StopSignals())
+    company = company or stack.enter_context(alone())
     stack.enter_context(RunLock(logdir))
     checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER)))
     restored = checkpoints.restore(abstract_state(agent, learners))
@@ -90,7 +92,7 @@ def train(
     if restored:
       _check_seed(saved, seed, logdir)
       schedule.restore(saved.schedule)
-    progress = stack.enter_context(closing(Progress(env_steps, saved.counters)))
+    progress = Progress(env_steps, saved.counters, company.display, company.name)
     if saved.counters.env_steps >= env_steps:
       progress.say(f"{logdir} has reached {saved.counters.env_steps:,} env steps: raise env_steps to continue it")
       return TrainResult(saved.counters, saved.seconds, None, False)
@@ -119,6 +121,7 @@ def train(
       timer=stages,
       guard=Guard(logdir / "nonfinite", skip=config.nonfinite == "skip"),
       extra=extra.get("learner") if saved.replay else None,
+      compile_update=company.compile_update,
     )
     del state  # the learner's first update gives its memory away
     stack.enter_context(closing(learner))
@@ -150,7 +153,7 @@ def train(
       checkpoints=checkpoints,
       writer=stack.enter_context(closing(MetricsWriter(logdir, size=saved.metrics, after=saved.counters.env_steps))),
       progress=progress,
-      stop=stop,
+      stop=company.stop,
       stages=stages,
       counters=counters,
       seconds_before=saved.seconds,
