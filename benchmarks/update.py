@@ -38,7 +38,7 @@ def measure(preset: str, config: RunConfig, repeats: int) -> dict[str, Any]:
   if repeats < 1:
     raise ValueError(f"repeats={repeats}: take at least one measurement.")
   size, length = config.replay.batch_size, config.replay.batch_length
-  agent = Agent(config.agent, _spec(config))
+  agent = Agent(config.agent, pixels(config))
   mesh = local_mesh()
   everywhere, split = replicated(mesh), batch_sharded(mesh)
   state = init_state(agent, mesh, jax.random.key(0))
@@ -106,7 +106,8 @@ def synthetic(agent: Agent, size: int, length: int) -> Batch:
   return Batch(steps, latents)
 
 
-def _spec(config: RunConfig) -> EnvSpec:
+def pixels(config: RunConfig) -> EnvSpec:
+  """What the benchmarks' random environment shows and takes."""
   side = config.env.image_size
   return EnvSpec({"image": ArraySpec((side, side, 3), "uint8")}, ActionSpec(6))
 

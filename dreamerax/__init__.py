@@ -8,12 +8,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-  from dreamerax.api import evaluate, export_policy, load_policy, train
+  from dreamerax.api import evaluate, export_policy, load_policy, train, train_seeds
   from dreamerax.deploy.policy import load as load_exported
 
-__all__ = ["evaluate", "export_policy", "load_exported", "load_policy", "train"]
+__all__ = ["evaluate", "export_policy", "load_exported", "load_policy", "train", "train_seeds"]
 
-_FOUND_IN = {name: ("dreamerax.api", name) for name in ("evaluate", "export_policy", "load_policy", "train")}
+_FOUND_IN = {name: ("dreamerax.api", name) for name in __all__}
 _FOUND_IN["load_exported"] = ("dreamerax.deploy.policy", "load")
 
 

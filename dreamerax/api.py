@@ -1,7 +1,8 @@
-"""What a program imports: train, evaluate, load_policy, export_policy."""
+"""What a program imports: train, train_seeds, evaluate, load_policy, export_policy."""
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from dreamerax.config import first_difference, from_dict, to_dict
 from dreamerax.deploy import export
 from dreamerax.deploy.policy import Policy as LoadedPolicy
 from dreamerax.presets import RunConfig
+from dreamerax.replay.budget import machine_memory
 from dreamerax.replay.replay import Replay
 from dreamerax.runtime import checkpoint, loop
 from dreamerax.runtime import evaluate as evaluation
@@ -24,11 +26,13 @@ from dreamerax.runtime.mesh import learner_mesh, reserve_policy_device
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.seeds import own_seed
 from dreamerax.runtime.sharding import batch_rows
+from dreamerax.runtime.together import train_together
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 CONFIG = "config.json"
 INITIAL = "init_world_model"  # in config.json: the run directory that the world model's first parameters came from
 RECORDED = "recorded"  # in config.json: what a world model that was trained alone was trained on
+_SEED_DIR = "seed-"  # and the seed: a run directory among those of several seeds
 # Of a run that goes on: its length, how it is watched, where environments and updates are computed.
 _MAY_CHANGE = ("env_steps", "loop", "workers", "mesh")
 
@@ -51,19 +55,114 @@ def train(
   """
   reserve_policy_device()
   logdir = Path(logdir).absolute()
+  if found := find_seeds(logdir):
+    raise ValueError(
+      f"logdir={logdir} holds the runs of {len(found)} seeds: give --seeds {len(found)}, or --logdir {found[min(found)]}"
+    )
   check_same_run(config, logdir)
   source = _beginning(logdir, init_world_model)
-  make_envs = _env_factory(config)
   agent = Agent(config.agent, env_spec(config))
+  return _trainer(config, agent, logdir, preset, source)()
+
+
+def train_seeds(
+  config: RunConfig,
+  logdir: str | Path,
+  seeds: int,
+  preset: str | None = None,
+  *,
+  init_world_model: str | Path | None = None,
+) -> list[TrainResult]:
+  """Trains `seeds` agents on one device, with the seeds config.seed, config.seed + 1, ..., and one vmapped update for all.
+
+  Each has the run directory logdir/seed-<its seed>, which is one like any other, and goes on from the checkpoint that is there.
+
+  Raises:
+    ValueError: a value does not fit, or the directory holds other runs; nothing is overwritten.
+    what `loop.train` raises: for some of them, named in the message, when the others are over.
+  """
+  reserve_policy_device()
+  logdir = Path(logdir).absolute()
+  _check_seeds(config, logdir, seeds)
+  configs = {seed: dataclasses.replace(config, seed=seed) for seed in range(config.seed, config.seed + seeds)}
+  for seed, each in configs.items():
+    check_same_run(each, seed_dir(logdir, seed))
+  agent = Agent(config.agent, env_spec(config))
+  runs = {}
+  for seed, each in configs.items():
+    folder = seed_dir(logdir, seed)
+    source = _beginning(folder, init_world_model)
+    runs[f"seed {seed}"] = _trainer(_share_of_machine(each, seeds), agent, folder, preset, source, recorded=each)
+  return list(train_together(runs).values())
+
+
+def seed_dir(logdir: Path, seed: int) -> Path:
+  """Where the run of one seed of several is kept."""
+  return logdir / f"{_SEED_DIR}{seed}"
+
+
+def find_seeds(logdir: Path) -> dict[int, Path]:
+  """The run directories of several seeds in `logdir`, by seed."""
+  found = (path.parent for path in logdir.glob(f"{_SEED_DIR}*/{CONFIG}"))
+  return {int(number): path for path in found if (number := path.name.removeprefix(_SEED_DIR)).isdecimal()}
+
+
+def _check_seeds(config: RunConfig, logdir: Path, seeds: int) -> None:
+  if seeds < 1:
+    raise ValueError(f"seeds={seeds} must be at least 1")
+  if jax.process_count() > 1:
+    raise ValueError(f"seeds={seeds} share the devices of one process: train them on one host, or one a host")
+  if config.loop.profile:
+    raise ValueError(f"seeds={seeds}: only a run that is alone can be profiled; leave --profile out")
+  if (logdir / CONFIG).exists():
+    raise ValueError(f"logdir={logdir} holds a single run, not those of {seeds} seeds: choose another --logdir")
+  others = find_seeds(logdir).keys() - range(config.seed, config.seed + seeds)
+  if others:
+    raise ValueError(
+      f"seeds={seeds} from seed={config.seed} on leaves out seed {', '.join(map(str, sorted(others)))} in {logdir}: "
+      "name all that are there, or choose another --logdir"
+    )
+
+
+def _share_of_machine(config: RunConfig, seeds: int) -> RunConfig:
+  """With as much of the machine's memory and cores as one of several may take, where the run does not say how much.
+
+  Environments step in processes of their own, as a simulator may not draw in several threads of one.
+  """
+  memory, cores = config.replay.max_bytes or machine_memory() // 4 // seeds, len(os.sched_getaffinity(0))
+  workers = max(1, cores // seeds) if config.workers.count is None else config.workers.count
+  return dataclasses.replace(
+    config,
+    replay=dataclasses.replace(config.replay, max_bytes=memory),
+    workers=dataclasses.replace(config.workers, count=workers),
+  )
+
+
+def _trainer(
+  config: RunConfig,
+  agent: Agent,
+  logdir: Path,
+  preset: str | None,
+  source: Path | None,
+  recorded: RunConfig | None = None,
+) -> Callable[..., TrainResult]:
+  """`loop.train` with all that follows from the configuration.
+
+  Args:
+    source: the run directory that the world model's first parameters come from.
+    recorded: what config.json has; by default `config`.
+  """
   if source and not (logdir / CONFIG).exists():
     transfer.check_fits(source, _agent_of(source), agent)
   rows = batch_rows(config.replay.batch_size, config.mesh, learner_mesh(config.mesh))
   replay_config = dataclasses.replace(config.replay, batch_size=rows // jax.process_count())
   seed = own_seed(config.seed, jax.process_index())
   replay = Replay(agent.spec, agent.latent_spec, config=replay_config, streams=config.num_envs, seed=seed)
-  return loop.train(
+  about = {INITIAL: str(source)} if source else {}
+  return partial(
+    loop.train,
     agent,
-    make_envs,
+    _env_factory(config),
     replay,
     config.schedule.build(rows * config.replay.batch_length),
     config.loop,
@@ -74,7 +173,7 @@ def train(
     seed=config.seed,
     task=config.env.task,
     mesh=config.mesh,
-    begin=lambda: write_config(config, agent.spec, logdir, preset, **({INITIAL: str(source)} if source else {})),
+    begin=partial(write_config, recorded or config, agent.spec, logdir, preset, **about),
     initial=lambda state: transfer.with_world_model(state, source, _agent_of(source)) if source else state,
   )
 

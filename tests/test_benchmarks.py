@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks import common, end_to_end, soak, update
+from benchmarks import common, end_to_end, seeds, soak, update
 from dreamerax import presets
 from dreamerax.presets import Preset, RunConfig
 from tests import tiny
@@ -47,6 +47,15 @@ def test_update(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
   share = 4.0 / row["matmul_gflop_per_second"] / row["seconds_per_update"]
   assert row["share_of_matmul"] == pytest.approx(share)
   assert row["compile_seconds"] > 0 and row["machine"]["devices"]
+
+
+@pytest.mark.slow
+def test_seeds(capsys: pytest.CaptureFixture[str]):
+  seeds.main(["--preset", "tiny", "--seeds", "2", "--batch", "2", "--length", "4", "--repeats", "2"])
+  row = only_row(capsys)
+  assert (row["benchmark"], row["size"], row["seeds"], row["batch"], row["length"]) == ("seeds", "xs", 2, 2, 4)
+  assert 0 < row["together_min"] <= row["seconds_together"] <= row["together_max"]
+  assert row["gain"] == pytest.approx(row["seconds_one_by_one"] / row["seconds_together"])
 
 
 def test_end_to_end(capsys: pytest.CaptureFixture[str]):

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,6 +69,8 @@ REFUSED = {
   "train --env-steps 0": "env_steps=0 must be at least 1",
   "train --env-steps 100": "env_steps=100 ends the run before its first update",
   "train --num-envs -1": "num_envs=-1 must be at least 1",
+  "train --seeds 0": "seeds=0 must be at least 1",
+  "train --seeds 2 --profile": "seeds=2: only a run that is alone can be profiled",
   "train --seed -1": "seed=-1 must not be negative",
   "train --action-repeat 0": "action_repeat=0",
   "train dreamer-v3 --image-size 20": "image size 20x20: 4 stages need between 33 and 256 pixels a side",
@@ -204,6 +207,37 @@ def test_the_stored_run_goes_on_and_may_be_longer(dreamerax, monkeypatch: pytest
   stored = api.load_config(tmp_path / "run")
   assert (stored.env_steps, stored.loop.eval_every, stored.agent) == (123456, 7, config.agent)
   assert api.load_preset(tmp_path / "run") == "quick"
+
+
+def test_several_seeds_have_a_run_directory_each(dreamerax, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+  started = {}
+
+  def train(agent, make_envs, replay, schedule, loop, *, logdir, seed, begin, **options):
+    started[seed] = logdir
+    begin()
+
+  monkeypatch.setattr(api.loop, "train", train)
+  root = tmp_path / "all"
+  assert dreamerax("train", "--seed", "3", "--seeds", "2", "--env-steps", "9999", "--logdir", "all").status == 0
+  assert started == {3: root / "seed-3", 4: root / "seed-4"}
+  configs = [api.load_config(folder) for folder in started.values()]
+  assert configs[1] == replace(configs[0], seed=4) == replace(presets.build("quick"), seed=4, env_steps=9999)
+  started.clear()
+  assert dreamerax("train", "--logdir", "all").status == 0  # goes on with both
+  assert started.keys() == {3, 4}
+  started.clear()
+  assert dreamerax("train", "--logdir", "all/seed-4").status == 0 and started == {4: root / "seed-4"}
+  assert dreamerax("train", "--logdir", "all", "--seeds", "3").status == 0 and started.keys() == {3, 4, 5}
+  for line, message in {
+    "all --seeds 2": "seeds=2 from seed=3 on leaves out seed 5",
+    "all --seeds 1": "seeds=1 from seed=3 on leaves out seed 4, 5",
+    "all --num-envs 33": "num_envs=33 differs from",
+    "all/seed-3 --seeds 2": "holds a single run, not those of 2 seeds",
+  }.items():
+    answer = dreamerax("train", "--logdir", *line.split())
+    assert answer.status == 2 and message in answer.text, answer.text
+  with pytest.raises(ValueError, match="holds the runs of 3 seeds"):
+    api.train(configs[0], root)
 
 
 def test_help_explains_each_command(dreamerax):

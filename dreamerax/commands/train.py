@@ -13,7 +13,7 @@ DEFAULT_PRESET = "quick"
 
 @dataclass(frozen=True)
 class Arguments(RunConfig):
-  """A run, and where it is kept."""
+  """A run, or one for each of several seeds, and where they are kept."""
 
   logdir: Path | None = None
   """Run directory; a run that is already there goes on. Default: runs/<preset>-<task>-<time>."""
@@ -28,6 +28,13 @@ class Arguments(RunConfig):
   """How many processes train together."""
   process: int | None = None
   """Which of them this one is, from 0."""
+  seeds: int = 1
+  """Agents with the seeds seed, seed + 1, ..., trained by one vmapped update, each in a directory LOGDIR/seed-N of its own."""
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.seeds < 1:
+      raise ValueError(f"seeds={self.seeds} must be at least 1")
 
   @property
   def is_one_of_several(self) -> bool:
@@ -41,14 +48,16 @@ def defaults(preset: str | None, size: str | None, logdir: str | None) -> Argume
   Raises:
     ValueError: unknown preset or size, or not those of the run that is already there.
   """
-  if logdir is not None and (Path(logdir) / api.CONFIG).exists():
-    config, started = api.load_config(logdir), api.load_preset(logdir)
+  seeds = api.find_seeds(Path(logdir)) if logdir is not None else {}
+  there = _run_in(logdir)
+  if there is not None:
+    config, started = api.load_config(there), api.load_preset(there)
     for name, asked, stored in (("preset", preset, started), ("size", size, config.size)):
       if asked not in (None, stored):
         raise ValueError(f"{name}={asked!r}: the run in {logdir} was started with {stored!r}; choose another --logdir")
   else:
     config = presets.build(preset or DEFAULT_PRESET, size)
-  return Arguments(**{field.name: getattr(config, field.name) for field in fields(config)})
+  return Arguments(**{field.name: getattr(config, field.name) for field in fields(config)}, seeds=len(seeds) or 1)
 
 
 def describe(preset: str | None) -> str:
@@ -78,11 +87,24 @@ def run(preset: str | None, arguments: Arguments) -> int:
     if logdir is None:
       raise ValueError("--distributed needs --logdir: a directory that all hosts share")
     hosts.join(arguments.coordinator, arguments.processes, arguments.process)
-  if logdir is not None and (logdir / api.CONFIG).exists():
-    preset = api.load_preset(logdir)
-  preset = preset or DEFAULT_PRESET
+  there = _run_in(logdir)
+  preset = (api.load_preset(there) if there is not None else preset) or DEFAULT_PRESET
   if logdir is None:
     task = config.env.task.replace("/", "-").replace(":", "-")
     logdir = Path("runs") / f"{preset}-{task}-{time.strftime('%Y%m%d-%H%M%S')}"
-  api.train(config, logdir, preset, init_world_model=arguments.init_world_model)
+  initial = arguments.init_world_model
+  if arguments.seeds > 1 or api.find_seeds(logdir):
+    api.train_seeds(config, logdir, arguments.seeds, preset, init_world_model=initial)
+  else:
+    api.train(config, logdir, preset, init_world_model=initial)
   return 0
+
+
+def _run_in(logdir: str | Path | None) -> Path | None:
+  """The run in a directory, or the first of several seeds in it; None where there is none."""
+  if logdir is None:
+    return None
+  if (Path(logdir) / api.CONFIG).exists():
+    return Path(logdir)
+  seeds = api.find_seeds(Path(logdir))
+  return seeds[min(seeds)] if seeds else None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +25,8 @@ from dreamerax.runtime.sharding import abstract_state, put, to_host
 FOLDER = "checkpoints"
 _STATE, _SAVED, _ARRAYS = "state", "saved.json", "arrays.bin"
 _STORAGE = (OSError, ValueError)  # tensorstore, which writes for orbax, reports a full disk as a ValueError
+# Orbax numbers its operations for the whole process, and two threads that save at once get each other's.
+_orbax_is_free = Lock()
 _log = logging.getLogger(__name__)
 
 Extra = Mapping[str, Any]
@@ -66,6 +69,7 @@ class Checkpoints:
       checkpoint_part.clean_up(self._folder)
       checkpoint_folder.clean_up(self._folder)
     self._orbax = _orbax(self._hosts)
+    self._holds_orbax = False
     self._thread = ThreadPoolExecutor(1, "checkpoint")
     self._job: Future | None = None
 
@@ -93,7 +97,7 @@ class Checkpoints:
       new = checkpoint_folder.begin(self._folder, step)
       others = checkpoint_part.take(self._folder, step, new, self._hosts.count)
       row = {"saved": saved._replace(others=others).to_json(), "shapes": _shapes(state), "extra": index}
-      self._orbax.save(new / _STATE, state if self._hosts.count == 1 else to_host(state))
+      self._begin_state(new / _STATE, state if self._hosts.count == 1 else to_host(state))
     except _STORAGE as error:
       self._fail(saved.counters, error)
     else:
@@ -158,12 +162,26 @@ class Checkpoints:
       self.wait()
     finally:
       self._thread.shutdown()
+      self._end_state()
       self._orbax.close()
+
+  def _begin_state(self, path: Path, state: State) -> None:
+    _orbax_is_free.acquire()
+    self._holds_orbax = True
+    self._orbax.save(path, state)
+
+  def _end_state(self) -> None:
+    try:
+      self._orbax.wait_until_finished()
+    finally:
+      if self._holds_orbax:
+        self._holds_orbax = False
+        _orbax_is_free.release()
 
   def _finish(self, new: Path, counters: Counters, text: str, arrays: list[np.ndarray]) -> None:
     """In the background: what remains to be done once orbax has a copy of the state."""
     try:
-      self._orbax.wait_until_finished()
+      self._end_state()
       (new / _SAVED).write_text(text)
       with (new / _ARRAYS).open("wb") as file:
         array_file.write(file, arrays)
@@ -180,7 +198,7 @@ class Checkpoints:
 
   def _fail(self, counters: Counters, error: Exception) -> None:
     with suppress(*_STORAGE):  # the same failure, of what else it was writing
-      self._orbax.wait_until_finished()
+      self._end_state()
     checkpoint_folder.discard(self._folder, counters.env_steps)
     self.failed = str(error) or type(error).__name__
     self._say(f"the checkpoint at {counters.env_steps:,} env steps could not be saved: {self.failed}")
@@ -255,7 +273,7 @@ def _load(path: Path, like: State, hosts: Hosts) -> tuple[State, Saved, dict[str
       f"{path} was saved by another version of dreamerax: continue with that version, or begin a run in another --logdir"
     )
   _check_shapes(path, row["shapes"], _shapes(like))
-  with _orbax(hosts) as orbax:
+  with _orbax_is_free, _orbax(hosts) as orbax:
     if hosts.count == 1:
       state = orbax.restore(path / _STATE, like)
     else:  # whole, and then to the devices of all

@@ -1,11 +1,43 @@
-"""Where compiled programs are kept from one run to the next."""
+"""How the update is compiled, and where compiled programs are kept from one run to the next."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import jax
 
 CACHE_VARIABLE = "DREAMERAX_CACHE_DIR"
+
+
+class Source(NamedTuple):
+  """A function that is yet to be compiled."""
+
+  function: Callable[..., Any]
+  arguments: tuple[Any, ...]  # pytrees of shapes with dtypes and shardings
+  results: Any  # shardings
+  donated: tuple[int, ...]  # which arguments give their memory to the results
+
+
+class Program(Protocol):
+  """A compiled function."""
+
+  def __call__(self, *arguments: Any) -> Any: ...
+
+  def cost_analysis(self) -> Any:
+    """{"flops": ..., ...} as the compiler counts them; None where it does not tell."""
+    ...
+
+
+def compile_source(source: Source) -> Program:
+  """Waits for the compiler."""
+  jitted = jax.jit(
+    source.function,
+    donate_argnums=source.donated,
+    in_shardings=jax.tree.map(lambda leaf: leaf.sharding, source.arguments),
+    out_shardings=source.results,
+  )
+  return jitted.lower(*source.arguments).compile()
 
 
 def enable_cache() -> None:

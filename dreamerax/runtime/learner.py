@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from dreamerax.replay import Prefetch, Replay, ReplayConfig, Slots
+from dreamerax.runtime.compilation import Program, Source, compile_source
 from dreamerax.runtime.guard import Guard, Spoilt, Verdict, judge
 from dreamerax.runtime.leaves import from_leaves, to_leaves
 from dreamerax.runtime.protocol import Agent, Params, State
@@ -62,6 +63,7 @@ class Learner:
     timer: Timer | None = None,
     guard: Guard | None = None,
     extra: Mapping[str, Any] | None = None,
+    compile_update: Callable[[Source], Program] = compile_source,
   ):
     """
     Args:
@@ -73,6 +75,7 @@ class Learner:
       timer: sums the sections "sample", "transfer", "update" and "write_back".
       guard: says what follows an update that is not sound; by default the run ends.
       extra: what `extra()` gave beside this state; None begins without a batch and without metrics.
+      compile_update: called in a thread of its own.
 
     Raises:
       ValueError: the batch cannot be split over the devices.
@@ -101,7 +104,8 @@ class Learner:
     self._shapes = (_shapes(state), _shapes(self._running), batch, _shapes(self._key))
     if extra:
       self._restore(extra)
-    self._update: Future = self._threads.submit(self._compile_update)
+    self._compile = compile_update
+    self._update: Future[Program] = self._threads.submit(self._compile_update)
     self._report: Future | None = None
 
   @property
@@ -237,7 +241,7 @@ class Learner:
     if "batch" in extra and len(extra["batch"]["0"]) == self._replay.config.batch_size:  # or devices have changed
       self._prefetch.put(from_leaves(extra["batch"], self._shapes[2]), Slots(**extra["slots"]))
 
-  def _compile_update(self) -> Any:
+  def _compile_update(self) -> Program:
     stop = not self._guard.skip
 
     def update(state, running, batch, key, index):
@@ -253,13 +257,9 @@ class Learner:
       running = _Running(totals, running.made + made, running.stopped | (~verdict.sound & stop))
       return state, running, self._agent.policy_params(state), latents, verdict
 
-    jitted = jax.jit(
-      update,
-      donate_argnums=(0, 1),
-      in_shardings=(self._state, self._all, self._data, self._all, self._all),
-      out_shardings=(self._state, self._all, self._all, self._data, self._all),
-    )
-    return jitted.lower(*self._shapes, jax.ShapeDtypeStruct((), jnp.uint32)).compile()
+    index = jax.ShapeDtypeStruct((), jnp.uint32, sharding=self._all)
+    results = (self._state, self._all, self._all, self._data, self._all)
+    return self._compile(Source(update, (*self._shapes, index), results, donated=(0, 1)))
 
   def _compile_report(self) -> Any:
     jitted = jax.jit(self._agent.report, in_shardings=(self._state, self._data, self._all), out_shardings=self._all)

@@ -17,7 +17,6 @@ from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.evaluate import EvalResult, evaluate
 from dreamerax.runtime.guard import Guard
 from dreamerax.runtime.hosts import Hosts
-from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.loop_config import LoopConfig
 from dreamerax.runtime.mesh import MeshConfig, describe, learner_mesh, policy_mesh
@@ -33,6 +32,7 @@ from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.seeds import COLLECT, PREFILL, environment_seed, own_seed
 from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state
 from dreamerax.runtime.timing import Timer
+from dreamerax.runtime.together import Company, alone
 
 __all__ = ["LoopConfig", "TrainResult", "train"]
 
@@ -56,6 +56,7 @@ def train(
   mesh: MeshConfig | None = None,
   begin: Callable[[], None] = lambda: None,
   initial: Callable[[State], State] = lambda state: state,
+  company: Company | None = None,
 ) -> TrainResult:
   """Trains until `env_steps`, or continues a run that `logdir` holds.
 
@@ -79,6 +80,7 @@ def train(
     mesh: which devices learn and act; the replay gives whole batches, B sequences, or this host's rows of them.
     begin: called on host 0 once everything was checked, before the first step; not where nothing is left to do.
     initial: changes the state that a run begins with; not called where one goes on.
+    company: other runs of this process; None: there are none.
 
   Raises:
     ValueError: settings that do not fit each other, the devices, or the run in `logdir`, or another process trains there;
@@ -107,7 +109,7 @@ def train(
   )
   _check(start)
   with ExitStack() as stack, start.hosts.noticing():
-    return _train(start, begin, stack)
+    return _train(start, begin, company or stack.enter_context(alone(quiet=not start.hosts.leads)), stack)
 
 
 @dataclass(frozen=True)
@@ -141,9 +143,8 @@ class _Start:
     return jax.random.split(jax.random.key(seed), _PURPOSES)[purpose]
 
 
-def _train(start: _Start, begin: Callable[[], None], stack: ExitStack) -> TrainResult:
+def _train(start: _Start, begin: Callable[[], None], company: Company, stack: ExitStack) -> TrainResult:
   hosts, logdir = start.hosts, start.logdir
-  stop = stack.enter_context(StopSignals())
   if hosts.leads:
     stack.enter_context(RunLock(logdir))
   checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER, hosts=hosts)))
@@ -155,7 +156,7 @@ def _train(start: _Start, begin: Callable[[], None], stack: ExitStack) -> TrainR
   else:
     state = start.initial(init_state(start.agent, start.learners, start.key(_INIT)))
     saved, extra = Saved.nothing(start.seed), {}
-  progress = stack.enter_context(closing(Progress(start.env_steps, saved.counters, quiet=not hosts.leads)))
+  progress = Progress(start.env_steps, saved.counters, company.display, company.name)
   if saved.counters.env_steps >= start.env_steps:
     progress.say(f"{logdir} has reached {saved.counters.env_steps:,} env steps: raise env_steps to continue it")
     return TrainResult(saved.counters, saved.seconds, None, False)
@@ -173,8 +174,8 @@ def _train(start: _Start, begin: Callable[[], None], stack: ExitStack) -> TrainR
     action_repeat=start.action_repeat,
     say=progress.say,
   )
-  agreement = Agreement(hosts, stop, start.replay)
-  return _make_run(start, state, saved, found, agreement, checkpoints, progress, stack).run()
+  agreement = Agreement(hosts, company.stop, start.replay)
+  return _make_run(start, state, saved, found, agreement, checkpoints, progress, company, stack).run()
 
 
 def _make_run(
@@ -185,6 +186,7 @@ def _make_run(
   agreement: Agreement,
   checkpoints: Checkpoints,
   progress: Progress,
+  company: Company,
   stack: ExitStack,
 ) -> Run:
   """Puts the parts together. The state is given away."""
@@ -204,6 +206,7 @@ def _make_run(
     timer=stages,
     guard=Guard(start.logdir / "nonfinite" / hosts.name, skip=config.nonfinite == "skip"),
     extra=found.extra.get("learner") if saved.replay else None,
+    compile_update=company.compile_update,
   )
   stack.enter_context(closing(learner))
   policy = Policy(start.agent, explore=True, key=start.key(_ACT), mesh=start.actors)

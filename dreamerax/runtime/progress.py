@@ -17,31 +17,53 @@ _PLAIN_SECONDS = 10.0  # between lines where there is no terminal
 _RECENT_EPISODES = 20
 
 
-class Progress:
-  """A progress bar on a terminal, a plain line every ten seconds elsewhere."""
+class Display:
+  """Where lines appear, and on a terminal a bar below them for each run; one for all runs of a process."""
 
-  def __init__(self, total: int, counters: Counters, console: Console | None = None, *, quiet: bool = False):
+  def __init__(self, console: Console | None = None, *, quiet: bool = False):
+    """
+    Args:
+      console: standard output by default.
+      quiet: shows nothing: another process does.
+    """
+    self.console = console or Console(file=sys.stdout, quiet=quiet)
+    self.bars: Bar | None = None
+    if self.console.is_terminal:
+      columns = (BarColumn(bar_width=24), TaskProgressColumn(), TextColumn("{task.description}"))
+      self.bars = Bar(*columns, console=self.console, auto_refresh=False)
+
+  def __enter__(self) -> "Display":
+    if self.bars:
+      self.bars.start()
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    """Leaves the bars as they stand."""
+    if self.bars:
+      self.bars.stop()
+
+
+class Progress:
+  """How a run stands: a bar on a terminal, a plain line every ten seconds elsewhere."""
+
+  def __init__(self, total: int, counters: Counters, display: Display, name: str = ""):
     """
     Args:
       total: env steps of the whole run.
       counters: where it stands.
-      quiet: shows nothing: another process does.
+      name: begins every line, where several runs share a display.
     """
-    self._console = console or Console(file=sys.stdout, quiet=quiet)
-    self._total = total
+    self._display, self._total = display, total
+    self._prefix = f"{name}: " if name else ""
     self._scores: deque[float] = deque(maxlen=_RECENT_EPISODES)
     self._samples: deque[tuple[float, Counters]] = deque([(time.monotonic(), counters)])
     self._printed = time.monotonic()
-    self._bar: Bar | None = None
-    if self._console.is_terminal:
-      columns = (BarColumn(bar_width=24), TaskProgressColumn(), TextColumn("{task.description}"))
-      self._bar = Bar(*columns, console=self._console, auto_refresh=False)
-      self._task = self._bar.add_task("", total=total, completed=counters.env_steps)
-      self._bar.start()
+    if display.bars:
+      self._task = display.bars.add_task(name, total=total, completed=counters.env_steps)
 
   def say(self, line: str) -> None:
     """Prints a line, above the bar where there is one."""
-    self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+    self._display.console.print(self._prefix + line, markup=False, highlight=False, soft_wrap=True)
 
   def episodes(self, scores: Sequence[float]) -> None:
     """Takes the returns of episodes that ended."""
@@ -55,16 +77,12 @@ class Progress:
     self._samples.append((now, counters))
     while now - self._samples[0][0] > _WINDOW_SECONDS and len(self._samples) > 2:
       self._samples.popleft()
-    if self._bar:
-      self._bar.update(self._task, completed=counters.env_steps, description=self._line(counters), refresh=True)
+    if self._display.bars:
+      line = self._prefix + self._line(counters)
+      self._display.bars.update(self._task, completed=counters.env_steps, description=line, refresh=True)
     elif now - self._printed >= _PLAIN_SECONDS:
       self._printed = now
       self.say(self._line(counters))
-
-  def close(self) -> None:
-    """Leaves the bar as it stands."""
-    if self._bar:
-      self._bar.stop()
 
   def _line(self, counters: Counters) -> str:
     (began, first), (ended, last) = self._samples[0], self._samples[-1]

@@ -10,7 +10,12 @@ import yaml
 
 from dreamerax.config import from_dict
 
-_SET_ELSEWHERE = {"task": "tasks", "seed": "seeds", "logdir": "the sweep's own --logdir"}
+_SET_ELSEWHERE = {
+  "task": "tasks",
+  "seed": "seeds",
+  "seeds": "the grid's own seeds",
+  "logdir": "the sweep's own --logdir",
+}
 
 
 @dataclass(frozen=True)

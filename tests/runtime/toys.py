@@ -111,7 +111,7 @@ def run(logdir: Path, *, env_steps: int = 1200, seed: int = 0, **options: Any) -
   defaults = {"prefill_steps": 60, "eval_every": 400, "eval_episodes": 3, "video_every": 600, "log_every": 1000.0}
   agent, envs = options.pop("agent", Regression()), options.pop("make_envs", make_envs)
   mesh = options.pop("mesh", None)
-  replay = options.pop("replay", REPLAY)
+  replay, company = options.pop("replay", REPLAY), options.pop("company", None)
   replay = dataclasses.replace(replay, batch_size=replay.batch_size // jax.process_count())
   return train(
     agent,
@@ -126,4 +126,5 @@ def run(logdir: Path, *, env_steps: int = 1200, seed: int = 0, **options: Any) -
     seed=seed,
     task="follow",
     mesh=mesh,
+    company=company,
   )
