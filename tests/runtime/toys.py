@@ -108,7 +108,7 @@ def run(logdir: Path, *, env_steps: int = 1200, seed: int = 0, **options: Any) -
   """A whole small run: 4 environments, action repeat 2, ratio 8."""
   defaults = {"prefill_steps": 60, "eval_every": 400, "eval_episodes": 3, "video_every": 600, "log_every": 1000.0}
   agent, envs = options.pop("agent", Regression()), options.pop("make_envs", make_envs)
-  mesh = options.pop("mesh", None)
+  mesh, initial = options.pop("mesh", None), options.pop("initial", lambda state: state)
   replay = options.pop("replay", REPLAY)
   return train(
     agent,
@@ -123,4 +123,5 @@ def run(logdir: Path, *, env_steps: int = 1200, seed: int = 0, **options: Any) -
     seed=seed,
     task="follow",
     mesh=mesh,
+    initial=initial,
   )
