@@ -135,12 +135,12 @@ def test_more_episodes_make_another_run(trained: Path, data: Path, tmp_path: Pat
     ),
     ("train --init-world-model nowhere --logdir new", "nowhere is not a run directory"),
     (
-      "train --task tests.envs.toys:wander --init-world-model {trained} --logdir new",
+      "train dreamer-v3 --task tests.envs.toys:corridor --init-world-model {trained} --logdir new",
       r"observation 'clock' is ArraySpec\(shape=\(2,\), dtype='float32'\) there and None in this run",
     ),
     (
       "train dreamer-v3 --task tests.envs.toys:counter --init-world-model {trained} --logdir new",
-      "agent.world_model.encoder.units is 8 there and 256 in this run: give 8, or begin without it",
+      "agent.world_model.encoder.layers is 1 there and 3 in this run: give 1, or begin without it",
     ),
   ],
 )
@@ -202,3 +202,14 @@ def test_a_run_begins_with_it_once(trained: Path, tmp_path: Path, monkeypatch: p
 
 def test_the_stored_recording_is_json(trained: Path):
   assert json.loads((trained / api.CONFIG).read_text())[api.RECORDED] == to_dict(offline.load(trained))
+
+
+def test_an_agent_records_in_the_environment_of_its_run(trained: Path, tmp_path: Path, capsys):
+  line = ["record", "--policy", str(trained), "--episodes", "3", "--num-envs", "2", "--out", str(tmp_path / "more")]
+  assert cli.main([*line, "--workers.count", "0"]) == 0
+  folder = EpisodeFolder(tmp_path / "more")
+  assert folder.about["env"]["task"] == "tests.envs.toys:counter" and len(folder.read_all()) == 3
+  assert all(np.abs(episode.action[1:]).min() > 0 for episode in folder.read_all())
+  line += ["--task", "tests.envs.toys:corridor"]
+  assert cli.main(line) == 2
+  assert "was trained on" in capsys.readouterr().err
