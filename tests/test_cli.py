@@ -243,9 +243,23 @@ def test_several_seeds_have_a_run_directory_each(dreamerax, monkeypatch: pytest.
 def test_help_explains_each_command(dreamerax):
   answer = dreamerax()
   assert answer.status == 0 and all(
-    word in answer.text for word in ("train [PRESET]", "sweep SPEC", "eval RUN_DIR", "list", "doctor")
+    word in answer.text
+    for word in ("train [PRESET]", "train-world-model", "record", "sweep SPEC", "eval RUN_DIR", "list", "doctor")
   )
-  for name in ("sweep", "eval", "compare", "plot", "video", "dream", "export", "list", "check-env", "doctor"):
+  for name in (
+    "sweep",
+    "eval",
+    "compare",
+    "plot",
+    "video",
+    "dream",
+    "export",
+    "train-world-model",
+    "record",
+    "list",
+    "check-env",
+    "doctor",
+  ):
     assert dreamerax(name, "--help").status == 0
   answer = dreamerax("train", "--help")
   assert answer.status == 0

@@ -215,3 +215,20 @@ def test_nothing_is_evaluated_or_filmed_if_so_asked(tmp_path: Path):
   result = run(tmp_path, env_steps=300, eval_episodes=0, video_every=0)
   assert result.evaluation is None
   assert not column(tmp_path, "eval/return") and not column(tmp_path, "report/k")
+
+
+def test_only_a_run_that_begins_is_given_another_beginning(tmp_path: Path):
+  begun = []
+
+  def initial(state):
+    begun.append(state)
+    return {**state, "params": {"k": state["params"]["k"] * 0 + 5}}
+
+  class Still(Regression):
+    def update(self, state, batch, key):
+      return state, *super().update(state, batch, key)[1:]
+
+  for env_steps in (300, 500):
+    run(tmp_path, env_steps=env_steps, agent=Still(), initial=initial, eval_episodes=0, video_every=0)
+  assert len(begun) == 1
+  assert float(load_state(tmp_path, Still())[0]["params"]["k"]) == 5

@@ -110,7 +110,7 @@ def run(logdir: Path, *, env_steps: int = 1200, seed: int = 0, **options: Any) -
   """A whole small run: 4 environments, action repeat 2, ratio 8; on several hosts 4 and a share of the batch on each."""
   defaults = {"prefill_steps": 60, "eval_every": 400, "eval_episodes": 3, "video_every": 600, "log_every": 1000.0}
   agent, envs = options.pop("agent", Regression()), options.pop("make_envs", make_envs)
-  mesh = options.pop("mesh", None)
+  mesh, initial = options.pop("mesh", None), options.pop("initial", lambda state: state)
   replay, company = options.pop("replay", REPLAY), options.pop("company", None)
   replay = dataclasses.replace(replay, batch_size=replay.batch_size // jax.process_count())
   return train(
@@ -127,4 +127,5 @@ def run(logdir: Path, *, env_steps: int = 1200, seed: int = 0, **options: Any) -
     task="follow",
     mesh=mesh,
     company=company,
+    initial=initial,
   )
