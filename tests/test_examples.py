@@ -15,7 +15,7 @@ from dreamerax.envs.custom import adapt
 from dreamerax.runtime.metrics import read_metrics
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "environments.md").read_text()
+PAGE = (ROOT / "docs" / "environments.md").read_text().replace("\\\n", "")
 FOLDER = "PYTHONPATH=examples "
 
 
