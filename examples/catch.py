@@ -26,7 +26,7 @@ class Catch(Environment):
     self._paddle = int(np.clip(self._paddle + action.argmax() - 1, 0, CELLS - 1))
     self._row += 1
     landed = self._row == CELLS - 1
-    reward = float(landed and self._column == self._paddle)
+    reward = 0.0 if not landed else 1.0 if self._column == self._paddle else -1.0
     return Step(self._observation(), reward, is_first=False, is_last=landed, is_terminal=landed)
 
   def _observation(self) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from dreamerax.envs.custom import adapt
 from dreamerax.runtime.metrics import read_metrics
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "environments.md").read_text()
+PAGE = (ROOT / "docs" / "environments.md").read_text().replace("\\\n", "")
 FOLDER = "PYTHONPATH=examples "
 
 
@@ -32,7 +32,7 @@ def test_the_pages_command_finds_nothing_wrong_with_the_example(
   (arguments,) = commands("check-env")
   assert cli.main(arguments) == 0
   printed = capsys.readouterr().out
-  assert "Nothing is wrong" in printed and "one of 3 choices" in printed and "from 0 to 1 a step" in printed
+  assert "Nothing is wrong" in printed and "one of 3 choices" in printed and "from -1 to 1 a step" in printed
 
 
 def test_the_pages_own_environments_are_sound():

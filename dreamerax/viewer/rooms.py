@@ -92,6 +92,10 @@ class Rooms:
       self._rooms[name] = room._replace(now=dream)
     return _answer(frame)
 
+  def close(self) -> None:
+    """Waits for what is being computed, as a process that ends meanwhile crashes; whoever asks afterwards waits for ever."""
+    self._lock.acquire()
+
   def _open(self, room: Room) -> str:
     name = secrets.token_urlsafe(12)
     self._rooms[name] = room

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import sys
 from collections.abc import Callable
 from functools import cached_property
 from http import HTTPStatus
@@ -55,6 +56,16 @@ class Server(ThreadingHTTPServer):
     except OSError as error:
       why = "in use" if error.errno == errno.EADDRINUSE else f"not to be had ({error})"
       raise ValueError(f"port={port} is {why}: choose another --port, or 0 for any that is free") from error
+
+  def server_close(self) -> None:
+    """Takes no more questions, and waits for the step under way; leaving a `with` does it."""
+    super().server_close()
+    self.rooms.close()
+
+  def handle_error(self, request: Any, client_address: Any) -> None:
+    """Says nothing of a browser that has gone before its answer came."""
+    if not isinstance(sys.exception(), ConnectionError):
+      super().handle_error(request, client_address)
 
   @property
   def url(self) -> str:
@@ -138,14 +149,14 @@ class _Handler(BaseHTTPRequestHandler):
     length = self.headers.get("Content-Length", "")
     if not length.isdecimal() or int(length) > _LONGEST:
       raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"Content-Length={length} must be at most {_LONGEST}")
-    question = json.loads(self.rfile.read(int(length)))
+    question = json.loads(self.rfile.read(int(length)), parse_int=float)
     if not isinstance(question, dict) or question.keys() != set(names):
       raise ValueError(f"a JSON object with {' and '.join(names)} is expected")
     return [question[name] for name in names]
 
 
 def _is_number(value: Any) -> bool:
-  return isinstance(value, (int, float)) and not isinstance(value, bool)
+  return isinstance(value, float)
 
 
 def _name(value: Any) -> str:

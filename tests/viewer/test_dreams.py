@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dreamerax.agent import Agent
+from dreamerax.ops.transforms import symexp
 from dreamerax.types import Batch, Transition
 from dreamerax.viewer.dreams import Dreamer, Frame
 from tests import small_presets
@@ -80,6 +81,10 @@ def test_choices_and_vectors():
     "position": (3,),
     "velocity": (2,),
   }
+  world, _ = dreamer("CHOICES").agent._modules(parameters(dreamer("CHOICES").agent))
+  decoded = world.decoder(dream.carry["latent"]["deter"], dream.carry["latent"]["stoch"])
+  for name, vector in frame.vectors.items():  # in the environment's own units
+    np.testing.assert_allclose(vector, symexp(decoded[name][0]), rtol=1e-4)
   frames = [dreamer("CHOICES").step(dream, choice)[1] for choice in np.eye(3)]
   assert len({frame.reward for frame in frames}) == 3
   piloted = dreamer("CHOICES").step(dream, None)[1].action

@@ -2,8 +2,10 @@
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from threading import Event, Thread
 from typing import Any
 
 import imageio.v3 as imageio
@@ -113,7 +115,8 @@ def test_the_page_needs_nothing_from_elsewhere(server: Server):
     ("/api/begin", {"where": True}, "must be a number"),
     ("/api/begin", {"where": 1.5}, "must lie in"),
     ("/api/begin", {"place": 1}, "where is expected"),
-    ("/api/step", {"dream": 7, "action": None}, "dream=7 must be a name"),
+    ("/api/begin", {"where": 10**400}, "must lie in"),
+    ("/api/step", {"dream": 7, "action": None}, "dream=7.0 must be a name"),
     ("/api/step", {"dream": "", "action": "left"}, "list of numbers"),
     ("/api/step", {"dream": None, "action": [0]}, "2 finite numbers"),
     ("/api/step", {"dream": None, "action": [float("inf"), 0]}, "finite"),
@@ -149,3 +152,22 @@ def test_only_the_loopback_address_listens(server: Server):
 def test_a_busy_port_is_said(server: Server):
   with pytest.raises(ValueError, match=f"port={server.server_port} is in use: choose another --port, or 0"):
     Server(toys.rooms(), server.server_port)
+
+
+def test_leaving_waits_for_the_step_under_way(monkeypatch: pytest.MonkeyPatch):
+  began, done = Event(), Event()
+
+  def slow(*arguments: Any) -> Any:
+    began.set()
+    time.sleep(0.3)
+    done.set()
+    raise ValueError("enough")
+
+  with toys.serving() as server:
+    dream = begin(server)["dream"]
+    monkeypatch.setattr(toys.dreamer(), "step", slow)
+    person = Thread(target=ask, args=(server, "/api/step"), kwargs={"dream": dream, "action": None})
+    person.start()
+    assert began.wait(10)
+  assert done.is_set()
+  person.join()

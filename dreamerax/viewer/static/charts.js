@@ -1,6 +1,8 @@
 // Drawing into the canvas within an element.
 
 export const SHOWN = 200; // steps across a chart
+const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 2 });
+const LINE = 12; // pixels between labels
 const FONT = "11px system-ui, sans-serif";
 
 /** Empty, in CSS pixels however fine the screen is; colours are those of page.css. */
@@ -27,9 +29,10 @@ export function plot(parent, name, values, top) {
   context.font = FONT;
   context.textAlign = "right";
   context.textBaseline = "middle";
-  for (const tick of new Set([low, 0, high])) {
+  const ticks = [0, high, low].filter((tick, i, all) => all.slice(0, i).every((other) => Math.abs(y(tick) - y(other)) > LINE));
+  for (const tick of ticks) {
     context.fillStyle = color("soft");
-    context.fillText(Number(tick.toPrecision(2)), left - 5, y(tick));
+    context.fillText(SHORT.format(tick), left - 5, y(tick));
     context.fillStyle = color("edge");
     context.fillRect(left, Math.round(y(tick)), width - left, 1);
   }
