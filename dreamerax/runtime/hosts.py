@@ -40,8 +40,8 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
     HostLost: the others did not come.
   """
   given = f"coordinator={coordinator}, processes={processes}, process={process}"
-  coordinator, processes, process, devices = ClusterEnv.auto_detect_unset_distributed_params(
-    coordinator, processes, process, None, None, _FIND_SECONDS
+  coordinator, processes, process, _ = ClusterEnv.auto_detect_unset_distributed_params(
+    coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS"), processes, process, None, None, _FIND_SECONDS
   )
   if coordinator is None or processes is None or process is None:
     raise ValueError(f"{given}: no cluster was found that says the rest: give all three")
@@ -54,7 +54,6 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
       coordinator,
       processes,
       process,
-      devices,
       coordinator_bind_address=os.environ.get("JAX_COORDINATOR_BIND_ADDRESS", coordinator),
       heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
       shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
