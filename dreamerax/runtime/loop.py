@@ -33,6 +33,7 @@ from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.seeds import COLLECT, PREFILL, environment_seed, own_seed
 from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state
 from dreamerax.runtime.timing import Timer
+from dreamerax.types import EnvSpec
 
 __all__ = ["LoopConfig", "TrainResult", "train"]
 
@@ -188,19 +189,7 @@ def _make_run(
   collecting = 0 if "collector" in found.extra else found.counters.env_steps
   first_seed = environment_seed(start.own_seed, COLLECT, collecting)
   envs = stack.enter_context(closing(start.make_envs(start.num_envs, first_seed)))
-  learner = Learner(
-    start.agent,
-    envs.spec,
-    start.replay,
-    start.learners,
-    state=state,
-    updates=found.counters.updates,
-    key=start.key(_UPDATE),
-    timer=stages,
-    guard=Guard(start.logdir / "nonfinite" / hosts.name, skip=config.nonfinite == "skip"),
-    extra=found.extra.get("learner") if saved.replay else None,
-  )
-  stack.enter_context(closing(learner))
+  learner = stack.enter_context(closing(_make_learner(start, state, saved, found, envs.spec, stages)))
   policy = Policy(start.agent, explore=True, key=start.key(_ACT), mesh=start.actors)
   chance = RandomPolicy(start.agent, envs.spec, environment_seed(start.own_seed, PREFILL, 0))
   filled = agreement.turn.is_filled(config, hosts.count)
@@ -239,6 +228,21 @@ def _make_run(
     prefilled=saved.prefilled,
     logged=saved.logged,
     dealt=found.dealt,
+  )
+
+
+def _make_learner(start: _Start, state: State, saved: Saved, found: Restored, spec: EnvSpec, timer: Timer) -> Learner:
+  return Learner(
+    start.agent,
+    spec,
+    start.replay,
+    start.learners,
+    state=state,
+    updates=found.counters.updates,
+    key=start.key(_UPDATE),
+    timer=timer,
+    guard=Guard(start.logdir / "nonfinite" / start.hosts.name, skip=start.config.nonfinite == "skip"),
+    extra=found.extra.get("learner") if saved.replay else None,
   )
 
 
