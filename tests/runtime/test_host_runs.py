@@ -113,18 +113,18 @@ def test_replays_are_dealt_out_anew_to_other_hosts(tmp_path: Path):
 
 
 COMMAND = shlex.split("""
-  --task gym/Pendulum-v1 --size 1m --env-steps 480 --prefill-steps 144 --num-envs 4 --workers.count 0 --checkpoint-minutes 0.01
-  --eval-episodes 1 --eval-every 0 --video-every 0 --replay.capacity 4000 --replay.batch-size 8 --replay.batch-length 8
-  --schedule.ratio 8 --agent.world-model.dynamics.deter 16 --agent.world-model.dynamics.hidden 8
-  --agent.world-model.reward.units 8 --agent.world-model.continues.units 8 --agent.behavior.actor.units 8
-  --agent.behavior.critic.units 8 --agent.behavior.horizon 2
+  --task gym/Pendulum-v1 --size small --env-steps 900 --prefill-steps 160 --num-envs 4 --workers.count 0 --action-repeat 2
+  --checkpoint-minutes 0.01 --eval-episodes 1 --eval-every 0 --video-every 0 --replay.capacity 4000 --replay.batch-size 4
+  --replay.batch-length 6 --schedule.updates 1 --schedule.every 100 --schedule.first 1 --agent.world-model.dynamics.deter 8
+  --agent.world-model.dynamics.hidden 8 --agent.behavior.planner.candidates 10 --agent.behavior.planner.elites 2
+  --agent.behavior.planner.iterations 2 --agent.behavior.planner.horizon 3
 """)
 
 
 def test_the_command_line_trains_on_two_hosts_and_says_when_one_is_lost(tmp_path: Path):
   def begin() -> list[subprocess.Popen]:
     place = ["--logdir", str(tmp_path), "--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2"]
-    command = [sys.executable, "-m", "dreamerax", "train", "dreamer-v3", *COMMAND, *place]
+    command = [sys.executable, "-m", "dreamerax", "train", "planet", *COMMAND, *place]
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
     return [
       subprocess.Popen([*command, "--process", str(i)], cwd=ROOT, env=environment, stdout=-1, stderr=-1, text=True)
@@ -141,4 +141,4 @@ def test_the_command_line_trains_on_two_hosts_and_says_when_one_is_lost(tmp_path
   first, second = finish(begin())
   assert "continuing at" in first and "evaluation at" in first
   assert "continuing at" not in second and "host 1 of 2" in second
-  assert read_metrics(tmp_path / "metrics.jsonl")[-1]["env_steps"] >= 480
+  assert read_metrics(tmp_path / "metrics.jsonl")[-1]["env_steps"] >= 900
