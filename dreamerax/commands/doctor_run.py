@@ -77,14 +77,17 @@ def _replay(run_dir: Path) -> Finding:
   folder = run_dir / "replay"
   if not folder.is_dir():
     return Finding("replay", "not on disk: a run that goes on fills it again")
-  report = inspect(folder)
-  value = f"{report.rows:,} steps, {size_of(report.bytes)} in {report.segments} files"
-  if report.torn_bytes:
-    value += f", and {report.torn_bytes:,} bytes of a step that was being written"
-  if not report.corrupt:
+  reports = [inspect(each) for each in [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]]
+  rows, corrupt, torn, size, files = (list(column) for column in zip(*reports, strict=True))
+  logs = f" of {sum(map(bool, files))} hosts" if sum(map(bool, files)) > 1 else ""
+  value = f"{sum(rows):,} steps, {size_of(sum(size))} in {sum(files)} files{logs}"
+  if sum(torn):
+    value += f", and {sum(torn):,} bytes of a step that was being written"
+  damaged = [text for texts in corrupt for text in texts]
+  if not damaged:
     return Finding("replay", value)
-  more = f" and {len(report.corrupt) - _NAMED} more" if len(report.corrupt) > _NAMED else ""
-  problem = f"{'; '.join(report.corrupt[:_NAMED])}{more}: they are skipped, and their episodes cut there"
+  more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
+  problem = f"{'; '.join(damaged[:_NAMED])}{more}: they are skipped, and their episodes cut there"
   return Finding("replay", value, problem)
 
 

@@ -1,8 +1,10 @@
 """What the hosts of a run tell each other once in every iteration, so that all of them do the same at the same time."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from dreamerax.replay import Replay
+from dreamerax.runtime.collect import Episode
 from dreamerax.runtime.errors import Interrupted
 from dreamerax.runtime.hosts import Hosts
 from dreamerax.runtime.interrupt import StopSignals
@@ -24,9 +26,21 @@ class Turn(NamedTuple):
   unsaved: float = 0  # whether host 0 could not save the newest checkpoint; 0 on the others
 
   @classmethod
-  def look(cls, replay: Replay) -> "Turn":
-    """One in which nothing happened."""
-    return cls(stored=replay.steps, ready=replay.sequences > 0)
+  def look(cls, replay: Replay, agent_steps: int = 0, episodes: Sequence[Episode] = ()) -> "Turn":
+    """What one host has collected in a turn, and what its replay then holds."""
+    return cls(
+      agent_steps=agent_steps,
+      episodes=len(episodes),
+      score=sum(episode.score for episode in episodes),
+      length=sum(episode.length for episode in episodes),
+      stored=replay.steps,
+      ready=replay.sequences > 0,
+    )
+
+  @property
+  def mean_episode(self) -> list[tuple[float, float]]:
+    """Score and length, where one has ended."""
+    return [(self.score / self.episodes, self.length / self.episodes)] if self.episodes else []
 
   def is_filled(self, config: LoopConfig, hosts: int) -> bool:
     """Whether there is enough in the replay to train on, on every host."""
@@ -65,6 +79,15 @@ class Agreement:
       self._stop.check()
     elif self.turn.stopping:
       raise Interrupted
+
+  def check_within_turn(self) -> None:
+    """Between two turns only a run on one host may be left.
+
+    Raises:
+      Interrupted: somebody asked it to.
+    """
+    if self.hosts.count == 1:
+      self._stop.check()
 
   def check_alone(self) -> None:
     """Where a host is by itself, and the others wait for it.

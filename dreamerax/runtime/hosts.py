@@ -39,28 +39,29 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
     ValueError: something was neither given nor found.
     HostLost: the others did not come.
   """
+  given = f"coordinator={coordinator}, processes={processes}, process={process}"
+  coordinator, processes, process, _ = ClusterEnv.auto_detect_unset_distributed_params(
+    coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS"), processes, process, None, None, _FIND_SECONDS
+  )
+  if coordinator is None or processes is None or process is None:
+    raise ValueError(f"{given}: no cluster was found that says the rest: give all three")
+  if not re.fullmatch(r".+:\d+", coordinator) or not 0 <= process < processes:
+    raise ValueError(f"{given}: the coordinator is HOST:PORT, and processes are numbered from 0 to {processes - 1}")
   jax.config.update("jax_cpu_collectives_implementation", "gloo")
   jax.config.update("jax_enable_preemption_service", False)  # its handler of SIGTERM would replace ours
   try:
-    coordinator, processes, process, devices = ClusterEnv.auto_detect_unset_distributed_params(
-      coordinator, processes, process, None, None, _FIND_SECONDS
-    )
     jax.distributed.initialize(
       coordinator,
       processes,
       process,
-      devices,
       coordinator_bind_address=os.environ.get("JAX_COORDINATOR_BIND_ADDRESS", coordinator),
       heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
       shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
     )
-  except ValueError as error:
-    raise ValueError(
-      f"coordinator={coordinator}, processes={processes}, process={process}: {error} No cluster was found that says the "
-      "rest: give all three"
-    ) from error
-  except RuntimeError as error:  # jax's: nobody listens there, say
-    raise _lost(error) from error
+  except RuntimeError as error:
+    if _BROKEN.match(str(error)):
+      raise _lost(error) from error
+    raise
 
 
 class Hosts:

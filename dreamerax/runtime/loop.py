@@ -33,6 +33,7 @@ from dreamerax.runtime.seeds import COLLECT, PREFILL, environment_seed, own_seed
 from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state
 from dreamerax.runtime.timing import Timer
 from dreamerax.runtime.together import Company, alone
+from dreamerax.types import EnvSpec
 
 __all__ = ["LoopConfig", "TrainResult", "train"]
 
@@ -90,26 +91,28 @@ def train(
     HostLost: another host has ended; start all of them again.
   """
   enable_cache()
-  start = _Start(
-    agent=agent,
-    make_envs=make_envs,
-    replay=replay,
-    schedule=schedule,
-    config=config,
-    logdir=Path(logdir).absolute(),
-    env_steps=env_steps,
-    num_envs=num_envs,
-    action_repeat=action_repeat,
-    seed=seed,
-    task=task,
-    learners=learner_mesh(mesh),
-    actors=policy_mesh(mesh),
-    hosts=Hosts(),
-    initial=initial,
-  )
-  _check(start)
-  with ExitStack() as stack, start.hosts.noticing():
-    return _train(start, begin, company or stack.enter_context(alone(quiet=not start.hosts.leads)), stack)
+  hosts = Hosts()
+  with ExitStack() as stack, hosts.noticing():
+    start = _Start(
+      agent=agent,
+      make_envs=make_envs,
+      replay=replay,
+      schedule=schedule,
+      config=config,
+      logdir=Path(logdir).absolute(),
+      env_steps=env_steps,
+      num_envs=num_envs,
+      action_repeat=action_repeat,
+      seed=seed,
+      task=task,
+      learners=learner_mesh(mesh),
+      actors=policy_mesh(mesh),
+      hosts=hosts,
+      initial=initial,
+      company=company or stack.enter_context(alone(quiet=not hosts.leads)),
+    )
+    _check(start)
+    return _train(start, begin, stack)
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ class _Start:
   actors: Mesh
   hosts: Hosts
   initial: Callable[[State], State]
+  company: Company
 
   @property
   def own_seed(self) -> int:
@@ -143,7 +147,7 @@ class _Start:
     return jax.random.split(jax.random.key(seed), _PURPOSES)[purpose]
 
 
-def _train(start: _Start, begin: Callable[[], None], company: Company, stack: ExitStack) -> TrainResult:
+def _train(start: _Start, begin: Callable[[], None], stack: ExitStack) -> TrainResult:
   hosts, logdir = start.hosts, start.logdir
   if hosts.leads:
     stack.enter_context(RunLock(logdir))
@@ -156,7 +160,7 @@ def _train(start: _Start, begin: Callable[[], None], company: Company, stack: Ex
   else:
     state = start.initial(init_state(start.agent, start.learners, start.key(_INIT)))
     saved, extra = Saved.nothing(start.seed), {}
-  progress = Progress(start.env_steps, saved.counters, company.display, company.name)
+  progress = Progress(start.env_steps, saved.counters, start.company.display, start.company.name)
   if saved.counters.env_steps >= start.env_steps:
     progress.say(f"{logdir} has reached {saved.counters.env_steps:,} env steps: raise env_steps to continue it")
     return TrainResult(saved.counters, saved.seconds, None, False)
@@ -174,8 +178,8 @@ def _train(start: _Start, begin: Callable[[], None], company: Company, stack: Ex
     action_repeat=start.action_repeat,
     say=progress.say,
   )
-  agreement = Agreement(hosts, company.stop, start.replay)
-  return _make_run(start, state, saved, found, agreement, checkpoints, progress, company, stack).run()
+  agreement = Agreement(hosts, start.company.stop, start.replay)
+  return _make_run(start, state, saved, found, agreement, checkpoints, progress, stack).run()
 
 
 def _make_run(
@@ -186,7 +190,6 @@ def _make_run(
   agreement: Agreement,
   checkpoints: Checkpoints,
   progress: Progress,
-  company: Company,
   stack: ExitStack,
 ) -> Run:
   """Puts the parts together. The state is given away."""
@@ -195,20 +198,7 @@ def _make_run(
   collecting = 0 if "collector" in found.extra else found.counters.env_steps
   first_seed = environment_seed(start.own_seed, COLLECT, collecting)
   envs = stack.enter_context(closing(start.make_envs(start.num_envs, first_seed)))
-  learner = Learner(
-    start.agent,
-    envs.spec,
-    start.replay,
-    start.learners,
-    state=state,
-    updates=found.counters.updates,
-    key=start.key(_UPDATE),
-    timer=stages,
-    guard=Guard(start.logdir / "nonfinite" / hosts.name, skip=config.nonfinite == "skip"),
-    extra=found.extra.get("learner") if saved.replay else None,
-    compile_update=company.compile_update,
-  )
-  stack.enter_context(closing(learner))
+  learner = stack.enter_context(closing(_make_learner(start, state, saved, found, envs.spec, stages)))
   policy = Policy(start.agent, explore=True, key=start.key(_ACT), mesh=start.actors)
   chance = RandomPolicy(start.agent, envs.spec, environment_seed(start.own_seed, PREFILL, 0))
   filled = agreement.turn.is_filled(config, hosts.count)
@@ -247,6 +237,22 @@ def _make_run(
     prefilled=saved.prefilled,
     logged=saved.logged,
     dealt=found.dealt,
+  )
+
+
+def _make_learner(start: _Start, state: State, saved: Saved, found: Restored, spec: EnvSpec, timer: Timer) -> Learner:
+  return Learner(
+    start.agent,
+    spec,
+    start.replay,
+    start.learners,
+    state=state,
+    updates=found.counters.updates,
+    key=start.key(_UPDATE),
+    timer=timer,
+    guard=Guard(start.logdir / "nonfinite" / start.hosts.name, skip=start.config.nonfinite == "skip"),
+    extra=found.extra.get("learner") if saved.replay else None,
+    compile_update=start.company.compile_update,
   )
 
 

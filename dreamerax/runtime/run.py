@@ -123,7 +123,7 @@ class Run:
       self.schedule.waive(self.counters)
     if not self.learner.compiled:
       self.progress.say("waiting for the update to compile; the next run of these sizes finds it ready")
-    self.learner.wait_compiled(self._leave_if_alone)
+    self.learner.wait_compiled(self.agreement.check_within_turn)
     first = self.learner.updates
     while self.counters.env_steps < self.total:
       self._step(self._due())
@@ -134,11 +134,6 @@ class Run:
   @property
   def _is_filled(self) -> bool:
     return self.agreement.turn.is_filled(self.config, self._hosts.count)
-
-  def _leave_if_alone(self) -> None:
-    """Between turns only a run on one host may be left."""
-    if self._hosts.count == 1:
-      self.agreement.check_stop()
 
   def _due(self) -> int:
     """Updates that the schedule asks for; none where the run ended before the replay was filled."""
@@ -154,7 +149,13 @@ class Run:
     with self._timer("wait_envs"):
       steps, episodes = self.collector.receive()
     with self._timer("wait_hosts"):
-      turn = self.agreement.reach(self._own_turn(steps, episodes))
+      turn = self.agreement.reach(
+        Turn.look(self.replay, steps, episodes)._replace(
+          faults=self.collector.faults,
+          elapsed=(time.monotonic() - self._began) * self._hosts.leads,
+          unsaved=self.checkpoints.failed is not None,
+        )
+      )
     steps = int(turn.agent_steps)
     self.counters = Counters(
       env_steps=self.counters.env_steps + steps * self.action_repeat,
@@ -165,22 +166,9 @@ class Run:
     self.progress.update(self.counters)
     return steps
 
-  def _own_turn(self, steps: int, episodes: list[Episode]) -> Turn:
-    return Turn.look(self.replay)._replace(
-      agent_steps=steps,
-      episodes=len(episodes),
-      score=sum(episode.score for episode in episodes),
-      length=sum(episode.length for episode in episodes),
-      faults=self.collector.faults,
-      elapsed=(time.monotonic() - self._began) * self._hosts.leads,
-      unsaved=self.checkpoints.failed is not None,
-    )
-
   def _log_episodes(self, episodes: list[Episode], turn: Turn) -> None:
     """Each of one host; of several the mean of those that ended in this turn."""
-    ended = [(episode.score, episode.length) for episode in episodes]
-    if self._hosts.count > 1:
-      ended = [(turn.score / turn.episodes, turn.length / turn.episodes)] if turn.episodes else []
+    ended = [(episode.score, episode.length) for episode in episodes] if self._hosts.count == 1 else turn.mean_episode
     for score, length in ended:
       self._write({"episode/return": score, "episode/length": length})
     self.progress.episodes([score for score, _ in ended])

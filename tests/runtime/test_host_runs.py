@@ -1,7 +1,10 @@
 """Whole runs over two processes: what they count and write, how they end, and how they go on, on other hosts too."""
 
+import os
+import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,7 +18,8 @@ from dreamerax.runtime.checkpoint import FOLDER, load_state
 from dreamerax.runtime.checkpoint_folder import find_steps
 from dreamerax.runtime.metrics import read_metrics
 from dreamerax.runtime.restore import log_folder
-from tests.runtime.host_runs import LOST, finish, start
+from tests.conftest import ROOT
+from tests.runtime.host_runs import LOST, finish, free_port, start
 from tests.runtime.toys import REPLAY, Regression, make_replay, run
 
 pytestmark = pytest.mark.slow
@@ -106,3 +110,35 @@ def test_replays_are_dealt_out_anew_to_other_hosts(tmp_path: Path):
   env_steps, agent_steps, updates = (int(number) for number in counters(first)[:3])
   assert env_steps >= 1000 and env_steps == 2 * agent_steps
   assert updates == pytest.approx(1 + 8 * (agent_steps - PREFILLED) / (REPLAY.batch_size * REPLAY.batch_length), abs=2)
+
+
+COMMAND = shlex.split("""
+  --task gym/Pendulum-v1 --size small --env-steps 900 --prefill-steps 160 --num-envs 4 --workers.count 0 --action-repeat 2
+  --checkpoint-minutes 0.01 --eval-episodes 1 --eval-every 0 --video-every 0 --replay.capacity 4000 --replay.batch-size 4
+  --replay.batch-length 6 --schedule.updates 1 --schedule.every 100 --schedule.first 1 --agent.world-model.dynamics.deter 8
+  --agent.world-model.dynamics.hidden 8 --agent.behavior.planner.candidates 10 --agent.behavior.planner.elites 2
+  --agent.behavior.planner.iterations 2 --agent.behavior.planner.horizon 3
+""")
+
+
+def test_the_command_line_trains_on_two_hosts_and_says_when_one_is_lost(tmp_path: Path):
+  def begin() -> list[subprocess.Popen]:
+    place = ["--logdir", str(tmp_path), "--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2"]
+    command = [sys.executable, "-m", "dreamerax", "train", "planet", *COMMAND, *place]
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+    return [
+      subprocess.Popen([*command, "--process", str(i)], cwd=ROOT, env=environment, stdout=-1, stderr=-1, text=True)
+      for i in range(2)
+    ]
+
+  children = begin()
+  wait_for_checkpoint(tmp_path, 0, children)
+  children[1].kill()
+  _, told = children[0].communicate(timeout=60)
+  assert children[0].returncode == 1 and "dreamerax train: another host of this run has ended" in told
+  assert "Traceback" not in told
+  children[1].communicate()
+  first, second = finish(begin())
+  assert "continuing at" in first and "evaluation at" in first
+  assert "continuing at" not in second and "host 1 of 2" in second
+  assert read_metrics(tmp_path / "metrics.jsonl")[-1]["env_steps"] >= 900
