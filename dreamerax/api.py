@@ -24,7 +24,10 @@ from dreamerax.runtime.evaluate import EvalResult
 from dreamerax.runtime.loop import TrainResult
 from dreamerax.runtime.mesh import local_mesh, reserve_policy_device
 from dreamerax.runtime.policy import Policy
+from dreamerax.runtime.ray_actors import RayActors
+from dreamerax.runtime.remote import Actors
 from dreamerax.runtime.sharding import batch_rows
+from dreamerax.runtime.stepper import Setup
 from dreamerax.runtime.together import train_together
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
@@ -34,11 +37,14 @@ _SEED_DIR = "seed-"  # and the seed: a run directory among those of several seed
 _MAY_CHANGE = ("env_steps", "loop", "workers", "mesh")
 
 
-def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> TrainResult:
+def train(
+  config: RunConfig, logdir: str | Path, preset: str | None = None, *, ray_address: str | None = None
+) -> TrainResult:
   """Trains in the run directory `logdir`, or goes on from the checkpoint that is there.
 
   Args:
     preset: name recorded in config.json, for people.
+    ray_address: of a cluster whose actors collect, or "local" for a Ray on this machine alone; None collects without Ray.
 
   Raises:
     ValueError: a value does not fit, or the directory holds a run with another configuration; nothing is overwritten.
@@ -51,7 +57,8 @@ def train(config: RunConfig, logdir: str | Path, preset: str | None = None) -> T
     )
   check_same_run(config, logdir)
   agent = Agent(config.agent, env_spec(config))
-  return _trainer(config, agent, logdir, partial(_write_config, config, agent.spec, logdir, preset))()
+  remote = None if ray_address is None else _ray_actors(config, agent, ray_address)
+  return _trainer(config, agent, logdir, partial(_write_config, config, agent.spec, logdir, preset))(remote=remote)
 
 
 def train_seeds(config: RunConfig, logdir: str | Path, seeds: int, preset: str | None = None) -> list[TrainResult]:
@@ -118,6 +125,21 @@ def _share_of_machine(config: RunConfig, seeds: int) -> RunConfig:
     replay=dataclasses.replace(config.replay, max_bytes=memory),
     workers=dataclasses.replace(config.workers, count=workers),
   )
+
+
+def _ray_actors(config: RunConfig, agent: Agent, address: str) -> Callable[[int, int], Actors]:
+  if config.loop.sync:
+    raise ValueError(
+      "sync=True: the order in which Ray's actors give steps is up to the clock; leave --collect ray out"
+    )
+  on_cpu = dataclasses.replace(config.agent, compute_dtype="float32")
+  setup = Setup(
+    partial(Agent, on_cpu, agent.spec),
+    partial(envs.make_batch, config.env),
+    {name: array.dtype for name, array in agent.latent_spec.items()},
+  )
+  count = max(1, config.workers.processes(config.num_envs))
+  return partial(RayActors, address, setup, count, config.workers.timeout)
 
 
 def _trainer(config: RunConfig, agent: Agent, logdir: Path, begin: Callable[[], None]) -> Callable[..., TrainResult]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from dreamerax.envs.base import EnvBatch
 from dreamerax.replay import Replay
 from dreamerax.runtime.checkpoint import FOLDER, Checkpoints, Saved
 from dreamerax.runtime.collect import Collector
@@ -21,6 +22,7 @@ from dreamerax.runtime.metrics import MetricsWriter
 from dreamerax.runtime.policy import Policy, RandomPolicy
 from dreamerax.runtime.progress import Progress
 from dreamerax.runtime.protocol import Agent, MakeEnvs
+from dreamerax.runtime.remote import Actors, RemoteCollector
 from dreamerax.runtime.run import COLLECT, PREFILL, Run, TrainResult, environment_seed, is_filled
 from dreamerax.runtime.run_lock import RunLock
 from dreamerax.runtime.schedule import Schedule
@@ -47,6 +49,7 @@ def train(
   mesh: MeshConfig | None = None,
   begin: Callable[[], None] = lambda: None,
   company: Company | None = None,
+  remote: Callable[[int, int], Actors] | None = None,
 ) -> TrainResult:
   """Trains until `env_steps`, or continues a run that `logdir` holds.
 
@@ -68,6 +71,7 @@ def train(
     mesh: which devices learn and act; the replay gives whole batches, B sequences.
     begin: called once everything was checked, before the first step; not called where nothing is left to do.
     company: other runs of this process; None: there are none.
+    remote: makes actors that collect elsewhere, (number of environments, seed); None: everything happens here.
 
   Raises:
     ValueError: settings that do not fit each other, the devices, or the run in `logdir`, or another process trains there;
@@ -107,9 +111,10 @@ def train(
       counters = counters._replace(agent_steps=agent_steps, env_steps=counters.env_steps + newer * action_repeat)
       extra = {}
     stages = Timer()
-    # Where episodes go on, they and those after them have the seeds that they would have had.
-    first_seed = environment_seed(seed, COLLECT, 0 if extra else counters.env_steps)
-    envs = stack.enter_context(closing(make_envs(num_envs, first_seed)))
+    # Where episodes go on, they and those after them have the seeds that they would have had. Those of actors do not.
+    episodes_go_on = remote is None and "episodes" in extra.get("collector", {})
+    first_seed = environment_seed(seed, COLLECT, 0 if episodes_go_on else counters.env_steps)
+    envs = stack.enter_context(closing((remote or make_envs)(num_envs, first_seed)))
     learner = Learner(
       agent,
       envs.spec,
@@ -128,14 +133,8 @@ def train(
     policy = Policy(agent, explore=True, key=act_key, mesh=actors)
     judge = Policy(agent, explore=False, key=mode_key, mesh=actors)
     chance = RandomPolicy(agent, envs.spec, environment_seed(seed, PREFILL, 0))
-    collector = Collector(
-      chance if config.prefill_policy == "random" and not is_filled(replay, config) else policy,
-      envs,
-      replay,
-      calls=saved.calls,
-      timer=stages,
-      extra=extra.get("collector"),
-    )
+    first = chance if config.prefill_policy == "random" and not is_filled(replay, config) else policy
+    collector = _collector(first, envs, replay, saved, stages, extra.get("collector", {}))
     if collector.lost:
       progress.say(f"{collector.lost} episodes that had begun could not be brought back; they were cut short")
     run = Run(
@@ -161,6 +160,22 @@ def train(
       logged=saved.logged,
     )
     return run.run()
+
+
+def _collector(
+  policy: Policy | RandomPolicy,
+  source: EnvBatch | Actors,
+  replay: Replay,
+  saved: Saved,
+  stages: Timer,
+  extra: Mapping[str, Any],
+) -> Collector | RemoteCollector:
+  """Of either kind; what the other kind has left behind is of no use to it, and its episodes begin anew."""
+  if isinstance(source, EnvBatch):
+    usable = extra if "episodes" in extra else None
+    return Collector(policy, source, replay, calls=saved.calls, timer=stages, extra=usable)
+  usable = extra if "streams" in extra else None
+  return RemoteCollector(policy, source, replay, calls=saved.calls, timer=stages, extra=usable)
 
 
 def _open_replay(

@@ -23,6 +23,7 @@ from dreamerax.runtime.metrics import MetricsWriter
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.profile import Profile
 from dreamerax.runtime.progress import Progress
+from dreamerax.runtime.remote import RemoteCollector
 from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.timing import Interval, Timer
 
@@ -53,7 +54,7 @@ class Run:
   replay: Replay
   schedule: Schedule
   learner: Learner
-  collector: Collector
+  collector: Collector | RemoteCollector
   policy: Policy  # explores
   judge: Callable[..., EvalResult]
   checkpoints: Checkpoints

@@ -110,6 +110,7 @@ def run(logdir: Path, *, env_steps: int = 1200, seed: int = 0, **options: Any) -
   agent, envs = options.pop("agent", Regression()), options.pop("make_envs", make_envs)
   mesh = options.pop("mesh", None)
   replay, company = options.pop("replay", REPLAY), options.pop("company", None)
+  remote = options.pop("remote", None)
   return train(
     agent,
     envs,
@@ -124,4 +125,5 @@ def run(logdir: Path, *, env_steps: int = 1200, seed: int = 0, **options: Any) -
     task="follow",
     mesh=mesh,
     company=company,
+    remote=remote,
   )
