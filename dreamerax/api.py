@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import jax
@@ -25,6 +26,7 @@ from dreamerax.runtime.loop import TrainResult
 from dreamerax.runtime.mesh import local_mesh, reserve_policy_device
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.ray_actors import RayActors
+from dreamerax.runtime.ray_connection import connect
 from dreamerax.runtime.remote import Actors
 from dreamerax.runtime.sharding import batch_rows
 from dreamerax.runtime.stepper import Setup
@@ -56,8 +58,13 @@ def train(
       f"logdir={logdir} holds the runs of {len(found)} seeds: give --seeds {len(found)}, or --logdir {found[min(found)]}"
     )
   check_same_run(config, logdir)
+  if ray_address is not None and config.loop.sync:
+    raise ValueError(
+      "sync=True: the order in which Ray's actors give steps is up to the clock; leave --collect ray out"
+    )
+  ray = None if ray_address is None else connect(ray_address, "--ray-address")  # before jax has begun threads
   agent = Agent(config.agent, env_spec(config))
-  remote = None if ray_address is None else _ray_actors(config, agent, ray_address)
+  remote = None if ray is None else _ray_actors(config, agent, ray)
   return _trainer(config, agent, logdir, partial(_write_config, config, agent.spec, logdir, preset))(remote=remote)
 
 
@@ -127,11 +134,7 @@ def _share_of_machine(config: RunConfig, seeds: int) -> RunConfig:
   )
 
 
-def _ray_actors(config: RunConfig, agent: Agent, address: str) -> Callable[[int, int], Actors]:
-  if config.loop.sync:
-    raise ValueError(
-      "sync=True: the order in which Ray's actors give steps is up to the clock; leave --collect ray out"
-    )
+def _ray_actors(config: RunConfig, agent: Agent, ray: ModuleType) -> Callable[[int, int], Actors]:
   on_cpu = dataclasses.replace(config.agent, compute_dtype="float32")
   setup = Setup(
     partial(Agent, on_cpu, agent.spec),
@@ -139,7 +142,7 @@ def _ray_actors(config: RunConfig, agent: Agent, address: str) -> Callable[[int,
     {name: array.dtype for name, array in agent.latent_spec.items()},
   )
   count = max(1, config.workers.processes(config.num_envs))
-  return partial(RayActors, address, setup, count, config.workers.timeout)
+  return partial(RayActors, ray, setup, count, config.workers.timeout)
 
 
 def _trainer(config: RunConfig, agent: Agent, logdir: Path, begin: Callable[[], None]) -> Callable[..., TrainResult]:

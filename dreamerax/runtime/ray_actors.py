@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
 import jax
 import numpy as np
 
 from dreamerax.runtime.protocol import Params
-from dreamerax.runtime.ray_connection import connect
 from dreamerax.runtime.remote import Chunk, Lost
 from dreamerax.runtime.stepper import Setup, Stepper
 from dreamerax.types import EnvSpec
@@ -19,20 +19,21 @@ _ON_CPUS = {"env_vars": {"JAX_PLATFORMS": "cpu"}}
 class RayActors:
   """See `remote.Actors`. Each has a CPU to itself; none is restarted by Ray, and no chunk is made twice."""
 
-  def __init__(self, address: str, setup: Setup, count: int, timeout: float, num_envs: int, seed: int):
+  def __init__(self, ray: ModuleType, setup: Setup, count: int, timeout: float, num_envs: int, seed: int):
     """Starts all actors and waits until the first has made its environments.
 
     Args:
-      address: "local", or that of a cluster.
+      ray: what `connect` gave; the connection ends with these actors. It is best made before jax has begun threads, as a local
+        Ray is forked off.
       count: how many actors, at most one for each environment.
       timeout: seconds after which an actor that gives nothing counts as lost.
       num_envs: over all actors.
       seed: theirs, and those of actors that take their places, follow from it.
 
     Raises:
-      ValueError: there is no Ray, it has too few CPUs, or an environment cannot be made.
+      ValueError: Ray has too few CPUs, or an environment cannot be made.
     """
-    self._ray = ray = connect(address, "--ray-address")
+    self._ray: Any = ray
     self._setup, self._timeout, self._seed = setup, timeout, seed
     borders = np.linspace(0, num_envs, min(count, num_envs) + 1).astype(int).tolist()
     self.streams: Sequence[range] = [range(*pair) for pair in pairwise(borders)]

@@ -14,7 +14,7 @@ import pytest
 from dreamerax.replay import inspect
 from dreamerax.runtime.metrics import read_metrics
 from dreamerax.runtime.ray_actors import RayActors
-from dreamerax.runtime.ray_connection import LOCAL
+from dreamerax.runtime.ray_connection import LOCAL, connect
 from dreamerax.runtime.stepper import Setup
 from tests.conftest import ROOT
 from tests.runtime.toys import Regression, make_envs, run
@@ -43,7 +43,7 @@ def check(folder: Path) -> None:
 
   thread = threading.Thread(target=kill_one)
   thread.start()
-  remote = partial(RayActors, LOCAL, SETUP, 2, 60.0)
+  remote = partial(RayActors, connect(LOCAL, "--ray-address"), SETUP, 2, 60.0)
   result = run(folder, remote=remote, env_steps=8000, log_every=0.2, eval_every=0)
   thread.join()
   assert listening and listening <= {"127.0.0.1", "::ffff:127.0.0.1"}, listening
