@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import jax
@@ -24,8 +25,12 @@ from dreamerax.runtime.evaluate import EvalResult
 from dreamerax.runtime.loop import TrainResult
 from dreamerax.runtime.mesh import learner_mesh, reserve_policy_device
 from dreamerax.runtime.policy import Policy
+from dreamerax.runtime.ray_actors import RayActors
+from dreamerax.runtime.ray_connection import connect
+from dreamerax.runtime.remote import Actors
 from dreamerax.runtime.seeds import own_seed
 from dreamerax.runtime.sharding import batch_rows
+from dreamerax.runtime.stepper import Setup
 from dreamerax.runtime.together import train_together
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
@@ -38,7 +43,12 @@ _MAY_CHANGE = ("env_steps", "loop", "workers", "mesh")
 
 
 def train(
-  config: RunConfig, logdir: str | Path, preset: str | None = None, *, init_world_model: str | Path | None = None
+  config: RunConfig,
+  logdir: str | Path,
+  preset: str | None = None,
+  *,
+  init_world_model: str | Path | None = None,
+  ray_address: str | None = None,
 ) -> TrainResult:
   """Trains in the run directory `logdir`, or goes on from the checkpoint that is there.
 
@@ -48,6 +58,7 @@ def train(
     preset: name recorded in config.json, for people.
     init_world_model: a run directory, whose newest world model this run begins with; recorded in config.json. A run that goes
       on does not load it again.
+    ray_address: of a cluster whose actors collect, or "local" for a Ray on this machine alone; None collects without Ray.
 
   Raises:
     FileNotFoundError: init_world_model holds no run or no checkpoint.
@@ -60,9 +71,17 @@ def train(
       f"logdir={logdir} holds the runs of {len(found)} seeds: give --seeds {len(found)}, or --logdir {found[min(found)]}"
     )
   check_same_run(config, logdir)
+  if ray_address is not None and config.loop.sync:
+    raise ValueError(
+      "sync=True: the order in which Ray's actors give steps is up to the clock; leave --collect ray out"
+    )
+  if ray_address is not None and jax.process_count() > 1:
+    raise ValueError("--collect ray collects for one host: leave it out, or train on one")
   source = _beginning(logdir, init_world_model)
+  ray = None if ray_address is None else connect(ray_address, "--ray-address")  # before jax has begun threads
   agent = Agent(config.agent, env_spec(config))
-  return _trainer(config, agent, logdir, preset, source)()
+  remote = None if ray is None else _ray_actors(config, agent, ray)
+  return _trainer(config, agent, logdir, preset, source)(remote=remote)
 
 
 def train_seeds(
@@ -136,6 +155,17 @@ def _share_of_machine(config: RunConfig, seeds: int) -> RunConfig:
     replay=dataclasses.replace(config.replay, max_bytes=memory),
     workers=dataclasses.replace(config.workers, count=workers),
   )
+
+
+def _ray_actors(config: RunConfig, agent: Agent, ray: ModuleType) -> Callable[[int, int], Actors]:
+  on_cpu = dataclasses.replace(config.agent, compute_dtype="float32")
+  setup = Setup(
+    partial(Agent, on_cpu, agent.spec),
+    partial(envs.make_batch, config.env),
+    {name: array.dtype for name, array in agent.latent_spec.items()},
+  )
+  count = max(1, config.workers.processes(config.num_envs))
+  return partial(RayActors, ray, setup, count, config.workers.timeout)
 
 
 def _trainer(

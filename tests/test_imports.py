@@ -114,7 +114,7 @@ def test_the_loader_of_exported_policies_stands_alone():
 def test_one_file_knows_each_replaceable_library():
   assert importers_of("distrax") <= {"ops/distributions.py"}
   assert importers_of("tensorflow_probability") <= {"ops/distributions.py"}
-  assert importers_of("ray") <= {"sweeps/on_ray.py"}
+  assert importers_of("ray") <= {"runtime/ray_connection.py"}
   assert importers_of("tyro") <= {"cli.py", "presets.py"}  # presets only mark how a group is shown
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from dreamerax import api
 from dreamerax.runtime.interrupt import StopSignals
+from dreamerax.runtime.ray_connection import LOCAL
 from dreamerax.runtime.run_lock import RunLock, holder
 from dreamerax.sweeps import spec
 from dreamerax.sweeps.display import Display
 from dreamerax.sweeps.manifest import Manifest, Record
-from dreamerax.sweeps.on_ray import LOCAL, OnRay
+from dreamerax.sweeps.on_ray import OnRay
 from dreamerax.sweeps.pool import OneByOne, Pool
 from dreamerax.sweeps.process import Job
 from dreamerax.sweeps.run import SweepRun

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 from dreamerax import api, presets
 from dreamerax.presets import PRESETS, RunConfig
@@ -30,11 +31,23 @@ class Arguments(RunConfig):
   """Which of them this one is, from 0."""
   seeds: int = 1
   """Agents with the seeds seed, seed + 1, ..., trained by one vmapped update, each in a directory LOGDIR/seed-N of its own."""
+  collect: Literal["local", "ray"] = "local"
+  """ray: --workers.count actors of Ray step the environments and act, and send whole chunks of steps."""
+  ray_address: str = "local"
+  """Of the cluster that --collect ray asks for actors; local starts a Ray on this machine, which ends with the run."""
 
   def __post_init__(self):
     super().__post_init__()
     if self.seeds < 1:
       raise ValueError(f"seeds={self.seeds} must be at least 1")
+    if self.seeds > 1 and self.collect != "local":
+      raise ValueError(
+        f"seeds={self.seeds} collect in their own process: leave --collect {self.collect} or --seeds out"
+      )
+    if self.is_one_of_several and self.collect != "local":
+      raise ValueError(f"collect={self.collect} is for one host: leave it or --distributed out")
+    if self.ray_address != "local" and self.collect != "ray":
+      raise ValueError(f"ray_address={self.ray_address!r} is where --collect ray collects: give that too")
 
   @property
   def is_one_of_several(self) -> bool:
@@ -96,7 +109,8 @@ def run(preset: str | None, arguments: Arguments) -> int:
   if arguments.seeds > 1 or api.find_seeds(logdir):
     api.train_seeds(config, logdir, arguments.seeds, preset, init_world_model=initial)
   else:
-    api.train(config, logdir, preset, init_world_model=initial)
+    ray = arguments.ray_address if arguments.collect == "ray" else None
+    api.train(config, logdir, preset, init_world_model=initial, ray_address=ray)
   return 0
 
 

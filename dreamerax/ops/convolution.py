@@ -106,16 +106,30 @@ def _plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
   return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=_LAYOUT)
 
 
+@jax.custom_batching.custom_vmap
+def _plain_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`_plain`; vmapped over kernels it would be a grouped convolution, for which XLA's CPU backend has none that is fast."""
+  return _plain(x, kernel)
+
+
+@_plain_on_cpu.def_vmap
+def _one_by_one(size: int, batched: list[bool], *arrays: jax.Array) -> tuple[jax.Array, bool]:
+  each = ([array[i] if many else array for array, many in zip(arrays, batched, strict=True)] for i in range(size))
+  return jnp.stack([_plain_on_cpu(*pair) for pair in each]), True
+
+
 def _wide(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """The plain convolution; with few outputs, two columns at a time: neighbouring pixels already lie side by side."""
   batch, height, width, channels = x.shape
   size, outputs = kernel.shape[0], kernel.shape[3]
   if outputs >= _FEW_CHANNELS or width % 2:
-    return _plain(x, kernel)
+    return _plain_on_cpu(x, kernel)
   taps = jnp.asarray(_taps(size), kernel.dtype)
   paired = jnp.einsum("wtbr,stio->sbriwo", taps, kernel, precision=lax.Precision.HIGHEST)
   paired = paired.reshape(size, taps.shape[2], 2 * channels, 2 * outputs)
-  return _plain(x.reshape(batch, height, width // 2, 2 * channels), paired).reshape(batch, height, width, outputs)
+  return _plain_on_cpu(x.reshape(batch, height, width // 2, 2 * channels), paired).reshape(
+    batch, height, width, outputs
+  )
 
 
 @jax.custom_vjp

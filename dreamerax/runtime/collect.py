@@ -1,19 +1,26 @@
 """Steps environments with the policy, puts what they show into replay, and tells which episodes ended."""
 
 from collections import deque
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 
 from dreamerax.envs.base import EnvBatch, EpisodeSoFar, Work
-from dreamerax.replay import Replay
 from dreamerax.runtime.leaves import from_leaves, to_leaves
 from dreamerax.runtime.policy import Policy, RandomPolicy
 from dreamerax.runtime.protocol import Carry, Params
 from dreamerax.runtime.timing import Timer
-from dreamerax.types import Transition
+from dreamerax.types import ArrayDict, Transition
+
+
+class Rows(Protocol):
+  """Where steps go: a replay."""
+
+  def add(self, transition: Transition, latents: ArrayDict, streams: Sequence[int] | None = None) -> None:
+    """Takes the next step [n, ...] of these streams, or of all."""
+    ...
 
 
 class Episode(NamedTuple):
@@ -86,7 +93,7 @@ class Collector:
     self,
     policy: Policy | RandomPolicy,
     envs: EnvBatch,
-    replay: Replay,
+    replay: Rows,
     *,
     calls: int = 0,
     timer: Timer | None = None,

@@ -1,13 +1,15 @@
 """Starts a run, or continues one: checks the settings, restores, puts the parts together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
 
+from dreamerax.envs.base import EnvBatch
 from dreamerax.replay import Replay
 from dreamerax.runtime.agreement import Agreement
 from dreamerax.runtime.checkpoint import FOLDER, Checkpoints
@@ -24,6 +26,7 @@ from dreamerax.runtime.metrics import MetricsWriter, NoMetrics
 from dreamerax.runtime.policy import Policy, RandomPolicy
 from dreamerax.runtime.progress import Progress
 from dreamerax.runtime.protocol import Agent, MakeEnvs, State
+from dreamerax.runtime.remote import Actors, RemoteCollector
 from dreamerax.runtime.restore import Restored, restore_replay
 from dreamerax.runtime.run import Run, TrainResult
 from dreamerax.runtime.run_lock import RunLock
@@ -58,6 +61,7 @@ def train(
   begin: Callable[[], None] = lambda: None,
   initial: Callable[[State], State] = lambda state: state,
   company: Company | None = None,
+  remote: Callable[[int, int], Actors] | None = None,
 ) -> TrainResult:
   """Trains until `env_steps`, or continues a run that `logdir` holds.
 
@@ -82,6 +86,7 @@ def train(
     begin: called on host 0 once everything was checked, before the first step; not where nothing is left to do.
     initial: changes the state that a run begins with; not called where one goes on.
     company: other runs of this process; None: there are none.
+    remote: makes actors that collect elsewhere, (number of environments, seed); None: everything happens here.
 
   Raises:
     ValueError: settings that do not fit each other, the devices, or the run in `logdir`, or another process trains there;
@@ -110,6 +115,7 @@ def train(
       hosts=hosts,
       initial=initial,
       company=company or stack.enter_context(alone(quiet=not hosts.leads)),
+      remote=remote,
     )
     _check(start)
     return _train(start, begin, stack)
@@ -135,6 +141,7 @@ class _Start:
   hosts: Hosts
   initial: Callable[[State], State]
   company: Company
+  remote: Callable[[int, int], Actors] | None
 
   @property
   def own_seed(self) -> int:
@@ -194,22 +201,17 @@ def _make_run(
 ) -> Run:
   """Puts the parts together. The state is given away."""
   hosts, config, stages = start.hosts, start.config, Timer()
-  # Where episodes go on, they and those after them have the seeds that they would have had.
-  collecting = 0 if "collector" in found.extra else found.counters.env_steps
+  left = found.extra.get("collector", {})
+  # Where episodes go on, they and those after them have the seeds that they would have had. Those of actors do not.
+  collecting = 0 if start.remote is None and "episodes" in left else found.counters.env_steps
   first_seed = environment_seed(start.own_seed, COLLECT, collecting)
-  envs = stack.enter_context(closing(start.make_envs(start.num_envs, first_seed)))
+  envs = stack.enter_context(closing((start.remote or start.make_envs)(start.num_envs, first_seed)))
   learner = stack.enter_context(closing(_make_learner(start, state, saved, found, envs.spec, stages)))
   policy = Policy(start.agent, explore=True, key=start.key(_ACT), mesh=start.actors)
   chance = RandomPolicy(start.agent, envs.spec, environment_seed(start.own_seed, PREFILL, 0))
   filled = agreement.turn.is_filled(config, hosts.count)
-  collector = Collector(
-    chance if config.prefill_policy == "random" and not filled else policy,
-    envs,
-    start.replay,
-    calls=saved.calls,
-    timer=stages,
-    extra=found.extra.get("collector"),
-  )
+  first = chance if config.prefill_policy == "random" and not filled else policy
+  collector = _make_collector(first, envs, start.replay, saved, stages, left)
   if collector.lost:
     progress.say(f"{collector.lost} episodes that had begun could not be brought back; they were cut short")
   writer = NoMetrics()
@@ -238,6 +240,22 @@ def _make_run(
     logged=saved.logged,
     dealt=found.dealt,
   )
+
+
+def _make_collector(
+  policy: Policy | RandomPolicy,
+  source: EnvBatch | Actors,
+  replay: Replay,
+  saved: Saved,
+  timer: Timer,
+  left: Mapping[str, Any],
+) -> Collector | RemoteCollector:
+  """Of either kind; what the other kind has left behind is of no use to it, and its episodes begin anew."""
+  if isinstance(source, EnvBatch):
+    extra = left if "episodes" in left else None
+    return Collector(policy, source, replay, calls=saved.calls, timer=timer, extra=extra)
+  extra = left if "streams" in left else None
+  return RemoteCollector(policy, source, replay, calls=saved.calls, timer=timer, extra=extra)
 
 
 def _make_learner(start: _Start, state: State, saved: Saved, found: Restored, spec: EnvSpec, timer: Timer) -> Learner:

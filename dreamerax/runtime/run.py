@@ -22,6 +22,7 @@ from dreamerax.runtime.metrics import MetricsWriter, NoMetrics
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.profile import Profile
 from dreamerax.runtime.progress import Progress
+from dreamerax.runtime.remote import RemoteCollector
 from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.seeds import EVALUATE, environment_seed
 from dreamerax.runtime.timing import Interval, Timer
@@ -52,7 +53,7 @@ class Run:
   replay: Replay
   schedule: Schedule
   learner: Learner
-  collector: Collector
+  collector: Collector | RemoteCollector
   policy: Policy  # explores
   judge: Callable[..., EvalResult]
   checkpoints: Checkpoints

@@ -1,22 +1,12 @@
-"""The pool of a Ray cluster, or of a Ray on this machine alone: an actor for each attempt, which holds what it asks for.
+"""The pool of a Ray cluster, or of a Ray on this machine alone: an actor for each attempt, which holds what it asks for."""
 
-The only file that imports ray, and only where somebody asks for it.
-"""
-
-import ipaddress
-import logging
-import os
-import socket
 from typing import Any
 
+from dreamerax.runtime.ray_connection import connect
 from dreamerax.sweeps.process import Attempt, Event, Job
 from dreamerax.sweeps.spec import Resources
 
-LOCAL = "local"
-# A local Ray takes the machine's address, even where it is told 127.0.0.1, unless this says that it forms no cluster.
-_FORMS_CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _GPU_MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
-_ANSWER_SECONDS = 10.0
 _JAX_SHARE = 0.75  # of a GPU's memory that jax takes by itself
 
 
@@ -55,25 +45,8 @@ class OnRay:
     Raises:
       ValueError: ray is not installed, or there is no cluster.
     """
-    if address == LOCAL:
-      os.environ[_FORMS_CLUSTERS] = "0"  # read when ray is imported
-    else:
-      _check_answers(address)
-    try:
-      import ray
-      from ray.exceptions import RayError, RayTaskError
-    except ModuleNotFoundError as error:
-      raise ValueError(f"--ray {address} needs Ray: pip install 'dreamerax[ray]'") from error
-    self._ray, self._task_error, self._error = ray, RayTaskError, RayError
-    dashboard = False if address == LOCAL else None  # a cluster has its own
-    try:
-      ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=dashboard)
-    except (ConnectionError, ValueError) as error:
-      hint = "" if address == LOCAL else "; a cluster that asks for a token needs RAY_AUTH_MODE=token"
-      raise ValueError(f"--ray {address}: {error}{hint}") from error
-    if address == LOCAL and not ipaddress.ip_address(ray.util.get_node_ip_address()).is_loopback:
-      ray.shutdown()
-      raise ValueError("--ray local: this Ray would listen beyond this machine; start one and give its address")
+    self._ray = ray = connect(address, "--ray")
+    self._task_error, self._error = ray.exceptions.RayTaskError, ray.exceptions.RayError
     self._actor = ray.remote(max_restarts=0, max_task_retries=0)(_Actor)
     self._remotes: list[_Remote] = []
 
@@ -139,14 +112,3 @@ class OnRay:
   def _forget(self, remote: _Remote) -> None:
     self._ray.kill(remote.actor)
     self._remotes.remove(remote)
-
-
-def _check_answers(address: str) -> None:
-  """Ray itself goes on asking for many minutes."""
-  host, _, port = address.rpartition("://")[2].rpartition(":")
-  if not (host and port.isdecimal()):  # "auto", which Ray knows
-    return
-  try:
-    socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
-  except (OSError, OverflowError) as error:
-    raise ValueError(f"--ray {address}: nobody answers ({error}): give the address that `ray start` printed") from error

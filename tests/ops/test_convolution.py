@@ -1,6 +1,7 @@
 """The rewritten convolutions equal the plain ones: values, both gradients, shards."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -89,6 +90,21 @@ def test_bfloat16_stays_near_float32(form):
     if form == "pooled" and expected is not wide[0]:
       continue  # rounding moves which pixel of a block is the largest
     assert_close(actual, expected, 2e-2)
+
+
+@pytest.mark.parametrize("form", PAIRS)
+def test_several_kernels_at_once_make_no_grouped_convolution(form):
+  pairs = [arrays((2, 4, 6, 3, 2, 5)), arrays((2, 4, 6, 3, 2, 5))]
+  x, kernel = (jnp.stack([(1 + i) * pair[j] for i, pair in enumerate(pairs)]) for j in range(2))
+  rewritten = jax.vmap(lambda x, kernel: with_gradients(PAIRS[form][0], x, kernel))
+  for actual, *expected in zip(
+    rewritten(x, kernel), *(with_gradients(PAIRS[form][1], *each) for each in zip(x, kernel, strict=True)), strict=True
+  ):
+    assert_close(actual, jnp.stack(expected), 2e-5)
+  # XLA's CPU backend takes several times as long for those.
+  text = jax.jit(rewritten).lower(x, kernel).as_text()
+  assert "stablehlo.convolution" in text and "feature_group_count = 1 " in text
+  assert not re.search(r"(feature|batch)_group_count = ([2-9]|1\d)", text)
 
 
 @pytest.mark.parametrize("form", PAIRS)

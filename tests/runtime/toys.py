@@ -112,6 +112,7 @@ def run(logdir: Path, *, env_steps: int = 1200, seed: int = 0, **options: Any) -
   agent, envs = options.pop("agent", Regression()), options.pop("make_envs", make_envs)
   mesh, initial = options.pop("mesh", None), options.pop("initial", lambda state: state)
   replay, company = options.pop("replay", REPLAY), options.pop("company", None)
+  remote = options.pop("remote", None)
   replay = dataclasses.replace(replay, batch_size=replay.batch_size // jax.process_count())
   return train(
     agent,
@@ -128,4 +129,5 @@ def run(logdir: Path, *, env_steps: int = 1200, seed: int = 0, **options: Any) -
     mesh=mesh,
     company=company,
     initial=initial,
+    remote=remote,
   )

@@ -1,0 +1,83 @@
+"""The same on a Ray of this machine alone, in processes that can be killed."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dreamerax.replay import inspect
+from dreamerax.runtime.metrics import read_metrics
+from dreamerax.runtime.ray_actors import RayActors
+from dreamerax.runtime.ray_connection import LOCAL, connect
+from dreamerax.runtime.stepper import Setup
+from tests.conftest import ROOT
+from tests.runtime.toys import Regression, make_envs, run
+
+SETUP = Setup(Regression, make_envs, {"memory": "float32"})
+
+
+def actor_processes() -> list[psutil.Process]:
+  return [child for child in psutil.Process().children(recursive=True) if "ray::Stepper" in " ".join(child.cmdline())]
+
+
+def check(folder: Path) -> None:
+  """In a process of its own, as Ray reads its settings when it is imported."""
+  killed: list[int] = []
+  listening: set[str] = set()
+
+  def kill_one() -> None:
+    while not any("train/loss/reward" in row for row in lines(folder)):
+      time.sleep(0.05)
+    children = psutil.Process().children(recursive=True)
+    connections = [each for child in children for each in child.net_connections()]
+    listening.update(each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN)
+    victim = actor_processes()[0]
+    victim.kill()
+    killed.append(victim.pid)
+
+  thread = threading.Thread(target=kill_one)
+  thread.start()
+  remote = partial(RayActors, connect(LOCAL, "--ray-address"), SETUP, 2, 60.0)
+  result = run(folder, remote=remote, env_steps=8000, log_every=0.2, eval_every=0)
+  thread.join()
+  assert listening and listening <= {"127.0.0.1", "::ffff:127.0.0.1"}, listening
+  assert len(killed) == 1 and not actor_processes()
+  assert result.evaluation is not None and result.evaluation.returns.mean() > 9.8
+  rows = lines(folder)
+  assert [row["envs/faults"] for row in rows if "envs/faults" in row][-1] == 1
+  # What is in the replay is what was counted, and a closing row and reset for each of its two episodes at most.
+  held = inspect(folder / "replay").rows
+  resets = held - result.counters.agent_steps
+  episodes = len([row for row in rows if "episode/length" in row])
+  assert {row["episode/length"] for row in rows if "episode/length" in row} == {10.0}
+  assert episodes <= resets <= episodes + 4 + 2 * 2
+
+
+def lines(folder: Path) -> list[dict]:
+  path = folder / "metrics.jsonl"
+  return read_metrics(path) if path.exists() else []
+
+
+@pytest.mark.slow
+def test_a_killed_actor_costs_its_unfinished_episodes_alone_and_nothing_listens_beyond_loopback(tmp_path: Path):
+  program = (
+    f"from pathlib import Path; from tests.runtime import test_ray_actors as t; t.check(Path({str(tmp_path)!r}))"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+  )
+  assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_without_ray_the_extra_is_named(tmp_path: Path):
+  (tmp_path / "ray.py").write_text("raise ModuleNotFoundError(name='ray')")
+  program = "from dreamerax.runtime.ray_connection import connect; connect('local', '--ray-address')"
+  environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+  done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+  assert "ValueError: --ray-address local needs Ray: pip install 'dreamerax[ray]'" in done.stderr
