@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from dreamerax import api, cli, envs, presets
+from dreamerax import api, cli, envs, presets, run_directory, training
 from dreamerax.commands import doctor
 from dreamerax.config import to_dict
 from dreamerax.envs import rendering
@@ -43,7 +43,7 @@ def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
   def started(*arguments, **options):
     pytest.fail("training has started")
 
-  monkeypatch.setattr(api.loop, "train", started)
+  monkeypatch.setattr(training.loop, "train", started)
   monkeypatch.setattr(envs, "make_batch", started)
 
 
@@ -152,7 +152,7 @@ def test_divergence_is_one_line(dreamerax, monkeypatch: pytest.MonkeyPatch):
   def diverge(*arguments, **options):
     raise Diverged("loss/actor became nan")
 
-  monkeypatch.setattr(api.loop, "train", diverge)
+  monkeypatch.setattr(training.loop, "train", diverge)
   assert dreamerax("train") == Answer(1, "dreamerax train: loss/actor became nan")
 
 
@@ -160,7 +160,7 @@ def begun(folder: Path) -> presets.RunConfig:
   """A run directory as `train` leaves it at its start."""
   config = presets.build("quick")
   folder.mkdir()
-  (folder / api.CONFIG).write_text(json.dumps({"preset": "quick", "config": to_dict(config)}))
+  (folder / run_directory.CONFIG).write_text(json.dumps({"preset": "quick", "config": to_dict(config)}))
   (folder / "metrics.jsonl").write_text("{}\n")
   return config
 
@@ -194,10 +194,10 @@ def test_another_preset_or_size_in_a_directory_is_refused(dreamerax, nothing_sta
   ("text", "message"), [('{"preset"', "is not JSON"), ("[]", "was not written by dreamerax"), ("{}", "was not written")]
 )
 def test_a_broken_config_is_named(text: str, message: str, dreamerax, nothing_starts, tmp_path: Path):
-  (tmp_path / api.CONFIG).write_text(text)
+  (tmp_path / run_directory.CONFIG).write_text(text)
   for command in (("eval", "."), ("train", "--logdir", ".")):
     answer = dreamerax(*command)
-    assert answer.status == 2 and api.CONFIG in answer.text and message in answer.text
+    assert answer.status == 2 and run_directory.CONFIG in answer.text and message in answer.text
 
 
 def test_the_stored_run_goes_on_and_may_be_longer(dreamerax, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -208,13 +208,13 @@ def test_the_stored_run_goes_on_and_may_be_longer(dreamerax, monkeypatch: pytest
     seen.update(options, loop=loop)
     begin()
 
-  monkeypatch.setattr(api.loop, "train", train)
+  monkeypatch.setattr(training.loop, "train", train)
   assert dreamerax("train", "--logdir", "run", "--env-steps", "123456", "--eval-every", "7").status == 0
   assert seen["env_steps"] == 123456 and seen["loop"].eval_every == 7
   assert seen["num_envs"] == config.num_envs and seen["task"] == config.env.task
-  stored = api.load_config(tmp_path / "run")
+  stored = run_directory.load_config(tmp_path / "run")
   assert (stored.env_steps, stored.loop.eval_every, stored.agent) == (123456, 7, config.agent)
-  assert api.load_preset(tmp_path / "run") == "quick"
+  assert run_directory.load_preset(tmp_path / "run") == "quick"
 
 
 def test_several_seeds_have_a_run_directory_each(dreamerax, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -224,11 +224,11 @@ def test_several_seeds_have_a_run_directory_each(dreamerax, monkeypatch: pytest.
     started[seed] = logdir
     begin()
 
-  monkeypatch.setattr(api.loop, "train", train)
+  monkeypatch.setattr(training.loop, "train", train)
   root = tmp_path / "all"
   assert dreamerax("train", "--seed", "3", "--seeds", "2", "--env-steps", "9999", "--logdir", "all").status == 0
   assert started == {3: root / "seed-3", 4: root / "seed-4"}
-  configs = [api.load_config(folder) for folder in started.values()]
+  configs = [run_directory.load_config(folder) for folder in started.values()]
   assert configs[1] == replace(configs[0], seed=4) == replace(presets.build("quick"), seed=4, env_steps=9999)
   started.clear()
   assert dreamerax("train", "--logdir", "all").status == 0  # goes on with both

@@ -16,6 +16,8 @@ JOINED = (
   "config",
   "presets",
   "transfer",
+  "run_directory",
+  "training",
   "api",
   "offline",
   "sweeps",

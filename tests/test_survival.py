@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from dreamerax import api
+from dreamerax import run_directory
 from dreamerax.agent import Agent
 from dreamerax.runtime.checkpoint import FOLDER, load_state
 from dreamerax.runtime.metrics import read_metrics
@@ -35,8 +35,8 @@ def newest(logdir: Path) -> int:
 
 def what_is_left(logdir: Path) -> tuple[list[np.ndarray], list[dict]]:
   """The state of the last checkpoint, and all lines of metrics but what the clock says."""
-  config = api.load_config(logdir)
-  state, _ = load_state(logdir, Agent(config.agent, api.env_spec(config)))
+  config = run_directory.load_config(logdir)
+  state, _ = load_state(logdir, Agent(config.agent, run_directory.env_spec(config)))
   rows = read_metrics(logdir / "metrics.jsonl")
   lines = [{k: v for k, v in row.items() if k != "seconds" and not k.startswith("time/")} for row in rows]
   return jax.tree.leaves(jax.device_get(state)), lines

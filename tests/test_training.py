@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import dreamerax
-from dreamerax import api, cli
+from dreamerax import cli, run_directory
 from dreamerax.agent import Agent
 from dreamerax.runtime.checkpoint import load_state
 from dreamerax.runtime.metrics import read_metrics
@@ -92,10 +92,10 @@ def test_a_run_directory_holds_what_it_should(logdir: Path):
 
 
 def test_the_directory_rebuilds_the_agent(logdir: Path):
-  config = api.load_config(logdir)
-  assert api.load_preset(logdir) == "dreamer-v3"
+  config = run_directory.load_config(logdir)
+  assert run_directory.load_preset(logdir) == "dreamer-v3"
   assert (config.num_envs, config.env.action_repeat, config.agent.world_model.dynamics.deter) == (2, 50, 16)
-  agent = Agent(config.agent, api.env_spec(config))
+  agent = Agent(config.agent, run_directory.env_spec(config))
   state, saved = load_state(logdir, agent)
   assert int(state["updates"]) == saved.counters.updates
 
@@ -103,7 +103,7 @@ def test_the_directory_rebuilds_the_agent(logdir: Path):
 def test_the_directory_is_enough_to_act_and_to_export(
   logdir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-  monkeypatch.setattr(api, "env_spec", lambda config: pytest.fail("acting needs no simulator"))
+  monkeypatch.setattr(run_directory, "env_spec", lambda config: pytest.fail("acting needs no simulator"))
   policy = dreamerax.load_policy(logdir)
   observation = {"image": np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)}
   actions, _ = policy(observation)

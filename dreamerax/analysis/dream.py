@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from dreamerax import api, envs
+from dreamerax import api, envs, run_directory
 from dreamerax.agent import Agent
 from dreamerax.envs.base import EnvBatch
 from dreamerax.runtime.evaluate import colored, picture
@@ -45,7 +45,7 @@ def dream(run_dir: Path, *, steps: int, context: int, horizon: int, seed: int) -
   name = picture(agent.spec)
   if name is None:
     raise ValueError("this environment shows no pictures: there is nothing to film")
-  batch = envs.make_batch(api.load_config(run_dir).env, 1, seed)
+  batch = envs.make_batch(run_directory.load_config(run_dir).env, 1, seed)
   act_key, dream_key = jax.random.split(jax.random.key(seed))
   try:
     rows, latents = _play(Policy(agent, explore=False, key=act_key), agent, params, batch, steps)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dreamerax import api
+from dreamerax import run_directory
 from dreamerax.config import to_dict
 from dreamerax.presets import RunConfig
 from dreamerax.runtime.metrics import read_metrics
@@ -47,9 +47,9 @@ def find_runs(paths: Iterable[Path]) -> list[RunRecord]:
   """
   found: dict[Path, RunRecord] = {}
   for path in paths:
-    configs = sorted(path.rglob(api.CONFIG)) if path.is_dir() else []
+    configs = sorted(path.rglob(run_directory.CONFIG)) if path.is_dir() else []
     if not configs:
-      raise FileNotFoundError(f"{path} holds no run: no {api.CONFIG} is in it or below it")
+      raise FileNotFoundError(f"{path} holds no run: no {run_directory.CONFIG} is in it or below it")
     for config in configs:
       found.setdefault(config.parent.resolve(), _read(config.parent))
   return list(found.values())
@@ -72,7 +72,8 @@ def group(runs: Sequence[RunRecord]) -> list[Setting]:
 def _read(path: Path) -> RunRecord:
   metrics = path / "metrics.jsonl"
   rows = read_metrics(metrics) if metrics.exists() else []
-  return RunRecord(path, api.load_preset(path), api.load_config(path), [row for row in rows if "env_steps" in row])
+  rows = [row for row in rows if "env_steps" in row]
+  return RunRecord(path, run_directory.load_preset(path), run_directory.load_config(path), rows)
 
 
 def _flatten(data: Any, path: str = "") -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamerax import api
+from dreamerax import run_directory
 from dreamerax.commands.findings import Finding, show
 from dreamerax.replay import inspect
 from dreamerax.replay.budget import size_of
@@ -50,11 +50,13 @@ def examine(run_dir: Path) -> Iterator[Finding]:
 
 def _config(run_dir: Path) -> Finding:
   try:
-    config = api.load_config(run_dir)
+    config = run_directory.load_config(run_dir)
   except ValueError as error:
     fix = f"{error}; go on with the version that began the run, or begin another"
     return Finding("config.json", "this version cannot read it", fix, fatal=True)
-  return Finding("config.json", f"{api.load_preset(run_dir)} {config.size}, {config.env.task}, seed {config.seed}")
+  return Finding(
+    "config.json", f"{run_directory.load_preset(run_dir)} {config.size}, {config.env.task}, seed {config.seed}"
+  )
 
 
 def _checkpoints(run_dir: Path) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamerax import api
+from dreamerax import api, run_directory
 from dreamerax.runtime.compilation import enable_cache
 from dreamerax.viewer.dreams import Dreamer
 from dreamerax.viewer.rooms import Rooms
@@ -43,7 +43,7 @@ def run(arguments: Arguments) -> int:
   """
   logging.getLogger("absl").setLevel(logging.ERROR)  # orbax warns that a checkpoint which is only read is only read
   enable_cache()
-  config = api.load_config(arguments.run_dir)
+  config = run_directory.load_config(arguments.run_dir)
   dreamer = Dreamer(*api.load_agent(arguments.run_dir))
   starts = find_starts(arguments.run_dir, config, arguments.context, arguments.seed)
   title = {"run": arguments.run_dir.resolve().name, "task": config.env.task}

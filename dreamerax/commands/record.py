@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from dreamerax import api, envs
+from dreamerax import api, envs, run_directory
 from dreamerax.envs import EnvConfig, WorkerConfig
 from dreamerax.envs.quota import episodes_each
 from dreamerax.recordings import EpisodeFolder, chance, record
@@ -54,7 +54,7 @@ def defaults(policy: str | None) -> Arguments:
   Raises:
     FileNotFoundError: there is no such run.
   """
-  return Arguments(**asdict(api.load_config(policy).env)) if policy not in (None, CHANCE) else Arguments()
+  return Arguments(**asdict(run_directory.load_config(policy).env)) if policy not in (None, CHANCE) else Arguments()
 
 
 def run(arguments: Arguments) -> int:

@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamerax import api
+from dreamerax import run_directory
 from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.ray_connection import LOCAL
 from dreamerax.runtime.run_lock import RunLock, holder
@@ -49,7 +49,7 @@ def run(arguments: Arguments, build: Build) -> int:
     print("\n".join(shlex.join(["dreamerax", *job.command[2:]]) for job in jobs))
     return 0
   for trial in trials:
-    api.check_same_run(trial.config, logdir / trial.name)
+    run_directory.check_same_run(trial.config, logdir / trial.name)
   with ExitStack() as stack:
     stack.enter_context(RunLock(logdir))
     manifest = Manifest.load(logdir)

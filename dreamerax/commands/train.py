@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-from dreamerax import api, presets
+from dreamerax import api, presets, run_directory
 from dreamerax.presets import PRESETS, RunConfig
 from dreamerax.runtime import hosts
 
@@ -61,10 +61,10 @@ def defaults(preset: str | None, size: str | None, logdir: str | None) -> Argume
   Raises:
     ValueError: unknown preset or size, or not those of the run that is already there.
   """
-  seeds = api.find_seeds(Path(logdir)) if logdir is not None else {}
+  seeds = run_directory.find_seeds(Path(logdir)) if logdir is not None else {}
   there = _run_in(logdir)
   if there is not None:
-    config, started = api.load_config(there), api.load_preset(there)
+    config, started = run_directory.load_config(there), run_directory.load_preset(there)
     for name, asked, stored in (("preset", preset, started), ("size", size, config.size)):
       if asked not in (None, stored):
         raise ValueError(f"{name}={asked!r}: the run in {logdir} was started with {stored!r}; choose another --logdir")
@@ -101,12 +101,12 @@ def run(preset: str | None, arguments: Arguments) -> int:
       raise ValueError("--distributed needs --logdir: a directory that all hosts share")
     hosts.join(arguments.coordinator, arguments.processes, arguments.process)
   there = _run_in(logdir)
-  preset = (api.load_preset(there) if there is not None else preset) or DEFAULT_PRESET
+  preset = (run_directory.load_preset(there) if there is not None else preset) or DEFAULT_PRESET
   if logdir is None:
     task = config.env.task.replace("/", "-").replace(":", "-")
     logdir = Path("runs") / f"{preset}-{task}-{time.strftime('%Y%m%d-%H%M%S')}"
   initial = arguments.init_world_model
-  if arguments.seeds > 1 or api.find_seeds(logdir):
+  if arguments.seeds > 1 or run_directory.find_seeds(logdir):
     api.train_seeds(config, logdir, arguments.seeds, preset, init_world_model=initial)
   else:
     ray = arguments.ray_address if arguments.collect == "ray" else None
@@ -118,7 +118,7 @@ def _run_in(logdir: str | Path | None) -> Path | None:
   """The run in a directory, or the first of several seeds in it; None where there is none."""
   if logdir is None:
     return None
-  if (Path(logdir) / api.CONFIG).exists():
+  if (Path(logdir) / run_directory.CONFIG).exists():
     return Path(logdir)
-  seeds = api.find_seeds(Path(logdir))
+  seeds = run_directory.find_seeds(Path(logdir))
   return seeds[min(seeds)] if seeds else None

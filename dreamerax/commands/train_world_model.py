@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from dreamerax import api, presets
+from dreamerax import presets, run_directory
 from dreamerax.agent import AgentConfig
 from dreamerax.commands import printing
 from dreamerax.commands.train import DEFAULT_PRESET
@@ -45,8 +45,12 @@ def defaults(preset: str | None, *, data: str | None, size: str | None, logdir: 
   Raises:
     ValueError: unknown preset or size, or not those of the run that is already there; the folder cannot be read.
   """
-  if logdir is not None and (Path(logdir) / api.CONFIG).exists():
-    recorded, config, started = offline.load(logdir), api.load_config(logdir), api.load_preset(logdir)
+  if logdir is not None and (Path(logdir) / run_directory.CONFIG).exists():
+    recorded, config, started = (
+      offline.load(logdir),
+      run_directory.load_config(logdir),
+      run_directory.load_preset(logdir),
+    )
     for name, asked, stored in (("preset", preset, started), ("size", size, config.size)):
       if asked not in (None, stored):
         raise ValueError(f"{name}={asked!r}: the run in {logdir} was started with {stored!r}; choose another --logdir")
@@ -70,8 +74,8 @@ def run(preset: str | None, arguments: Arguments) -> int:
   if arguments.data is None:
     raise ValueError("data: name the folder of the episodes, --data DIR; `dreamerax record --out DIR` makes one")
   folder, logdir = EpisodeFolder(arguments.data), arguments.logdir
-  if logdir is not None and (logdir / api.CONFIG).exists():
-    preset, base = api.load_preset(logdir), api.load_config(logdir)
+  if logdir is not None and (logdir / run_directory.CONFIG).exists():
+    preset, base = run_directory.load_preset(logdir), run_directory.load_config(logdir)
   else:
     preset = preset or DEFAULT_PRESET
     base = offline.alone(presets.build(preset, arguments.size), folder)

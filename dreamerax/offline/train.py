@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from dreamerax import api
+from dreamerax import run_directory
 from dreamerax.agent import Agent
 from dreamerax.behavior.chance import Chance
 from dreamerax.behavior.planning import Planning
@@ -102,6 +102,7 @@ def train(
     show(found, updates)
     return figures.scalars(found, folder.spec)
 
+  about = {run_directory.RECORDED: to_dict(recorded)}
   return offline.train(
     agent,
     folder.spec,
@@ -111,7 +112,7 @@ def train(
     logdir=logdir,
     seed=config.seed,
     mesh=config.mesh,
-    begin=lambda: api.write_config(config, folder.spec, logdir, preset, **{api.RECORDED: to_dict(recorded)}),
+    begin=lambda: run_directory.write_config(config, folder.spec, logdir, preset, **about),
   )
 
 
@@ -121,18 +122,18 @@ def load(run_dir: str | Path) -> Recorded:
   Raises:
     FileNotFoundError: there is no run. ValueError: it was not trained alone, or this version cannot read it.
   """
-  stored: Any = api.read_config(Path(run_dir)).get(api.RECORDED)
+  stored: Any = run_directory.read_config(Path(run_dir)).get(run_directory.RECORDED)
   if stored is None:
     raise ValueError(f"{run_dir} holds a run of `dreamerax train`: choose another --logdir")
-  return from_dict(Recorded, stored, api.RECORDED)
+  return from_dict(Recorded, stored, run_directory.RECORDED)
 
 
 def _check_same_run(config: RunConfig, recorded: Recorded, logdir: Path) -> None:
-  if not (logdir / api.CONFIG).exists():
+  if not (logdir / run_directory.CONFIG).exists():
     return
   stored = load(logdir)
-  api.check_same_config(config, logdir)
+  run_directory.check_same_config(config, logdir)
   for name in (each.name for each in dataclasses.fields(recorded) if each.name not in _MAY_CHANGE):
     difference = first_difference(getattr(stored, name), getattr(recorded, name), name)
     if difference:
-      raise ValueError(api.differs(difference, logdir))
+      raise ValueError(run_directory.differs(difference, logdir))

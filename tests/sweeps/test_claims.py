@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from dreamerax import api, cli
+from dreamerax import cli, run_directory
 from dreamerax.agent import Agent
 from dreamerax.sweeps.spec import read
 from dreamerax.sweeps.trials import Trial, expand
@@ -52,7 +52,7 @@ def test_vectors_alone_make_an_agent():
   found = {trial.config.env.observations: trial.config for trial in trials("dreamer_v3_proprio")}
   assert len(found) == 7
   for config in found.values():
-    spec = api.env_spec(config)
+    spec = run_directory.env_spec(config)
     assert set(spec.observation) == set(config.env.observations)
     assert config.schedule.ratio == 1024 and config.env.action_repeat == 1
     jax.eval_shape(Agent(config.agent, spec).init, jax.random.key(0))

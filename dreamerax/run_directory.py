@@ -1,0 +1,137 @@
+"""A run directory's config.json: what is in it, and whether a run may go on with it."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from dreamerax import envs
+from dreamerax.config import first_difference, from_dict, to_dict
+from dreamerax.presets import RunConfig
+from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
+
+CONFIG = "config.json"
+INITIAL = "init_world_model"  # in config.json: the run directory that the world model's first parameters came from
+RECORDED = "recorded"  # in config.json: what a world model that was trained alone was trained on
+_SEED_DIR = "seed-"  # and the seed: a run directory among those of several seeds
+# Of a run that goes on: its length, how it is watched, where environments and updates are computed.
+_MAY_CHANGE = ("env_steps", "loop", "workers", "mesh")
+
+
+def read_config(run_dir: Path) -> dict[str, Any]:
+  """What config.json holds: "preset", "config", and what else there is.
+
+  Raises:
+    FileNotFoundError: there is no run. ValueError: it cannot be read.
+  """
+  path = run_dir / CONFIG
+  if not path.is_file():
+    raise FileNotFoundError(f"{run_dir} is not a run directory: it has no {CONFIG}")
+  try:
+    data = json.loads(path.read_text())
+  except ValueError as error:
+    raise ValueError(f"{path} is not JSON ({error}): restore it, or choose another --logdir") from error
+  if not isinstance(data, dict) or not {"preset", "config"} <= data.keys():
+    raise ValueError(f"{path} was not written by dreamerax: choose another --logdir")
+  return data
+
+
+def load_config(run_dir: str | Path) -> RunConfig:
+  """The configuration that a run was started with.
+
+  Raises:
+    FileNotFoundError: there is no run. ValueError: names the field that this version cannot read.
+  """
+  return from_dict(RunConfig, read_config(Path(run_dir))["config"])
+
+
+def load_preset(run_dir: str | Path) -> str | None:
+  """The name of the preset that a run was started with, where it is known."""
+  return read_config(Path(run_dir))["preset"]
+
+
+def write_config(config: RunConfig, spec: EnvSpec, logdir: Path, preset: str | None, **more: Any) -> None:
+  """Writes config.json. more: what it holds besides.
+
+  Raises:
+    ValueError: it cannot be written.
+  """
+  data = {"preset": preset, "spec": spec_to_dict(spec), **more, "config": to_dict(config)}
+  try:
+    logdir.mkdir(parents=True, exist_ok=True)
+    (logdir / CONFIG).write_text(json.dumps(data, indent=2) + "\n")
+  except OSError as error:
+    raise ValueError(f"logdir={logdir} cannot be written ({error}): choose another --logdir") from error
+
+
+def check_same_run(config: RunConfig, logdir: Path) -> None:
+  """Whether `config` could go on with what `logdir` holds; anything could where it holds no run.
+
+  Raises:
+    ValueError: it holds a run with another configuration, and the first field that differs is named; or it is no run that acts.
+  """
+  if not (logdir / CONFIG).exists():
+    return
+  if RECORDED in read_config(logdir):
+    raise ValueError(
+      f"{logdir} holds a world model that was trained alone: begin a run from it with --init-world-model {logdir} and "
+      "another --logdir"
+    )
+  check_same_config(config, logdir)
+
+
+def check_same_config(config: RunConfig, logdir: Path) -> None:
+  """`check_same_run` of a directory that holds a run of the same kind."""
+  stored = load_config(logdir)
+  for name in (field.name for field in dataclasses.fields(config) if field.name not in _MAY_CHANGE):
+    difference = first_difference(getattr(stored, name), getattr(config, name), name)
+    if difference:
+      raise ValueError(differs(difference, logdir))
+
+
+def differs(difference: tuple[str, Any, Any], logdir: Path) -> str:
+  """The error for a `first_difference` from the run in `logdir`."""
+  path, old, new = difference
+  return (
+    f"{path}={new!r} differs from {old!r}, with which the run in {logdir} was started: give {old!r}, or choose another "
+    f"--logdir"
+  )
+
+
+def seed_dir(logdir: Path, seed: int) -> Path:
+  """Where the run of one seed of several is kept."""
+  return logdir / f"{_SEED_DIR}{seed}"
+
+
+def find_seeds(logdir: Path) -> dict[int, Path]:
+  """The run directories of several seeds in `logdir`, by seed."""
+  found = (path.parent for path in logdir.glob(f"{_SEED_DIR}*/{CONFIG}"))
+  return {int(number): path for path in found if (number := path.name.removeprefix(_SEED_DIR)).isdecimal()}
+
+
+def stored_spec(run_dir: Path, config: RunConfig) -> EnvSpec:
+  """As config.json has it, so that acting needs no simulator; of an environment where an older version wrote the file."""
+  stored = read_config(run_dir).get("spec")
+  if stored is None:
+    return env_spec(config)
+  shown = {name: from_dict(ArraySpec, array) for name, array in stored["observation"].items()}
+  return EnvSpec(shown, from_dict(ActionSpec, stored["action"]))
+
+
+def spec_to_dict(spec: EnvSpec) -> dict[str, Any]:
+  return {
+    "observation": {name: to_dict(array) for name, array in spec.observation.items()},
+    "action": to_dict(spec.action),
+  }
+
+
+def env_spec(config: RunConfig) -> EnvSpec:
+  """What a run's environment shows and takes.
+
+  Raises what `envs.make` raises.
+  """
+  env = envs.make(config.env, seed=0)
+  try:
+    return env.spec
+  finally:
+    env.close()

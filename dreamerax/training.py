@@ -1,0 +1,212 @@
+"""Training in a run directory: one agent, or several seeds together; here, with other hosts, or with environments on Ray."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import jax
+
+from dreamerax import envs, transfer
+from dreamerax.agent import Agent
+from dreamerax.presets import RunConfig
+from dreamerax.replay.budget import machine_memory
+from dreamerax.replay.replay import Replay
+from dreamerax.run_directory import (
+  CONFIG,
+  INITIAL,
+  check_same_run,
+  env_spec,
+  find_seeds,
+  load_config,
+  read_config,
+  seed_dir,
+  stored_spec,
+  write_config,
+)
+from dreamerax.runtime import loop
+from dreamerax.runtime.loop import TrainResult
+from dreamerax.runtime.mesh import learner_mesh, reserve_policy_device
+from dreamerax.runtime.ray_actors import RayActors
+from dreamerax.runtime.ray_connection import connect
+from dreamerax.runtime.remote import Actors
+from dreamerax.runtime.seeds import own_seed
+from dreamerax.runtime.sharding import batch_rows
+from dreamerax.runtime.stepper import Setup
+from dreamerax.runtime.together import train_together
+
+
+def train(
+  config: RunConfig,
+  logdir: str | Path,
+  preset: str | None = None,
+  *,
+  init_world_model: str | Path | None = None,
+  ray_address: str | None = None,
+) -> TrainResult:
+  """Trains in the run directory `logdir`, or goes on from the checkpoint that is there.
+
+  After `runtime.hosts.join`, with all processes that have joined: each calls it with the same arguments.
+
+  Args:
+    preset: name recorded in config.json, for people.
+    init_world_model: a run directory, whose newest world model this run begins with; recorded in config.json. A run that goes
+      on does not load it again.
+    ray_address: of a cluster whose actors collect, or "local" for a Ray on this machine alone; None collects without Ray.
+
+  Raises:
+    FileNotFoundError: init_world_model holds no run or no checkpoint.
+    ValueError: a value does not fit, or the directory holds a run with another configuration; nothing is overwritten.
+  """
+  reserve_policy_device()
+  logdir = Path(logdir).absolute()
+  if found := find_seeds(logdir):
+    raise ValueError(
+      f"logdir={logdir} holds the runs of {len(found)} seeds: give --seeds {len(found)}, or --logdir {found[min(found)]}"
+    )
+  check_same_run(config, logdir)
+  if ray_address is not None and config.loop.sync:
+    raise ValueError(
+      "sync=True: the order in which Ray's actors give steps is up to the clock; leave --collect ray out"
+    )
+  if ray_address is not None and jax.process_count() > 1:
+    raise ValueError("--collect ray collects for one host: leave it out, or train on one")
+  source = _beginning(logdir, init_world_model)
+  ray = None if ray_address is None else connect(ray_address, "--ray-address")  # before jax has begun threads
+  agent = Agent(config.agent, env_spec(config))
+  remote = None if ray is None else _ray_actors(config, agent, ray)
+  return _trainer(config, agent, logdir, preset, source)(remote=remote)
+
+
+def train_seeds(
+  config: RunConfig,
+  logdir: str | Path,
+  seeds: int,
+  preset: str | None = None,
+  *,
+  init_world_model: str | Path | None = None,
+) -> list[TrainResult]:
+  """Trains `seeds` agents on one device, with the seeds config.seed, config.seed + 1, ..., and one vmapped update for all.
+
+  Each has the run directory logdir/seed-<its seed>, which is one like any other, and goes on from the checkpoint that is there.
+
+  Raises:
+    ValueError: a value does not fit, or the directory holds other runs; nothing is overwritten.
+    what `loop.train` raises: for some of them, named in the message, when the others are over.
+  """
+  reserve_policy_device()
+  logdir = Path(logdir).absolute()
+  _check_seeds(config, logdir, seeds)
+  configs = {seed: dataclasses.replace(config, seed=seed) for seed in range(config.seed, config.seed + seeds)}
+  for seed, each in configs.items():
+    check_same_run(each, seed_dir(logdir, seed))
+  agent = Agent(config.agent, env_spec(config))
+  runs = {}
+  for seed, each in configs.items():
+    folder = seed_dir(logdir, seed)
+    source = _beginning(folder, init_world_model)
+    runs[f"seed {seed}"] = _trainer(_share_of_machine(each, seeds), agent, folder, preset, source, recorded=each)
+  return list(train_together(runs).values())
+
+
+def _check_seeds(config: RunConfig, logdir: Path, seeds: int) -> None:
+  if seeds < 1:
+    raise ValueError(f"seeds={seeds} must be at least 1")
+  if jax.process_count() > 1:
+    raise ValueError(f"seeds={seeds} share the devices of one process: train them on one host, or one a host")
+  if config.loop.profile:
+    raise ValueError(f"seeds={seeds}: only a run that is alone can be profiled; leave --profile out")
+  if (logdir / CONFIG).exists():
+    raise ValueError(f"logdir={logdir} holds a single run, not those of {seeds} seeds: choose another --logdir")
+  others = find_seeds(logdir).keys() - range(config.seed, config.seed + seeds)
+  if others:
+    raise ValueError(
+      f"seeds={seeds} from seed={config.seed} on leaves out seed {', '.join(map(str, sorted(others)))} in {logdir}: "
+      "name all that are there, or choose another --logdir"
+    )
+
+
+def _share_of_machine(config: RunConfig, seeds: int) -> RunConfig:
+  """With as much of the machine's memory and cores as one of several may take, where the run does not say how much.
+
+  Environments step in processes of their own, as a simulator may not draw in several threads of one.
+  """
+  memory, cores = config.replay.max_bytes or machine_memory() // 4 // seeds, len(os.sched_getaffinity(0))
+  workers = max(1, cores // seeds) if config.workers.count is None else config.workers.count
+  return dataclasses.replace(
+    config,
+    replay=dataclasses.replace(config.replay, max_bytes=memory),
+    workers=dataclasses.replace(config.workers, count=workers),
+  )
+
+
+def _ray_actors(config: RunConfig, agent: Agent, ray: ModuleType) -> Callable[[int, int], Actors]:
+  on_cpu = dataclasses.replace(config.agent, compute_dtype="float32")
+  setup = Setup(
+    partial(Agent, on_cpu, agent.spec),
+    partial(envs.make_batch, config.env),
+    {name: array.dtype for name, array in agent.latent_spec.items()},
+  )
+  count = max(1, config.workers.processes(config.num_envs))
+  return partial(RayActors, ray, setup, count, config.workers.timeout)
+
+
+def _trainer(
+  config: RunConfig,
+  agent: Agent,
+  logdir: Path,
+  preset: str | None,
+  source: Path | None,
+  recorded: RunConfig | None = None,
+) -> Callable[..., TrainResult]:
+  """`loop.train` with all that follows from the configuration.
+
+  Args:
+    source: the run directory that the world model's first parameters come from.
+    recorded: what config.json has; by default `config`.
+  """
+  if source and not (logdir / CONFIG).exists():
+    transfer.check_fits(source, _agent_of(source), agent)
+  rows = batch_rows(config.replay.batch_size, config.mesh, learner_mesh(config.mesh))
+  replay_config = dataclasses.replace(config.replay, batch_size=rows // jax.process_count())
+  seed = own_seed(config.seed, jax.process_index())
+  replay = Replay(agent.spec, agent.latent_spec, config=replay_config, streams=config.num_envs, seed=seed)
+  about = {INITIAL: str(source)} if source else {}
+  return partial(
+    loop.train,
+    agent,
+    partial(envs.make_batch, config.env, workers=config.workers),
+    replay,
+    config.schedule.build(rows * config.replay.batch_length),
+    config.loop,
+    logdir=logdir,
+    env_steps=config.env_steps,
+    num_envs=config.num_envs,
+    action_repeat=config.env.action_repeat,
+    seed=config.seed,
+    task=config.env.task,
+    mesh=config.mesh,
+    begin=partial(write_config, recorded or config, agent.spec, logdir, preset, **about),
+    initial=lambda state: transfer.with_world_model(state, source, _agent_of(source)) if source else state,
+  )
+
+
+def _beginning(logdir: Path, given: str | Path | None) -> Path | None:
+  """Where the world model's first parameters come from: what `given` says, or config.json, where the run has begun already."""
+  asked = None if given is None else Path(given).absolute()
+  if not (logdir / CONFIG).exists():
+    return asked
+  stored = read_config(logdir).get(INITIAL)
+  if asked is not None and str(asked) != stored:
+    raise ValueError(
+      f"init_world_model={given}: the run in {logdir} began with {stored or 'a new world model'}: leave it out, or choose "
+      "another --logdir"
+    )
+  return None if stored is None else Path(stored)
+
+
+def _agent_of(run_dir: Path) -> Agent:
+  config = load_config(run_dir)
+  return Agent(config.agent, stored_spec(run_dir, config))
