@@ -9,6 +9,8 @@ from types import ModuleType
 LOCAL = "local"
 # A local Ray takes the machine's address, even where it is told 127.0.0.1, unless this says that it forms no cluster.
 _FORMS_CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+# Ray's workers give way to everything else of the machine by default; a trainer that keeps its cores busy would let them starve.
+_NICENESS = "RAY_worker_niceness"
 _ANSWER_SECONDS = 10.0
 
 
@@ -25,6 +27,7 @@ def connect(address: str, option: str) -> ModuleType:
   """
   if address == LOCAL:
     os.environ[_FORMS_CLUSTERS] = "0"  # read when ray is imported
+    os.environ.setdefault(_NICENESS, "0")
   else:
     _check_answers(address, option)
   try:
