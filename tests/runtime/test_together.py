@@ -195,4 +195,5 @@ def test_what_one_cannot_survive_lets_the_others_save(tmp_path: Path):
   with pytest.raises(OSError, match="the simulator is gone"):
     together(tmp_path, {1: {"make_envs": make_failing}}, env_steps=100_000)
   for seed in (0, 2):
-    assert 0 < load_state(tmp_path / f"seed-{seed}", Regression())[1].counters.env_steps < 100_000
+    _, saved = load_state(tmp_path / f"seed-{seed}", Regression())  # perhaps before its first step
+    assert saved.counters.env_steps < 100_000
