@@ -9,7 +9,7 @@ from types import ModuleType
 LOCAL = "local"
 # A local Ray takes the machine's address, even where it is told 127.0.0.1, unless this says that it forms no cluster.
 _FORMS_CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-# Ray's workers give way to everything else of the machine by default; a trainer that keeps its cores busy would let them starve.
+# Ray's workers give way to all else on the machine by default; beside a trainer that keeps its cores busy they would starve.
 _NICENESS = "RAY_worker_niceness"
 _ANSWER_SECONDS = 10.0
 
