@@ -17,6 +17,9 @@ class Overshooting:
   From every posterior the model imagines the recorded actions; the prior d steps later is compared with the posterior there,
   for d = 2 … distance (d = 1 is the ordinary KL). Free nats count per state, posteriors get no gradient, pairs with the
   beginning of an episode between them are left out.
+
+  PlaNet's published curves do without it, and its code has the scale 0. There the mean also runs over pairs whose later half
+  lies beyond the sequence; here it runs over those that exist, as in the paper. (Read, not run side by side.)
   """
 
   distance: int = 50  # agent steps
