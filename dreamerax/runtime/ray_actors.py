@@ -61,7 +61,11 @@ class RayActors:
 
   def receive(self) -> tuple[int, Chunk | Lost]:
     """See `remote.Actors`."""
-    ready, _ = self._ray.wait(list(self._asked), num_returns=1, timeout=self._timeout)
+    # Of each actor only the oldest: answers may arrive in another order than that in which they were asked for.
+    oldest: dict[int, Any] = {}
+    for answer, actor in self._asked.items():
+      oldest.setdefault(actor, answer)
+    ready, _ = self._ray.wait(list(oldest.values()), num_returns=1, timeout=self._timeout)
     if not ready:
       actor = next(iter(self._asked.values()))
       return actor, self._lose(actor, f"it gave nothing for {self._timeout:g} seconds")

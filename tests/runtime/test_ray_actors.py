@@ -1,5 +1,6 @@
 """The same on a Ray of this machine alone, in processes that can be killed."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -7,6 +8,8 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import psutil
 import pytest
@@ -73,6 +76,36 @@ def test_a_killed_actor_costs_its_unfinished_episodes_alone_and_nothing_listens_
     [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
   )
   assert done.returncode == 0, done.stdout + done.stderr
+
+
+class _HastyRay:
+  """Answers are numbered; the newest of those that are waited for is there first."""
+
+  exceptions = SimpleNamespace(RayError=RuntimeError)
+
+  def __init__(self):
+    self._numbers = itertools.count()
+
+  def remote(self, **_: object) -> Any:
+    collect = SimpleNamespace(remote=lambda params, random: next(self._numbers))
+    spec = SimpleNamespace(remote=lambda: None)
+    return lambda cls: SimpleNamespace(remote=lambda *args: SimpleNamespace(collect=collect, spec=spec))
+
+  def wait(self, answers: list[int], num_returns: int, timeout: float) -> tuple[list[int], list[int]]:
+    return answers[-num_returns:], answers[:-num_returns]
+
+  def get(self, answer: int) -> int:
+    return answer
+
+  def cluster_resources(self) -> dict[str, int]:
+    return {"CPU": 1}
+
+
+def test_an_actor_s_chunks_come_in_the_order_in_which_they_were_made():
+  actors = RayActors(cast(ModuleType, _HastyRay()), SETUP, 1, 60.0, 2, 0)
+  actors.ask(0, random=False)
+  actors.ask(0, random=False)
+  assert [actors.receive(), actors.receive()] == [(0, 0), (0, 1)]
 
 
 def test_without_ray_the_extra_is_named(tmp_path: Path):
