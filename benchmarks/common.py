@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 from rich.console import Console
 from rich.table import Table
+
+from dreamerax.replay import ReplayConfig
 
 
 def machine() -> dict[str, Any]:
@@ -49,6 +52,11 @@ def timed(fn: Callable[[], Any], repeats: int) -> dict[str, float]:
     fn()
     seconds.append(time.perf_counter() - start)
   return {"median": statistics.median(seconds), "min": min(seconds), "max": max(seconds)}
+
+
+def with_batch(config: ReplayConfig, size: int | None, length: int | None) -> ReplayConfig:
+  """With batches of so many sequences, and sequences of so many steps; None keeps the preset's own."""
+  return replace(config, batch_size=size or config.batch_size, batch_length=length or config.batch_length)
 
 
 def report(rows: Sequence[Mapping[str, Any]]) -> None:

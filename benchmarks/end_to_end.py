@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import psutil
 
-from benchmarks.common import machine, report
+from benchmarks.common import machine, report, with_batch
 from dreamerax import envs, presets
 from dreamerax.agent import Agent
 from dreamerax.presets import RunConfig
@@ -147,11 +147,7 @@ def main(arguments: Sequence[str] | None = None, began: float | None = None) -> 
     config,
     num_envs=options.envs or config.num_envs,
     env=replace(config.env, task=options.task or config.env.task),
-    replay=replace(
-      config.replay,
-      batch_size=options.batch or config.replay.batch_size,
-      batch_length=options.length or config.replay.batch_length,
-    ),
+    replay=with_batch(config.replay, options.batch, options.length),
     schedule=config.schedule if options.ratio is None else TrainRatioConfig(options.ratio),
   )
   report([measure(options.preset, config, options.seconds, began)])

@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.common import machine, report
 from dreamerax.envs import EnvBatch, EnvConfig, WorkerConfig, make, make_batch
-from dreamerax.envs.check import random_action
+from dreamerax.envs.actions import random_actions
 from dreamerax.envs.dm_control import ALIASES
 
 # Figures are taken over this many stretches of --steps each.
@@ -78,7 +78,7 @@ def _collect(parts: Sequence[EnvBatch], steps: int, rng: np.random.Generator) ->
       if i > 0:
         part.receive()
       if i < steps:
-        part.send(np.stack([random_action(part.spec.action, rng) for _ in range(part.num_envs)]))
+        part.send(random_actions(part.spec.action, rng, part.num_envs))
   return sum(part.num_envs for part in parts) * steps / (time.perf_counter() - start)
 
 
@@ -99,7 +99,7 @@ def _differences(config: EnvConfig) -> dict[str, float]:
     env.reset()
   shares, errors = [], []
   for _ in range(20):
-    action = random_action(envs[0].spec.action, rng)
+    action = random_actions(envs[0].spec.action, rng, 1)[0]
     published, drawn = (env.step(action).observation["image"].astype(int) for env in envs)
     shares.append((published != drawn).any(-1).mean())
     errors.append(abs(published - drawn).mean())
@@ -128,7 +128,7 @@ def _step_seconds(config: EnvConfig, steps: int) -> float:
     if is_last:
       env.reset()
     start = time.perf_counter()
-    is_last = env.step(random_action(env.spec.action, rng)).is_last
+    is_last = env.step(random_actions(env.spec.action, rng, 1)[0]).is_last
     seconds.append(time.perf_counter() - start)
   env.close()
   return float(np.median(seconds))

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks.common import machine, report
+from benchmarks.common import machine, report, with_batch
 from benchmarks.update import pixels, synthetic
 from dreamerax import presets
 from dreamerax.agent import Agent
@@ -91,12 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
   parser.add_argument("--repeats", type=int, default=5, help="timed rounds")
   options = parser.parse_args(arguments)
   config = presets.build(options.preset, options.size)
-  replay = replace(
-    config.replay,
-    batch_size=options.batch or config.replay.batch_size,
-    batch_length=options.length or config.replay.batch_length,
-  )
-  report([measure(options.preset, replace(config, replay=replay), seeds, options.repeats) for seeds in options.seeds])
+  config = replace(config, replay=with_batch(config.replay, options.batch, options.length))
+  report([measure(options.preset, config, seeds, options.repeats) for seeds in options.seeds])
 
 
 if __name__ == "__main__":

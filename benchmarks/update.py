@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.common import machine, report
+from benchmarks.common import machine, report, with_batch
 from dreamerax import presets
 from dreamerax.agent import Agent
 from dreamerax.presets import RunConfig
@@ -136,13 +136,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
   rows = []
   for size in options.size or [None]:
     config = presets.build(options.preset, size)
-    replay = replace(
-      config.replay,
-      batch_size=options.batch or config.replay.batch_size,
-      batch_length=options.length or config.replay.batch_length,
-    )
     env = replace(config.env, image_size=options.image_size or config.env.image_size)
-    rows.append(measure(options.preset, replace(config, env=env, replay=replay), options.repeats))
+    config = replace(config, env=env, replay=with_batch(config.replay, options.batch, options.length))
+    rows.append(measure(options.preset, config, options.repeats))
   report(rows)
 
 

@@ -18,6 +18,17 @@ _SEED_DIR = "seed-"  # and the seed: a run directory among those of several seed
 _MAY_CHANGE = ("env_steps", "loop", "workers", "mesh")
 
 
+def check_started_as(run_dir: str | Path, preset: str | None, size: str | None) -> None:
+  """Whether a run was started with what is asked for; None asks for nothing.
+
+  Raises:
+    ValueError: it was started with another preset or size. Also what `load_config` raises.
+  """
+  for name, asked, stored in (("preset", preset, load_preset(run_dir)), ("size", size, load_config(run_dir).size)):
+    if asked not in (None, stored):
+      raise ValueError(f"{name}={asked!r}: the run in {run_dir} was started with {stored!r}; choose another --logdir")
+
+
 def read_config(run_dir: Path) -> dict[str, Any]:
   """What config.json holds: "preset", "config", and what else there is.
 

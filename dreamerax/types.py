@@ -64,6 +64,31 @@ class Transition(NamedTuple):
   is_terminal: Array  # [...] bool
 
 
+OBSERVATION = "observation/"  # begins the names of observations among the columns of a transition
+
+
+def column_specs(spec: EnvSpec) -> dict[str, ArraySpec]:
+  """One step of each array of a transition by a name of its own, as replay and files keep them."""
+  return {
+    **{OBSERVATION + name: array for name, array in spec.observation.items()},
+    "action": ArraySpec((spec.action.size,)),
+    "reward": ArraySpec(()),
+    **{name: ArraySpec((), "bool") for name in ("is_first", "is_last", "is_terminal")},
+  }
+
+
+def to_columns(transition: Transition) -> dict[str, Array]:
+  """The arrays of a transition by the names of `column_specs`."""
+  columns = {OBSERVATION + name: array for name, array in transition.observation.items()}
+  return columns | {name: getattr(transition, name) for name in Transition._fields if name != "observation"}
+
+
+def to_transition(columns: Mapping[str, Array]) -> Transition:
+  """The inverse of `to_columns`. Columns of other names are left out."""
+  observation = {name.removeprefix(OBSERVATION): x for name, x in columns.items() if name.startswith(OBSERVATION)}
+  return Transition(observation, *(columns[name] for name in Transition._fields[1:]))
+
+
 class Batch(NamedTuple):
   """What one update trains on."""
 

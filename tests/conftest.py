@@ -24,6 +24,23 @@ def one_device() -> None:
   assert len(jax.devices()) == 1
 
 
+def run_apart(program: str, timeout: float) -> None:
+  """Runs a Python program from the repository's root in a process of its own; what it raises fails the test."""
+  done = subprocess.run(
+    [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False
+  )
+  assert done.returncode == 0, done.stdout + done.stderr
+
+
+def error_without_ray(program: str, folder: Path) -> str:
+  """What a Python program says on stderr where Ray is not installed; `folder` is empty and at its disposal."""
+  (folder / "ray.py").write_text("raise ModuleNotFoundError(name='ray')")
+  environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
+  return subprocess.run(
+    [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+  ).stderr
+
+
 @pytest.fixture(scope="session")
 def on_eight_devices() -> Callable[[str], str]:
   """Runs a Python program in a process of its own, where jax sees 8 virtual CPU devices; gives what it prints.

@@ -64,10 +64,8 @@ def defaults(preset: str | None, size: str | None, logdir: str | None) -> Argume
   seeds = run_directory.find_seeds(Path(logdir)) if logdir is not None else {}
   there = _run_in(logdir)
   if there is not None:
-    config, started = run_directory.load_config(there), run_directory.load_preset(there)
-    for name, asked, stored in (("preset", preset, started), ("size", size, config.size)):
-      if asked not in (None, stored):
-        raise ValueError(f"{name}={asked!r}: the run in {logdir} was started with {stored!r}; choose another --logdir")
+    run_directory.check_started_as(there, preset, size)
+    config = run_directory.load_config(there)
   else:
     config = presets.build(preset or DEFAULT_PRESET, size)
   return Arguments(**{field.name: getattr(config, field.name) for field in fields(config)}, seeds=len(seeds) or 1)

@@ -46,14 +46,8 @@ def defaults(preset: str | None, *, data: str | None, size: str | None, logdir: 
     ValueError: unknown preset or size, or not those of the run that is already there; the folder cannot be read.
   """
   if logdir is not None and (Path(logdir) / run_directory.CONFIG).exists():
-    recorded, config, started = (
-      offline.load(logdir),
-      run_directory.load_config(logdir),
-      run_directory.load_preset(logdir),
-    )
-    for name, asked, stored in (("preset", preset, started), ("size", size, config.size)):
-      if asked not in (None, stored):
-        raise ValueError(f"{name}={asked!r}: the run in {logdir} was started with {stored!r}; choose another --logdir")
+    recorded, config = offline.load(logdir), run_directory.load_config(logdir)
+    run_directory.check_started_as(logdir, preset, size)
     loop = {each.name: getattr(recorded.loop, each.name) for each in fields(OfflineConfig)}
     return _arguments(config, **loop, held_out=recorded.held_out, open_loop=recorded.open_loop)
   config = presets.build(preset or DEFAULT_PRESET, size)

@@ -19,6 +19,13 @@ class Step(NamedTuple):
   is_terminal: bool  # implies is_last; a time limit is last without being terminal
 
 
+def to_row(step: Step, action: np.ndarray) -> Transition:
+  """A step as the row [1, ...] of the only stream there is. action: [A] float32, which led there; zero where is_first."""
+  observation = {name: np.array(array)[None] for name, array in step.observation.items()}
+  flags = (np.array([flag], bool) for flag in step[2:])
+  return Transition(observation, action[None], np.array([step.reward], np.float32), *flags)
+
+
 class EpisodeSoFar(NamedTuple):
   """What brings back a stream's newest episode, where its environment repeats itself: it is begun again and stepped so far."""
 

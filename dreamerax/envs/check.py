@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from dreamerax.envs import violations
+from dreamerax.envs.actions import random_actions
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.violations import Violation
-from dreamerax.types import ActionSpec
 
 _log = logging.getLogger(__name__)
 
@@ -37,13 +37,6 @@ def check_env(
     if violation.fatal:
       raise ValueError(str(violation)) from violation.cause
     _log.warning("%s", violation)
-
-
-def random_action(spec: ActionSpec, rng: np.random.Generator) -> np.ndarray:
-  """A uniform action [A], float32: in [-1, 1], or one-hot."""
-  if spec.discrete:
-    return np.eye(spec.size, dtype=np.float32)[rng.integers(spec.size)]
-  return rng.uniform(-1, 1, spec.size).astype(np.float32)
 
 
 class Met(NamedTuple):
@@ -144,7 +137,7 @@ class _Walk:
     for _ in range(steps):
       if self.usable and self.record[-1].is_last:
         yield from self._ask("reset", self._env.reset)
-      yield from self._act(random_action(self._env.spec.action, self._rng), "step")
+      yield from self._act(random_actions(self._env.spec.action, self._rng, 1)[0], "step")
     for bound in (-1, 1):  # the extremes of what a policy may send
       if self.usable and not self.record[-1].is_last and not self._env.spec.action.discrete:
         yield from self._act(np.full(self._env.spec.action.size, bound, np.float32), f"step at action {bound}")
@@ -154,7 +147,7 @@ class _Walk:
     yield from self._ask("reset", lambda: self._env.reset(seed))
     for _ in range(steps):
       if self.usable and not self.record[-1].is_last:
-        yield from self._act(random_action(self._env.spec.action, self._rng), "step")
+        yield from self._act(random_actions(self._env.spec.action, self._rng, 1)[0], "step")
 
   def _act(self, action: np.ndarray, where: str) -> Iterator[Violation]:
     given = action.copy()

@@ -2,26 +2,9 @@
 
 import numpy as np
 
-from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition
+from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition, column_specs, to_transition
 
-OBSERVATION = "observation/"
 MIN_STEPS = 2  # of an episode: what its reset showed, and what one action led to
-
-
-def array_specs(spec: EnvSpec) -> dict[str, ArraySpec]:
-  """One step of each array of an episode, by its name in the file."""
-  return {
-    **{OBSERVATION + name: array for name, array in spec.observation.items()},
-    "action": ArraySpec((spec.action.size,)),
-    "reward": ArraySpec(()),
-    **{name: ArraySpec((), "bool") for name in ("is_first", "is_last", "is_terminal")},
-  }
-
-
-def to_arrays(episode: Transition) -> dict[str, np.ndarray]:
-  """An episode [T, ...] as its file holds it."""
-  arrays = {OBSERVATION + name: value for name, value in episode.observation.items()}
-  return arrays | {name: getattr(episode, name) for name in Transition._fields if name != "observation"}
 
 
 def from_arrays(arrays: dict[str, np.ndarray], spec: EnvSpec) -> Transition:
@@ -30,7 +13,7 @@ def from_arrays(arrays: dict[str, np.ndarray], spec: EnvSpec) -> Transition:
   Raises:
     ValueError: names the array, what was found in it, and how it is mended.
   """
-  wanted = array_specs(spec)
+  wanted = column_specs(spec)
   for name in wanted:
     if name not in arrays:
       raise ValueError(
@@ -48,8 +31,7 @@ def from_arrays(arrays: dict[str, np.ndarray], spec: EnvSpec) -> Transition:
   _check_flags(*(arrays[name] for name in ("is_first", "is_last", "is_terminal")))
   _check_actions(arrays["action"], spec.action)
   _check_start(arrays)
-  observation = {name: arrays[OBSERVATION + name] for name in spec.observation}
-  return Transition(observation, *(arrays[name] for name in Transition._fields[1:]))
+  return to_transition(arrays)
 
 
 def _check_shapes(arrays: dict[str, np.ndarray], wanted: dict[str, ArraySpec]) -> int:

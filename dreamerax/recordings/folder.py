@@ -15,7 +15,7 @@ import numpy as np
 
 from dreamerax.envs import violations
 from dreamerax.recordings import episode as episodes
-from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition
+from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition, to_columns
 
 SPEC = "spec.json"
 FORMAT = "dreamerax episodes 1"
@@ -82,7 +82,7 @@ class EpisodeFolder:
     Raises:
       ValueError: it is not what the spec says, or the disk does not take it.
     """
-    arrays = episodes.to_arrays(episode)
+    arrays = to_columns(episode)
     episodes.from_arrays(arrays, self.spec)
     numbers = [file.stem.removeprefix("episode-") for file in self.files()]
     number = max((int(each) + 1 for each in numbers if each.isdecimal()), default=0)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from dreamerax.envs.base import Environment, Step
+from dreamerax.envs.base import Environment, Step, to_row
 from dreamerax.recordings.folder import EpisodeFolder
 from dreamerax.recordings.recorder import Recorder
-from dreamerax.types import EnvSpec, Transition
+from dreamerax.types import EnvSpec
 
 
 class RecordedEnv(Environment):
@@ -41,8 +41,5 @@ class RecordedEnv(Environment):
     self._env.close()
 
   def _record(self, step: Step, action: np.ndarray) -> Step:
-    action = np.asarray(action, np.float32).clip(-1, 1)  # as environments do
-    observation = {name: value[None] for name, value in step.observation.items()}
-    flags = (np.array([flag], bool) for flag in step[2:])
-    self._recorder.add(Transition(observation, action[None], np.array([step.reward], np.float32), *flags))
+    self._recorder.add(to_row(step, np.asarray(action, np.float32).clip(-1, 1)))  # as environments do
     return step

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dreamerax.replay.columns import to_transition
 from dreamerax.replay.segment import SegmentReader, segments
-from dreamerax.types import Transition
+from dreamerax.types import Transition, to_transition
 
 
 class Excerpt(NamedTuple):

@@ -9,14 +9,15 @@ import numpy as np
 
 from dreamerax.replay import deal
 from dreamerax.replay.budget import fit, machine_memory, size_of
-from dreamerax.replay.columns import LATENT, OBSERVATION, to_transition
 from dreamerax.replay.config import ReplayConfig
 from dreamerax.replay.load import Loaded, Loader
 from dreamerax.replay.log import RowLog, disk_budget
 from dreamerax.replay.ring import Ring
 from dreamerax.replay.sampling import Sampler
 from dreamerax.replay.segment import Layout
-from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition
+from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition, column_specs, to_columns, to_transition
+
+LATENT = "latent/"  # begins the names of latents among the columns of a row
 
 
 class Slots(NamedTuple):
@@ -46,13 +47,7 @@ class Replay:
       raise ValueError(f"streams={streams} must be at least 1: one for each environment")
     self.config = config
     self._latents = list(latent_spec) if config.context else []
-    columns = {
-      **{OBSERVATION + key: array for key, array in spec.observation.items()},
-      "action": ArraySpec((spec.action.size,)),
-      "reward": ArraySpec(()),
-      **{name: ArraySpec((), "bool") for name in ("is_first", "is_last", "is_terminal")},
-      **{LATENT + key: latent_spec[key] for key in self._latents},
-    }
+    columns = column_specs(spec) | {LATENT + key: latent_spec[key] for key in self._latents}
     sequence = config.context + config.batch_length
     self._budget = fit(
       columns,
@@ -113,8 +108,7 @@ class Replay:
       ValueError: a key is missing or unknown, or a shape, dtype or stream id does not fit.
     """
     ids = self._all_streams if streams is None else self._checked_streams(streams)
-    values = {OBSERVATION + key: value for key, value in transition.observation.items()}
-    values |= {name: getattr(transition, name) for name in Transition._fields if name != "observation"}
+    values = to_columns(transition)
     if self._latents:
       values |= {LATENT + key: value for key, value in latents.items()}
     if values.keys() != self._ring.columns.keys():

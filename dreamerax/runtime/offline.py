@@ -149,10 +149,7 @@ class _Run:
     except Interrupted:
       interrupted = True
     except Diverged as error:
-      self.checkpoints.wait()
-      newest = self.checkpoints.newest
-      where = "there is no checkpoint" if newest is None else f"the checkpoint at {newest:,} updates is intact"
-      raise Diverged(f"{error}; {where}") from None
+      raise self.checkpoints.spared(error, "updates") from None
     self._checkpoint()
     self.checkpoints.wait()
     if self.checkpoints.failed:

@@ -42,7 +42,14 @@ def restore_replay(
   """
   dealt = saved.logs[0].get("dealt", 0)
   if extra and len(saved.logs) != hosts.count:
-    return _deal(replay, logdir, saved, extra, hosts=hosts, keep=keep, say=say)
+    if keep:
+      raise ValueError(
+        f"resume=keep needs the {len(saved.logs)} hosts of the checkpoint, and there are {hosts.count}: leave it out once, "
+        "or use as many"
+      )
+    _deal(replay, logdir, saved, hosts, say)
+    learner = {name: value for name, value in extra["learner"].items() if name not in ("batch", "slots")}
+    return Restored(saved.counters, {"learner": learner}, dealt + 1)
   folder = log_folder(logdir, dealt, hosts.index)
   if not extra and not keep and any(folder.glob("*.rows")):
     say(f"{folder} belongs to no checkpoint, and begins anew; --resume keep would keep it")
@@ -66,22 +73,8 @@ def log_folder(logdir: Path, dealt: int, host: int) -> Path:
   return logdir / "replay" / (f"{dealt}-{host}" if dealt or host else "")
 
 
-def _deal(
-  replay: Replay,
-  logdir: Path,
-  saved: Saved,
-  extra: Mapping[str, Any],
-  *,
-  hosts: Hosts,
-  keep: bool,
-  say: Callable[[str], None],
-) -> Restored:
+def _deal(replay: Replay, logdir: Path, saved: Saved, hosts: Hosts, say: Callable[[str], None]) -> None:
   """Gives this host its share of all replays. Their logs stay, as long as a checkpoint needs them."""
-  before = len(saved.logs)
-  if keep:
-    raise ValueError(
-      f"resume=keep needs the {before} hosts of the checkpoint, and there are {hosts.count}: leave it out once, or use as many"
-    )
   dealt = saved.logs[0].get("dealt", 0) + 1
   folder = log_folder(logdir, dealt, hosts.index)
   if hosts.leads:
@@ -92,9 +85,7 @@ def _deal(
     old = [OldLog(log_folder(logdir, dealt - 1, host), end) for host, end in enumerate(saved.logs)]
     replay.adopt(old, hosts.index, hosts.count)
   total = int(hosts.sum([replay.steps])[0])
-  say(f"the checkpoint is of {before} hosts: its replays are dealt out anew, {total:,} steps to {hosts.count}")
-  learner = {name: value for name, value in extra["learner"].items() if name not in ("batch", "slots")}
-  return Restored(saved.counters, {"learner": learner}, dealt)
+  say(f"the checkpoint is of {len(saved.logs)} hosts: its replays are dealt out anew, {total:,} steps to {hosts.count}")
 
 
 def _delete_before(logdir: Path, dealt: int) -> None:

@@ -95,10 +95,7 @@ class Run:
     except Interrupted:
       interrupted, self._evaluation = True, None
     except Diverged as error:
-      self.checkpoints.wait()
-      newest = self.checkpoints.newest
-      where = "there is no checkpoint" if newest is None else f"the checkpoint at {newest:,} env steps is intact"
-      raise Diverged(f"{error}; {where}") from None
+      raise self.checkpoints.spared(error, "env steps") from None
     self._checkpoint()
     self.checkpoints.wait()
     failed = self._hosts.sum([self.checkpoints.failed is not None])[0]  # and none ends while host 0 still writes

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dreamerax import envs
+from dreamerax.envs.base import to_row
 from dreamerax.presets import RunConfig
 from dreamerax.replay.excerpts import read_excerpt
 from dreamerax.types import Transition
@@ -57,8 +58,9 @@ class Fresh(Starts):
   def __init__(self, config: RunConfig, seed: int):
     env = envs.make(config.env, seed)
     try:
-      action = np.zeros((1, env.spec.action.size), np.float32)
-      self._starts = [_first(env.reset(seed + number), action, seed + number) for number in range(_FRESH)]
+      action = np.zeros(env.spec.action.size, np.float32)
+      seeds = range(seed, seed + _FRESH)
+      self._starts = [Start(to_row(env.reset(each), action), f"episode of seed {each}") for each in seeds]
     finally:
       env.close()
 
@@ -77,9 +79,3 @@ def find_starts(run_dir: Path, config: RunConfig, context: int, seed: int) -> St
   """
   folder = run_dir / _REPLAY
   return Fresh(config, seed) if read_excerpt(folder, 0.0, 1) is None else Replayed(folder, context)
-
-
-def _first(step: envs.Step, action: np.ndarray, seed: int) -> Start:
-  flags = (np.array([flag]) for flag in (step.is_first, step.is_last, step.is_terminal))
-  observation = {name: np.array(array)[None] for name, array in step.observation.items()}
-  return Start(Transition(observation, action, np.zeros(1, np.float32), *flags), f"episode of seed {seed}")

@@ -137,11 +137,7 @@ class WorldModelModule(nnx.Module):
     last = jax.tree.map(lambda x: x[:, -1], seen)
     dreamt = self.dynamics.imagine(last, batch.steps.action[:, context:], imagine_key)
     latents = jax.tree.map(lambda a, b: jnp.concatenate([a, b], 1), seen, dreamt)
-    decoded = self.decoder(latents["deter"], latents["stoch"])
-    observation = {
-      name: value if self.spec.observation[name].is_image else symexp(value) for name, value in decoded.items()
-    }
-    return Prediction(observation, self.reward(self.dynamics.features(latents)).mean())
+    return Prediction(self.decode(latents), self.reward(self.dynamics.features(latents)).mean())
 
   def open_loop(self, batch: Batch, context: int, key: jax.Array) -> dict[str, jax.Array]:
     """The pictures of `predict`: {image: [B, T, H, W, C]}."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dreamerax.envs import Environment, Step, check_env
-from dreamerax.envs.check import random_action
+from dreamerax.envs.actions import random_actions
 
 
 def assert_equal_steps(one: Sequence[Step], other: Sequence[Step]) -> None:
@@ -57,7 +57,7 @@ class EnvironmentContract(abc.ABC):
   def test_a_replayed_episode_goes_on_as_the_one_that_was_stepped(self, env):
     steps = [env.reset(7), *self._steps(env)]
     rng = np.random.default_rng(0)
-    actions = np.array([random_action(env.spec.action, rng) for _ in steps[1:]])
+    actions = random_actions(env.spec.action, rng, len(steps) - 1)
     env.reset(3)
     twin = self.make(0)
     for one in (env, twin):
@@ -82,7 +82,7 @@ class EnvironmentContract(abc.ABC):
 
   def test_stepping_before_reset_is_refused(self, env):
     with pytest.raises(RuntimeError, match="reset"):
-      env.step(random_action(env.spec.action, np.random.default_rng(0)))
+      env.step(random_actions(env.spec.action, np.random.default_rng(0), 1)[0])
 
   def test_an_action_that_is_not_finite_is_refused(self, env):
     env.reset()
@@ -98,7 +98,7 @@ class EnvironmentContract(abc.ABC):
     rng = np.random.default_rng(0)
     steps = []
     for _ in range(self.steps):
-      steps.append(env.step(random_action(env.spec.action, rng)))
+      steps.append(env.step(random_actions(env.spec.action, rng, 1)[0]))
       if steps[-1].is_last:
         break
     return steps

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dreamerax.envs import EnvConfig, EpisodeSoFar, WorkerConfig, make_batch
+from dreamerax.envs.actions import random_actions
 from dreamerax.envs.base import EnvBatch
-from dreamerax.envs.check import random_action
 from dreamerax.envs.journal import episode_seed
 from dreamerax.types import Transition
 
@@ -38,7 +38,7 @@ def drive(envs: EnvBatch, steps: int, seed: int) -> list[Transition]:
   rng = np.random.default_rng(seed)
   rows = []
   for _ in range(steps):
-    actions = np.stack([random_action(envs.spec.action, rng) for _ in range(envs.num_envs)])
+    actions = random_actions(envs.spec.action, rng, envs.num_envs)
     rows.append(copied(envs.step(actions)))
   return rows
 

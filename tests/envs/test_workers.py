@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from dreamerax.envs import EnvConfig, WorkerConfig, make_batch
+from dreamerax.envs.actions import random_actions
 from dreamerax.envs.base import EnvBatch
-from dreamerax.envs.check import random_action
 from dreamerax.envs.journal import derive_seeds, episode_seed
 
 SAFE = np.zeros(2, np.float32)
@@ -52,7 +52,7 @@ def test_rows_are_those_of_environments_in_this_process(start, num_envs, count):
   rng = np.random.default_rng(0)
   assert_equal_rows(envs.reset(), plain.reset())
   for _ in range(12):
-    actions = np.stack([random_action(envs.spec.action, rng) for _ in range(num_envs)])
+    actions = random_actions(envs.spec.action, rng, num_envs)
     assert_equal_rows(envs.step(actions), plain.step(actions))
   assert_equal_rows(envs.reset(), plain.reset())  # in the middle of an episode
   actions = np.zeros((num_envs, 2))
@@ -89,7 +89,7 @@ def test_parts_in_flight_at_once_give_the_rows_of_the_whole(start):
       np.concatenate([row.observation["clock"] for row in rows]), whole.observation["clock"]
     )
     np.testing.assert_array_equal(np.concatenate([row.action for row in rows]), whole.action)
-    actions = np.stack([random_action(plain.spec.action, rng) for _ in range(5)])
+    actions = random_actions(plain.spec.action, rng, 5)
     parts[0].send(actions[:3])
     parts[1].send(actions[3:])
     whole = plain.step(actions)

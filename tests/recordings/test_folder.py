@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from dreamerax.recordings import EpisodeFolder
-from dreamerax.recordings.episode import to_arrays
 from dreamerax.recordings.folder import SPEC
-from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition
+from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition, to_columns
 
 SHOWN = {"image": ArraySpec((4, 5, 3), "uint8"), "body/angles": ArraySpec((2,))}
 CONTINUOUS, CHOICES = EnvSpec(SHOWN, ActionSpec(2)), EnvSpec(SHOWN, ActionSpec(3, discrete=True))
@@ -33,7 +32,7 @@ def make_episode(spec: EnvSpec = CONTINUOUS, steps: int = 6, seed: int = 0) -> T
 
 
 def assert_equal(one: Transition, other: Transition) -> None:
-  one_arrays, other_arrays = to_arrays(one), to_arrays(other)
+  one_arrays, other_arrays = to_columns(one), to_columns(other)
   assert one_arrays.keys() == other_arrays.keys()
   for name, array in one_arrays.items():
     assert array.dtype == other_arrays[name].dtype and np.array_equal(array, other_arrays[name]), name
@@ -141,7 +140,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_episode_is_refused_with_file_field_and_fix(name: str, tmp_path: Path):
   change, message = BAD[name]
-  folder, arrays = EpisodeFolder.create(tmp_path, CONTINUOUS), to_arrays(make_episode())
+  folder, arrays = EpisodeFolder.create(tmp_path, CONTINUOUS), to_columns(make_episode())
   folder.write(make_episode())
   change(arrays)
   np.savez(tmp_path / "second.npz", **arrays)  # type: ignore[arg-type]
@@ -151,7 +150,7 @@ def test_a_bad_episode_is_refused_with_file_field_and_fix(name: str, tmp_path: P
 
 
 def test_a_choice_is_one_hot(tmp_path: Path):
-  folder, arrays = EpisodeFolder.create(tmp_path, CHOICES), to_arrays(make_episode(CHOICES))
+  folder, arrays = EpisodeFolder.create(tmp_path, CHOICES), to_columns(make_episode(CHOICES))
   at("action", 3, (0, 0.5, 0.5))(arrays)
   np.savez(tmp_path / "a.npz", **arrays)  # type: ignore[arg-type]
   with pytest.raises(ValueError, match=r"action is \[0.* at step 3, not one-hot over 3 choices: store"):

@@ -8,7 +8,7 @@ from dreamerax import cli, envs
 from dreamerax.envs import EnvConfig, WorkerConfig
 from dreamerax.envs.quota import episodes_each
 from dreamerax.recordings import EpisodeFolder, RecordedEnv, chance, record
-from dreamerax.recordings.episode import to_arrays
+from dreamerax.types import to_columns
 from tests.envs.toys import Wander
 
 WANDER = EnvConfig("tests.envs.toys:wander")
@@ -64,8 +64,8 @@ def test_workers_record_the_same(tmp_path: Path):
   recorded(tmp_path / "there", workers=WorkerConfig(count=2))
   here, there = (EpisodeFolder(tmp_path / name).read_all() for name in ("here", "there"))
   for one, other in zip(here, there, strict=True):
-    for name, array in to_arrays(one).items():
-      np.testing.assert_array_equal(array, to_arrays(other)[name], err_msg=name)
+    for name, array in to_columns(one).items():
+      np.testing.assert_array_equal(array, to_columns(other)[name], err_msg=name)
 
 
 def test_the_command_records_any_environment_and_adds_to_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -1,9 +1,6 @@
 """The same on a Ray of this machine alone, in processes that can be killed."""
 
 import itertools
-import os
-import subprocess
-import sys
 import threading
 import time
 from functools import partial
@@ -19,7 +16,7 @@ from dreamerax.runtime.metrics import read_metrics
 from dreamerax.runtime.ray_actors import RayActors
 from dreamerax.runtime.ray_connection import LOCAL, connect
 from dreamerax.runtime.stepper import Setup
-from tests.conftest import ROOT
+from tests.conftest import error_without_ray, run_apart
 from tests.runtime.toys import Regression, make_envs, run
 
 SETUP = Setup(Regression, make_envs, {"memory": "float32"})
@@ -72,10 +69,7 @@ def test_a_killed_actor_costs_its_unfinished_episodes_alone_and_nothing_listens_
   program = (
     f"from pathlib import Path; from tests.runtime import test_ray_actors as t; t.check(Path({str(tmp_path)!r}))"
   )
-  done = subprocess.run(
-    [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
-  )
-  assert done.returncode == 0, done.stdout + done.stderr
+  run_apart(program, timeout=600)
 
 
 class _HastyRay:
@@ -109,8 +103,6 @@ def test_an_actor_s_chunks_come_in_the_order_in_which_they_were_made():
 
 
 def test_without_ray_the_extra_is_named(tmp_path: Path):
-  (tmp_path / "ray.py").write_text("raise ModuleNotFoundError(name='ray')")
   program = "from dreamerax.runtime.ray_connection import connect; connect('local', '--ray-address')"
-  environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-  done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
-  assert "ValueError: --ray-address local needs Ray: pip install 'dreamerax[ray]'" in done.stderr
+  error = error_without_ray(program, tmp_path)
+  assert "ValueError: --ray-address local needs Ray: pip install 'dreamerax[ray]'" in error

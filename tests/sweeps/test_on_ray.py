@@ -1,8 +1,5 @@
 """The same sweeps on a Ray of this machine alone."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
@@ -10,7 +7,7 @@ import pytest
 
 from dreamerax.sweeps.on_ray import OnRay
 from dreamerax.sweeps.spec import Resources
-from tests.conftest import ROOT
+from tests.conftest import error_without_ray, run_apart
 from tests.sweeps.pretended import TOTAL, attempts, sweep
 
 
@@ -56,18 +53,12 @@ def test_a_local_ray_runs_a_sweep_and_listens_on_loopback_alone(tmp_path: Path):
   program = (
     f"from pathlib import Path; from tests.sweeps import test_on_ray; test_on_ray.check(Path({str(tmp_path)!r}))"
   )
-  done = subprocess.run(
-    [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
-  )
-  assert done.returncode == 0, done.stdout + done.stderr
+  run_apart(program, timeout=240)
 
 
 def test_without_ray_the_extra_is_named(tmp_path: Path):
-  (tmp_path / "ray.py").write_text("raise ModuleNotFoundError(name='ray')")
-  program = "from dreamerax.sweeps.on_ray import OnRay; OnRay('local')"
-  environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-  done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
-  assert "ValueError: --ray local needs Ray: pip install 'dreamerax[ray]'" in done.stderr
+  error = error_without_ray("from dreamerax.sweeps.on_ray import OnRay; OnRay('local')", tmp_path)
+  assert "ValueError: --ray local needs Ray: pip install 'dreamerax[ray]'" in error
 
 
 @pytest.mark.parametrize(
