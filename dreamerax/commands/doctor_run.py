@@ -11,6 +11,7 @@ from dreamerax.replay import inspect
 from dreamerax.replay.budget import size_of
 from dreamerax.runtime.checkpoint import FOLDER, verify
 from dreamerax.runtime.metrics import read_metrics
+from dreamerax.runtime.restore import log_folders
 from dreamerax.runtime.run_lock import holder
 
 _NAMED = 5  # damaged records that are named
@@ -76,10 +77,10 @@ def _checkpoints(run_dir: Path) -> Iterator[Finding]:
 
 
 def _replay(run_dir: Path) -> Finding:
-  folder = run_dir / "replay"
-  if not folder.is_dir():
+  folders = log_folders(run_dir)
+  if not folders:
     return Finding("replay", "not on disk: a run that goes on fills it again")
-  reports = [inspect(each) for each in [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]]
+  reports = [inspect(folder) for folder in folders]
   rows, corrupt, torn, size, files = (list(column) for column in zip(*reports, strict=True))
   logs = f" of {sum(map(bool, files))} hosts" if sum(map(bool, files)) > 1 else ""
   value = f"{sum(rows):,} steps, {size_of(sum(size))} in {sum(files)} files{logs}"

@@ -1,5 +1,6 @@
 """Brings back the replay of a run that goes on: this host's, or its share where there were other hosts."""
 
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +10,9 @@ from dreamerax.replay import OldLog, Replay
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.hosts import Hosts
 from dreamerax.runtime.saved import Saved
+
+_ROOT = "replay"  # in a run directory
+_DEALT = re.compile(r"\d+-\d+")  # how often replays were dealt out anew, and a host: the name of that host's folder
 
 
 class Restored(NamedTuple):
@@ -70,7 +74,21 @@ def restore_replay(
 
 def log_folder(logdir: Path, dealt: int, host: int) -> Path:
   """Where a host's replay is logged: <logdir>/replay for a run that was always on one."""
-  return logdir / "replay" / (f"{dealt}-{host}" if dealt or host else "")
+  return logdir / _ROOT / (f"{dealt}-{host}" if dealt or host else "")
+
+
+def log_folders(logdir: Path) -> list[Path]:
+  """Where the replays of a run were logged: that of a run on one host first, then those of each dealing and host."""
+  root = logdir / _ROOT
+  if not root.is_dir():
+    return []
+  dealt = ((tuple(map(int, path.name.split("-"))), path) for path in root.iterdir() if _DEALT.fullmatch(path.name))
+  return [root, *(path for _, path in sorted(dealt))]
+
+
+def newest_log(logdir: Path) -> Path | None:
+  """Where host 0 logs, or last did; None where no replay is on disk."""
+  return next((path for path in reversed(log_folders(logdir)) if path.name == _ROOT or path.name.endswith("-0")), None)
 
 
 def _deal(replay: Replay, logdir: Path, saved: Saved, hosts: Hosts, say: Callable[[str], None]) -> None:
@@ -90,7 +108,7 @@ def _deal(replay: Replay, logdir: Path, saved: Saved, hosts: Hosts, say: Callabl
 
 def _delete_before(logdir: Path, dealt: int) -> None:
   """Removes the logs that neither of the two newest checkpoints can need, and what a crash has left of the next."""
-  folder = logdir / "replay"
+  folder = logdir / _ROOT
   for path in folder.iterdir() if folder.is_dir() else []:
     number = path.name.partition("-")[0]
     if path.is_dir() and number.isdecimal() and (int(number) < dealt - 2 or int(number) >= dealt):

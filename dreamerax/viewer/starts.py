@@ -10,9 +10,9 @@ from dreamerax import envs
 from dreamerax.envs.base import to_row
 from dreamerax.presets import RunConfig
 from dreamerax.replay.excerpts import read_excerpt
+from dreamerax.runtime.restore import newest_log
 from dreamerax.types import Transition
 
-_REPLAY = "replay"  # in a run directory
 _FRESH = 16  # episodes
 
 
@@ -77,5 +77,7 @@ def find_starts(run_dir: Path, config: RunConfig, context: int, seed: int) -> St
     context: steps that the model sees before a replayed start.
     seed: of the first fresh episode.
   """
-  folder = run_dir / _REPLAY
-  return Fresh(config, seed) if read_excerpt(folder, 0.0, 1) is None else Replayed(folder, context)
+  folder = newest_log(run_dir)
+  if folder is None or read_excerpt(folder, 0.0, 1) is None:
+    return Fresh(config, seed)
+  return Replayed(folder, context)

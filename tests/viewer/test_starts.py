@@ -25,6 +25,12 @@ def test_they_are_replayed_where_there_is_a_replay(tmp_path: Path):
     starts.at(0.5)
 
 
+def test_they_are_of_the_newest_dealing_where_a_run_has_gone_on_with_other_hosts(tmp_path: Path):
+  for folder, steps in (("", 10), ("1-0", 20), ("1-1", 20), ("2-0", 30), ("2-10", 20)):
+    written(tmp_path / "replay" / folder, [steps], capacity=40)
+  assert find_starts(tmp_path, CONFIG, context=4, seed=0).at(1.0).label == "environment 0, agent step 29"
+
+
 def test_they_are_fresh_where_there_is_none(tmp_path: Path):
   starts = find_starts(tmp_path, CONFIG, context=4, seed=3)
   assert "fresh" in starts.label
