@@ -10,7 +10,7 @@ from contextlib import closing
 import numpy as np
 
 from dreamerax.envs import EnvConfig, make
-from dreamerax.envs.check import random_action
+from dreamerax.envs.actions import random_actions
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for _ in range(options.episodes):
       step, total = env.reset(), 0.0
       while not step.is_last:
-        step = env.step(random_action(env.spec.action, rng))
+        step = env.step(random_actions(env.spec.action, rng, 1)[0])
         total += step.reward
       returns.append(total)
   print(
