@@ -138,11 +138,11 @@ def test_a_start_removes_what_a_crash_has_left_and_finishes_what_only_lacked_its
 def test_verify_tells_each_problem_and_changes_nothing(folder: Path):
   (folder / "20" / "state" / "_METADATA").unlink()
   shutil.copytree(folder / "10", folder / "30.new")
-  before = {path: path.stat() for path in files(folder)}
+  before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files(folder)}
   first, second = verify(folder.parent)
   assert first == (10, sum(path.stat().st_size for path in files(folder / "10")), None)
   assert second.env_steps == 20 and second.problem == "state/_METADATA is missing"
-  assert {path: path.stat() for path in files(folder)} == before
+  assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files(folder)} == before
   assert verify(folder) == []
 
 
