@@ -22,6 +22,7 @@ from benchmarks.common import machine, report, with_batch
 from dreamerax import presets
 from dreamerax.agent import Agent
 from dreamerax.presets import RunConfig
+from dreamerax.runtime.compilation import compiler_options
 from dreamerax.runtime.memory import restart_with_huge_pages
 from dreamerax.runtime.mesh import local_mesh
 from dreamerax.runtime.sharding import batch_sharded, init_state, replicated
@@ -49,6 +50,7 @@ def measure(preset: str, config: RunConfig, repeats: int) -> dict[str, Any]:
     donate_argnums=0,
     in_shardings=(everywhere, split, everywhere),
     out_shardings=(everywhere, split, everywhere),
+    compiler_options=compiler_options(),
   )
   start = time.perf_counter()
   compiled = jitted.lower(state, batch, key).compile()

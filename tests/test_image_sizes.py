@@ -39,8 +39,9 @@ def test_a_step_downhill_on_a_real_frame_of_84_pixels(name: str, frame: np.ndarr
   @jax.value_and_grad
   def loss(params, image):
     embed = with_params(encoder, params["encoder"])({"image": image})
-    decoded = with_params(decoder, params["decoder"])(embed, embed)
-    return reconstruction_losses(decoded, {"image": image}, spec)["reconstruction/image"].mean()
+    embed = embed[:, None]  # [B, T, F]
+    losses = reconstruction_losses(with_params(decoder, params["decoder"]), embed, embed, {"image": image[:, None]})
+    return losses["reconstruction/image"]
 
   params = {"encoder": params_of(encoder), "decoder": params_of(decoder)}
   before, gradient = loss(params, frame[None])

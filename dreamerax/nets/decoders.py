@@ -48,26 +48,37 @@ class DecoderModule(nnx.Module):
   mlp: MLP | PlainMLP  # where there are vectors
   heads: nnx.Dict  # from the MLP to each vector
 
+  largest: int  # numbers in the largest array made for one step's images
+
   def __call__(self, deter: jax.Array, stoch: jax.Array) -> dict[str, jax.Array]:
     """deter [..., D], stoch [..., S] -> {name: [..., *shape]} float32: images aim at [0, 1], vectors are in symlog space."""
-    outputs = {}
-    if self.images:
-      image = center_crop(self._decode_images(deter, stoch), *self.image_size)
-      image = image.reshape(*deter.shape[:-1], *image.shape[1:])
-      splits = [sum(self.image_channels[: i + 1]) for i in range(len(self.image_channels) - 1)]
-      outputs = dict(zip(self.images, jnp.split(image, splits, -1), strict=True))
-    if self.vectors:
-      x = self.mlp(jnp.concatenate([deter, stoch], -1))
-      for key, shape in self.vectors:
-        outputs[key] = self.heads[key](x).reshape(*x.shape[:-1], *shape).astype(jnp.float32)
-    return outputs
+    pictures = self.paint(self.sketch(deter, stoch)) if self.images else {}
+    pictures = {name: x.reshape(*deter.shape[:-1], *x.shape[1:]) for name, x in pictures.items()}
+    return pictures | self.decode_vectors(deter, stoch)
 
   @abc.abstractmethod
-  def _decode_images(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
-    """deter [..., D], stoch [..., S] -> [N, H, W, C] float32, leading axes flattened and images stacked along channels.
+  def sketch(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
+    """deter [..., D], stoch [..., S] -> small pictures [N, h, w, c], leading axes flattened: what `paint` starts from."""
+
+  def paint(self, small: jax.Array) -> dict[str, jax.Array]:
+    """[N, h, w, c] from `sketch` -> images {name: [N, H, W, C]} float32."""
+    image = center_crop(self._enlarge(small), *self.image_size)
+    splits = [sum(self.image_channels[: i + 1]) for i in range(len(self.image_channels) - 1)]
+    return dict(zip(self.images, jnp.split(image, splits, -1), strict=True))
+
+  @abc.abstractmethod
+  def _enlarge(self, small: jax.Array) -> jax.Array:
+    """[N, h, w, c] -> [N, H, W, C] float32, images stacked along channels.
 
     H and W may exceed `image_size`: of what is painted, the middle is kept.
     """
+
+  def decode_vectors(self, deter: jax.Array, stoch: jax.Array) -> dict[str, jax.Array]:
+    """deter [..., D], stoch [..., S] -> {name: [..., *shape]} float32, in symlog space."""
+    if not self.vectors:
+      return {}
+    x = self.mlp(jnp.concatenate([deter, stoch], -1))
+    return {key: self.heads[key](x).reshape(*x.shape[:-1], *shape).astype(jnp.float32) for key, shape in self.vectors}
 
 
 @dataclass(frozen=True)
@@ -119,6 +130,7 @@ class ConvDecoderModule(DecoderModule):
       self.from_stoch = Linear(2 * config.units, small_size, dtype=dtype, rngs=rngs)
       self.small_norm = NormSilu(depths[-1], dtype=dtype)
       sizes = list(reversed([channels, *depths]))
+      self.largest = max(height * width // 4**i * units for i, units in enumerate([channels, *depths[:-1]]))
       self.convs = nnx.Dict(
         {f"conv{i}": _UpConv(sizes[i], sizes[i + 1], config.kernel, dtype, rngs) for i in range(len(depths))}
       )
@@ -129,17 +141,23 @@ class ConvDecoderModule(DecoderModule):
         {key: Linear(config.units, math.prod(shape), dtype=dtype, rngs=rngs) for key, shape in self.vectors}
       )
 
-  def _decode_images(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
+  def sketch(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
     height, width, channels = self.small_shape
     # Each block of deter paints its own channels of the small picture: [N, G (h w c)] -> [N, h, w, (G c)].
     from_deter = self.from_deter(deter).reshape(-1, self.blocks, height, width, channels // self.blocks)
     from_deter = from_deter.transpose(0, 2, 3, 1, 4).reshape(-1, height, width, channels)
     from_stoch = self.from_stoch(self.stoch_norm(self.stoch_in(stoch)))
-    x = self.small_norm(from_deter + from_stoch.reshape(-1, height, width, channels))
+    return self.small_norm(from_deter + from_stoch.reshape(-1, height, width, channels))
+
+  def _enlarge(self, small: jax.Array) -> jax.Array:
+    x = small
     *inner, last = self.convs.values()
     for conv, norm in zip(inner, self.norms.values(), strict=True):
       x = norm(conv(x))
     return jax.nn.sigmoid(last(x).astype(jnp.float32))
+
+
+_KERNELS = (5, 5, 6, 6)  # of the strided decoder's transposed convolutions
 
 
 @dataclass(frozen=True)
@@ -193,9 +211,13 @@ class StridedDecoderModule(DecoderModule):
       self.convs = nnx.Dict(
         {
           f"conv{i}": _TransposedConv(sizes[i], sizes[i + 1], kernel, dtype, rngs)
-          for i, kernel in enumerate((5, 5, 6, 6))  # n -> 16 n + 48 pixels a side; 1 -> 5 -> 13 -> 30 -> 64
+          for i, kernel in enumerate(_KERNELS)  # n -> 16 n + 48 pixels a side; 1 -> 5 -> 13 -> 30 -> 64
         }
       )
+      self.largest = 0
+      for kernel, units in zip(_KERNELS, sizes[1:], strict=True):
+        rows, columns = 2 * rows - 2 + kernel, 2 * columns - 2 + kernel
+        self.largest = max(self.largest, rows * columns * units)
     if self.vectors:
       self.mlp = PlainMLP(features, config.units, config.layers, config.activation, dtype=dtype, rngs=rngs)
       self.heads = nnx.Dict(
@@ -205,9 +227,11 @@ class StridedDecoderModule(DecoderModule):
         }
       )
 
-  def _decode_images(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
-    x = self.dense(jnp.concatenate([deter, stoch], -1))
-    x = x.reshape(-1, *self.small_shape)
+  def sketch(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
+    return self.dense(jnp.concatenate([deter, stoch], -1)).reshape(-1, *self.small_shape)
+
+  def _enlarge(self, small: jax.Array) -> jax.Array:
+    x = small
     *inner, last = self.convs.values()
     for conv in inner:
       x = activate(self.activation, conv(x))

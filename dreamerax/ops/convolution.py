@@ -9,11 +9,8 @@ Images are [B, H, W, C], kernels [K, K, I, O]; but for strides K is odd and padd
   the high resolution is four small ones at the low resolution, one for each phase, K=5 becoming 3x3.
 
 Both rewrite the kernel by a fixed linear map and equal the plain form to rounding, borders included. What stays slow on
-a CPU is XLA's gradient for the kernel; there it is written as matrix products instead. Reverse-mode gradients only.
+a CPU is XLA's gradient for the kernel; there it is written as a matrix product instead. Reverse-mode gradients only.
 """
-
-import math
-from functools import partial
 
 import chex
 import jax
@@ -22,10 +19,10 @@ import numpy as np
 from jax import lax
 
 from dreamerax.ops.backend import on_cpu
+from dreamerax.ops.chunks import chunk_size, over_chunks
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-_CHUNK_BYTES = 2**20  # strips of one chunk in the kernel gradient: they and what is made of them stay in the L2 cache
-_FEW_CHANNELS = 16  # with fewer outputs, XLA's CPU backend leaves its fast convolution for a slow one
+_FEW_CHANNELS = 12  # with fewer outputs, a convolution on the CPU gains from two pixels at a time
 
 
 def conv_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -45,7 +42,7 @@ def conv_same_pooled(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = N
   if height % 2 or width % 2:
     raise ValueError(f"pooling needs an even height and width, got images of {height}x{width}: pad or resize them.")
   if on_cpu():
-    pooled = _max_of_phases(_convolve(_space_to_depth(x), _pooled_kernel(kernel)))
+    pooled = _convolve_pooled(x, kernel)
   else:
     pooled = _plain(x, kernel).reshape(batch, height // 2, 2, width // 2, 2, -1).max((2, 4))
   return pooled if bias is None else pooled + bias
@@ -114,6 +111,10 @@ def _plain_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 @_plain_on_cpu.def_vmap
 def _one_by_one(size: int, batched: list[bool], *arrays: jax.Array) -> tuple[jax.Array, bool]:
+  if not batched[1]:  # one kernel for all images
+    x, kernel = arrays
+    y = _plain_on_cpu(x.reshape(-1, *x.shape[2:]), kernel)
+    return y.reshape(*x.shape[:2], *y.shape[1:]), True
   each = ([array[i] if many else array for array, many in zip(arrays, batched, strict=True)] for i in range(size))
   return jnp.stack([_plain_on_cpu(*pair) for pair in each]), True
 
@@ -143,71 +144,93 @@ def _convolve_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple
 
 def _convolve_backward(saved: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple[jax.Array, jax.Array]:
   x, kernel = saved
-  flipped = kernel[::-1, ::-1].swapaxes(2, 3)
-  return _wide(dy, flipped), _kernel_gradient(x, dy, kernel.shape[0]).astype(kernel.dtype)
+  size = kernel.shape[0]
+  rows = (x.shape[1] * x.shape[2]) * size * max(x.shape[3], dy.shape[3])
+  _, total = over_chunks(lambda x, dy: ((), _kernel_gradient(x, dy, size)), chunk_size(rows), x, dy)
+  return _wide(dy, _turned(kernel)), total.astype(kernel.dtype)
 
 
 _convolve.defvjp(_convolve_forward, _convolve_backward)
 
 
-def _kernel_gradient(x: jax.Array, dy: jax.Array, size: int) -> jax.Array:
-  """Gradient [K, K, I, O] in float32 of sum(dy * conv_same(x, kernel)), as matrix products over chunks of images.
-
-  The images are split into as many groups as there are devices, on the outermost axis; every step takes some of each
-  group. A batch that is sharded over devices so keeps its shards, and the devices' parts are added once at the end.
-  """
-  (batch, height, width, channels), outputs = x.shape, dy.shape[-1]
-  groups = math.gcd(batch, jax.device_count())
-  images = batch // groups
-  chunk = max(1, min(images, _CHUNK_BYTES // (height * width * channels * size * x.dtype.itemsize)))
-  x = x.reshape(groups, images, height, width, channels)
-  dy = dy.reshape(groups, images, height, width, outputs)
-
-  def add(total: jax.Array, start: jax.Array | int, count: int) -> jax.Array:
-    part = partial(lax.dynamic_slice_in_dim, start_index=start, slice_size=count, axis=1)
-    return total + _chunk_gradient(part(x), part(dy), size)
-
-  total = jnp.zeros((groups, size, size * channels, outputs), jnp.float32)
-  steps, rest = divmod(images, chunk)
-  total = lax.fori_loop(0, steps, lambda step, total: add(total, step * chunk, chunk), total)
-  if rest:
-    total = add(total, steps * chunk, rest)
-  return total.sum(0).reshape(size, size, channels, outputs)
-
-
-def _chunk_gradient(x: jax.Array, dy: jax.Array, size: int) -> jax.Array:
-  """x [G, N, H, W, I], dy [G, N, H, W, O] -> [G, K, K·I, O]: one matrix product for each row of the kernel."""
-  groups, height, width, outputs = x.shape[0], x.shape[2], x.shape[3], dy.shape[-1]
-  pad = size // 2
-  padded = jnp.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad), (0, 0)))
-  # The neighbours along W go into features once; without the barrier XLA would recompute them for every row.
-  strips = lax.optimization_barrier(jnp.concatenate([padded[:, :, :, i : i + width] for i in range(size)], -1))
-  dy = dy.reshape(groups, -1, outputs)
-  product = partial(lax.dot_general, dimension_numbers=(((1,), (1,)), ((0,), (0,))), preferred_element_type=jnp.float32)
-  rows = [strips[:, :, i : i + height].reshape(groups, -1, strips.shape[-1]) for i in range(size)]
-  return jnp.stack([product(row, dy) for row in rows], 1)
-
-
 @jax.custom_vjp
-def _max_of_phases(x: jax.Array) -> jax.Array:
-  """[B, H, W, 4·O] -> [B, H, W, O], with the gradient of `jnp.max` in one pass over x."""
-  first, second, third, fourth = jnp.split(x, 4, -1)
-  return jnp.maximum(jnp.maximum(first, second), jnp.maximum(third, fourth))
+def _convolve_pooled(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`conv_same_pooled` without a bias, of a few images at a time: what is larger than its result never leaves the cache."""
+  return _pooled_forward(x, kernel)[0]
 
 
-def _max_forward(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-  largest = _max_of_phases(x)
-  return largest, (x, largest)
+def _pooled_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+  folded = _pooled_kernel(kernel)
+
+  def forward(x: jax.Array) -> tuple[tuple[jax.Array, jax.Array], tuple[()]]:
+    return _max_of_phases(_wide(_space_to_depth(x), folded)), ()
+
+  (largest, where), _ = over_chunks(forward, _pooled_chunk(x, kernel), x)
+  return largest, (x, kernel, where)
 
 
-def _max_backward(saved: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple[jax.Array]:
-  x, largest = saved
-  chosen = x == jnp.tile(largest, 4)
-  count = sum(jnp.split(chosen.astype(dy.dtype), 4, -1))
-  return (jnp.where(chosen, jnp.tile(dy / count, 4), 0),)
+def _pooled_backward(saved: tuple[jax.Array, ...], dy: jax.Array) -> tuple[jax.Array, jax.Array]:
+  x, kernel, where = saved
+  folded, unfold = jax.vjp(_pooled_kernel, kernel)
+  turned = _turned(folded)
+
+  def backward(x: jax.Array, where: jax.Array, dy: jax.Array) -> tuple[jax.Array, jax.Array]:
+    phases = lax.optimization_barrier(_to_largest(where, dy))
+    dx = _depth_to_space(_wide(phases, turned))
+    return dx, _kernel_gradient(_space_to_depth(x), phases, folded.shape[0])
+
+  dx, total = over_chunks(backward, _pooled_chunk(x, kernel), x, where, dy)
+  return dx, unfold(total.astype(folded.dtype))[0]
 
 
-_max_of_phases.defvjp(_max_forward, _max_backward)
+_convolve_pooled.defvjp(_pooled_forward, _pooled_backward)
+
+
+def _pooled_chunk(x: jax.Array, kernel: jax.Array) -> int:
+  return chunk_size(x.shape[1] * x.shape[2] * max(kernel.shape[2:]))
+
+
+def _turned(kernel: jax.Array) -> jax.Array:
+  """The kernel whose convolution takes the gradient of a convolution's result to that of its images."""
+  return kernel[::-1, ::-1].swapaxes(2, 3)
+
+
+def _kernel_gradient(x: jax.Array, dy: jax.Array, size: int) -> jax.Array:
+  """Gradient [K, K, I, O] in float32 of sum(dy * conv_same(x, kernel)): one matrix product.
+
+  A pixel's neighbours along W are put beside it in x, and those along H in dy, so that a row of the one and a row of the other
+  meet in all K x K ways, at the cost of K copies each in place of K x K of either.
+  """
+  (_, height, width, inputs), outputs = x.shape, dy.shape[-1]
+  pad = size // 2
+  x = jnp.pad(x, ((0, 0), (0, 0), (pad, pad), (0, 0)))
+  dy = jnp.pad(dy, ((0, 0), (pad, pad), (0, 0), (0, 0)))
+  # Without the barriers XLA would compute the copies again inside the product.
+  beside = lax.optimization_barrier(jnp.concatenate([x[:, :, i : i + width] for i in range(size)], -1))
+  above = lax.optimization_barrier(jnp.concatenate([dy[:, i : i + height] for i in range(size)], -1))
+  product = lax.dot_general(
+    beside.reshape(-1, size * inputs),
+    above.reshape(-1, size * outputs),
+    (((0,), (0,)), ((), ())),
+    preferred_element_type=jnp.float32,
+  )
+  return product.reshape(size, inputs, size, outputs).transpose(2, 0, 1, 3)[::-1]
+
+
+def _max_of_phases(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """[B, H, W, 4·O] -> the largest of the four phases [B, H, W, O], and as bits of a byte, which ones were as large."""
+  phases = jnp.split(x, 4, -1)
+  largest = jnp.maximum(jnp.maximum(phases[0], phases[1]), jnp.maximum(phases[2], phases[3]))
+  first, *others = ((phase == largest).astype(jnp.uint8) << i for i, phase in enumerate(phases))
+  return largest, sum(others, first)
+
+
+def _to_largest(where: jax.Array, dy: jax.Array) -> jax.Array:
+  """The gradient of `_max_of_phases`: dy [B, H, W, O], shared evenly by the phases named in `where` -> [B, H, W, 4·O]."""
+  count = sum(((where >> i) & 1 for i in range(1, 4)), where & 1)
+  bits = jnp.repeat(jnp.asarray([1, 2, 4, 8], jnp.uint8), dy.shape[-1])
+  chosen = (jnp.tile(where, 4) & bits) != 0
+  return jnp.where(chosen, jnp.tile(dy / count.astype(dy.dtype), 4), 0)
 
 
 def _space_to_depth(x: jax.Array) -> jax.Array:

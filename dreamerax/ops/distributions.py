@@ -166,7 +166,8 @@ class SymexpTwoHot:
 
   def __init__(self, logits: jax.Array):
     """logits: [..., bins], an odd number of bins."""
-    self.log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), -1)
+    self.logits = logits.astype(jnp.float32)
+    self.log_normalizer = jax.nn.logsumexp(self.logits, -1)
     self.bins = symexp_bins(logits.shape[-1])
 
   def mean(self) -> jax.Array:
@@ -176,12 +177,12 @@ class SymexpTwoHot:
     where a compiler fuses one of them into a multiply-add, and the outermost bins make 0.16 of that rounding.
     """
     half = self.bins.shape[-1] // 2
-    probs = jnp.exp(self.log_probs)
+    probs = jnp.exp(self.logits - self.log_normalizer[..., None])
     return jnp.sum((probs[..., half + 1 :] - probs[..., :half][..., ::-1]) * self.bins[half + 1 :], -1)
 
   def log_prob(self, target: jax.Array) -> jax.Array:
     """[...] cross-entropy (negated) against the two-hot encoding of target [...]; targets beyond the bins go to the last."""
-    return jnp.sum(two_hot(target, self.bins) * self.log_probs, -1)
+    return jnp.sum(two_hot(target, self.bins) * self.logits, -1) - self.log_normalizer
 
 
 def symexp_bins(count: int) -> jax.Array:

@@ -2,12 +2,17 @@
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import jax
 
 CACHE_VARIABLE = "DREAMERAX_CACHE_DIR"
+
+# What XLA's CPU backend gives to YNNPACK: matrix products alone. YNNPACK computes a convolution on one core, where Eigen takes
+# all of them, and fuses what goes before and after a reduction into loops that are slow over few channels.
+_CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
 
 
 class Source(NamedTuple):
@@ -36,8 +41,21 @@ def compile_source(source: Source) -> Program:
     donate_argnums=source.donated,
     in_shardings=jax.tree.map(lambda leaf: leaf.sharding, source.arguments),
     out_shardings=source.results,
+    compiler_options=compiler_options(),
   )
   return jitted.lower(*source.arguments).compile()
+
+
+@cache
+def compiler_options() -> dict[str, str]:
+  """What `jax.jit` of an update tells the compiler; nothing where the compiler does not know it."""
+  if jax.default_backend() != "cpu":
+    return {}
+  try:
+    jax.jit(lambda: 0, compiler_options=_CPU_OPTIONS).lower().compile()
+  except jax.errors.JaxRuntimeError:  # an experimental option: it may go as it came
+    return {}
+  return _CPU_OPTIONS
 
 
 def enable_cache() -> None:

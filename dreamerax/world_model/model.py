@@ -94,8 +94,8 @@ class WorldModelModule(nnx.Module):
     """Losses {name: [B, T] or scalar}, not scaled, and metrics {name: scalar}."""
     prior = self.dynamics.prior(posterior.latents)
     losses = self.config.kl.losses(self.dynamics.kl, posterior.stats, prior)
-    decoded = self.decoder(posterior.latents["deter"], posterior.latents["stoch"])
-    losses |= reconstruction_losses(decoded, posterior.observation, self.spec.observation)
+    latents = posterior.latents
+    losses |= reconstruction_losses(self.decoder, latents["deter"], latents["stoch"], posterior.observation)
     features = self.dynamics.features(posterior.latents)
     losses["reward"] = -self.reward(features).log_prob(steps.reward)
     if self.continues is not None:

@@ -195,9 +195,9 @@ SHARDED = """
 import re
 import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
-from dreamerax.ops import convolution as c
+from dreamerax.ops import chunks, convolution as c
 
-c._CHUNK_BYTES = 4096  # several steps even for images as small as these
+chunks._BYTES = 4096  # several steps even for images as small as these
 
 def loss(kernels, x):
   y = c.upsample_conv(c.conv_same_pooled(x, kernels[0]), kernels[1])
