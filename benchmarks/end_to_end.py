@@ -3,15 +3,17 @@
     python -m benchmarks.end_to_end --preset dreamer-v3 --size 1m --task dmc/walker_walk --envs 16 --seconds 60
 
 First the replay is filled and the update compiled, from a start without cached programs unless JAX_COMPILATION_CACHE_DIR
-names some: two runs with the same folder give a cold start and a warm one. Then, for `--seconds` each, the agent acts
-without updates, and acts with the updates that the preset's schedule asks for. Env steps are simulator steps, the action
-repeat included, summed over the environments.
+names some: two runs with the same folder give a cold start and a warm one. Then, in turn and for `--seconds` each in all, the
+agent acts without updates, updates without acting, and acts with the updates that the preset's schedule asks for; figures are
+medians of the turns. `lost` is the share of the last pace that is missing from what the two alone would add up to on the same
+cores. Env steps are simulator steps, the action repeat included, summed over the environments.
 """
 
 import argparse
 import resource
+import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
@@ -33,6 +35,8 @@ from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.schedule import TrainRatioConfig
 from dreamerax.runtime.sharding import init_state
 
+_TURNS = 4
+
 
 class Pace(NamedTuple):
   """What a stretch of a run gave."""
@@ -40,6 +44,21 @@ class Pace(NamedTuple):
   seconds: float
   agent_steps: int
   updates: int
+
+
+class Turn(NamedTuple):
+  """Acting alone, updating alone, and both."""
+
+  acting: Pace
+  updating: Pace
+  training: Pace
+
+  @property
+  def lost(self) -> float:
+    """Share of the pace that training lacks beside acting and updating one after the other."""
+    acting = self.acting.seconds / self.acting.agent_steps * self.training.agent_steps
+    updating = self.updating.seconds / self.updating.updates * self.training.updates
+    return 1 - (acting + updating) / self.training.seconds
 
 
 class Worker:
@@ -75,6 +94,17 @@ class Worker:
     self._schedule.waive(self.counters)
     return pace
 
+  def update(self, seconds: float) -> Pace:
+    """Updates for `seconds` while the environments wait."""
+    before, start = self.learner.updates, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+      self.learner.run(1)
+    self.learner.flush()
+    pace = Pace(time.perf_counter() - start, 0, self.learner.updates - before)
+    self.counters = self.counters._replace(updates=self.learner.updates)
+    self._schedule.waive(self.counters)
+    return pace
+
   def train(self, seconds: float) -> Pace:
     """Acts and updates for `seconds`, and until one update is done."""
     return self._pace(seconds, lambda: self._schedule.due(self.counters), updates=1)
@@ -104,7 +134,8 @@ def measure(preset: str, config: RunConfig, seconds: float, began: float) -> dic
     stack.enter_context(closing(worker.learner))
     worker.first_update()
     first_update = time.time() - began
-    acting, training = worker.act(seconds), worker.train(seconds)
+    each = seconds / _TURNS
+    turns = [Turn(worker.act(each), worker.update(each), worker.train(each)) for _ in range(_TURNS)]
   repeat = config.env.action_repeat
   memory = jax.local_devices()[0].memory_stats() or {}
   return {
@@ -118,15 +149,25 @@ def measure(preset: str, config: RunConfig, seconds: float, began: float) -> dic
     "batch": config.replay.batch_size,
     "length": config.replay.batch_length,
     "schedule": asdict(config.schedule),
-    "acting_env_steps_per_second": repeat * acting.agent_steps / acting.seconds,
-    "training_env_steps_per_second": repeat * training.agent_steps / training.seconds,
-    "updates_per_second": training.updates / training.seconds,
+    "acting_env_steps_per_second": _median(repeat * turn.acting.agent_steps / turn.acting.seconds for turn in turns),
+    "updates_alone_per_second": _median(turn.updating.updates / turn.updating.seconds for turn in turns),
+    "training_env_steps_per_second": _median(
+      repeat * turn.training.agent_steps / turn.training.seconds for turn in turns
+    ),
+    "updates_per_second": _median(turn.training.updates / turn.training.seconds for turn in turns),
+    "lost": _median(turn.lost for turn in turns),
+    "least_lost": min(turn.lost for turn in turns),
+    "most_lost": max(turn.lost for turn in turns),
     "seconds_to_first_update": first_update,
     "of_which_prefill": worker.prefill_seconds,
     "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
     "peak_device_memory_gb": memory["peak_bytes_in_use"] / 1e9 if "peak_bytes_in_use" in memory else None,
     "machine": machine(),
   }
+
+
+def _median(values: Iterable[float]) -> float:
+  return statistics.median(values)
 
 
 def main(arguments: Sequence[str] | None = None, began: float | None = None) -> None:
@@ -140,7 +181,9 @@ def main(arguments: Sequence[str] | None = None, began: float | None = None) -> 
   parser.add_argument("--batch", type=int, help="sequences per batch")
   parser.add_argument("--length", type=int, help="steps per sequence")
   parser.add_argument("--ratio", type=float, help="a train ratio in place of the preset's schedule")
-  parser.add_argument("--seconds", type=float, default=60, help="of acting, and of training; the start comes on top")
+  parser.add_argument(
+    "--seconds", type=float, default=60, help="of acting, of updating, and of both; the start comes on top"
+  )
   options = parser.parse_args(arguments)
   config = presets.build(options.preset, options.size)
   config = replace(
