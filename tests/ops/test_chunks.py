@@ -1,0 +1,121 @@
+"""Chunks of a batch give what the whole batch gives: rows, sums, means and gradients."""
+
+import os
+import subprocess
+import sys
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dreamerax.ops import chunks
+from dreamerax.ops.chunks import mean_over_chunks, over_chunks
+
+ROWS = [1, 7, 12, 13, 24]  # one chunk of 6 and less; several; several and a rest; 13 has no divisor but itself
+
+
+def rows_and_sums(x, y):
+  return {"double": 2 * x, "both": x.sum(-1) * y}, (x * y[:, None]).sum(0)
+
+
+@pytest.mark.parametrize("count", ROWS)
+def test_rows_and_sums_equal_those_of_the_whole_batch(count):
+  x, y = jnp.arange(3.0 * count).reshape(count, 3), jnp.cos(jnp.arange(count))
+  whole, chunked = rows_and_sums(x, y), jax.jit(lambda x, y: over_chunks(rows_and_sums, 6, x, y))(x, y)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-5), chunked, whole)
+
+
+def test_no_more_than_a_chunk_is_computed_at_once():
+  seen = []
+
+  def look(x):
+    seen.append(x.shape[0])
+    return x, ()
+
+  over_chunks(look, 6, jnp.zeros((13, 2)))
+  assert seen and max(seen) <= 6
+
+
+def errors(params, x, truth):
+  painted = jnp.tanh(x @ params["kernel"])
+  return {"near": jnp.square(painted - truth).sum(-1), "far": jnp.abs(painted + truth).sum(-1)}
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+@pytest.mark.parametrize("count", ROWS)
+def test_means_and_their_gradients_equal_those_of_the_whole_batch(count, on_cpu, monkeypatch):
+  monkeypatch.setattr(chunks, "on_cpu", lambda: on_cpu)
+  keys = jax.random.split(jax.random.key(0), 2)
+  x, params = (
+    jax.random.normal(keys[0], (count, 4)),
+    {"kernel": jax.random.normal(keys[1], (4, 5)), "unused": jnp.ones(2)},
+  )
+  truth = jnp.arange(5 * count, dtype=jnp.uint8).reshape(count, 5)
+
+  def whole(*arguments):
+    return jax.tree.map(jnp.mean, errors(*arguments))
+
+  def chunked(*arguments):
+    return mean_over_chunks(errors, 6, *arguments)
+
+  def with_gradients(means):
+    def total(params, x):
+      losses = means(params, x, truth)
+      return losses["near"] - 3 * losses["far"], losses
+
+    return jax.jit(jax.value_and_grad(total, (0, 1), has_aux=True))(params, x)
+
+  close = partial(np.testing.assert_allclose, rtol=2e-5, atol=1e-5)
+  jax.tree.map(close, with_gradients(chunked), with_gradients(whole))
+  jax.tree.map(close, chunked(params, x, truth), whole(params, x, truth))
+
+
+def test_several_agents_at_once_get_their_own_gradients():
+  keys = jax.random.split(jax.random.key(0), 2)
+  x, kernels = jax.random.normal(keys[0], (2, 13, 4)), jax.random.normal(keys[1], (2, 4, 5))
+  truth = jnp.ones((2, 13, 5))
+
+  def gradient(kernel, x, truth):
+    return jax.grad(lambda kernel: mean_over_chunks(errors, 6, {"kernel": kernel}, x, truth)["near"])(kernel)
+
+  together = jax.vmap(gradient)(kernels, x, truth)
+  np.testing.assert_allclose(together, [gradient(*each) for each in zip(kernels, x, truth, strict=True)], rtol=1e-5)
+
+
+SHARDED = """
+import re
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from dreamerax.ops.chunks import mean_over_chunks
+
+def errors(kernel, x, truth):
+  return {"loss": jnp.square(jnp.tanh(x @ kernel) - truth).sum(-1)}
+
+def loss(kernel, x, truth):
+  return mean_over_chunks(errors, 16, kernel, x, truth)["loss"]
+
+keys = jax.random.split(jax.random.key(0), 3)
+x, kernel, truth = (jax.random.normal(k, s) for k, s in zip(keys, [(96, 7), (7, 5), (96, 5)]))
+step = jax.jit(jax.value_and_grad(loss, (0, 1)))
+single = step(kernel, x, truth)
+mesh = Mesh(jax.devices(), ("data",))
+copies, spread = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
+arguments = jax.device_put((kernel, x, truth), (copies, spread, spread))
+compiled = step.lower(*arguments).compile()
+for a, b in zip(jax.tree.leaves(compiled(*arguments)), jax.tree.leaves(single)):
+  np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+text = compiled.as_text()
+assert "all-reduce" in text, "nothing was sharded"
+moved = re.findall(r"(?:all-gather|all-to-all|collective-permute)[^\\n]*", text)
+assert not moved, moved
+loops = [part for part in text.split("\\n\\n") if "all-reduce(" in part and "ENTRY" not in part]
+assert not loops, "a gradient is added across devices in every step of a loop: " + loops[0]
+"""
+
+
+def test_a_sharded_batch_keeps_its_shards():
+  environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+  done = subprocess.run([sys.executable, "-c", SHARDED], env=environment, capture_output=True, text=True, timeout=120)
+  assert done.returncode == 0, done.stderr[-2000:]
