@@ -64,9 +64,8 @@ class ActorCriticModule(ActorCriticBaseModule):
   def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
     config = self.config
     rollout = self._imagine(world, start, key)
-    features = rollout.features.swapaxes(0, 1)  # [H + 1, N, F], as imagined: turning what heads make of them costs less
-    reward, continues = world.reward(features).T, world.continues(features).T  # [N, H + 1]
-    values = frozen(self.critic)(features).mean().T  # [N, H + 1]
+    reward, continues = world.reward(rollout.features), world.continues(rollout.features)  # [N, H + 1]
+    values = frozen(self.critic)(rollout.features).mean()  # [N, H + 1]
     returns = lambda_return(reward, continues, values, config.trace)  # [N, H]
     # The chance that the state is still reached; its first factor is the start's own continue probability, as published.
     weight = _stop(jnp.cumprod(continues, 1)[:, :-1])  # [N, H]
@@ -78,7 +77,7 @@ class ActorCriticModule(ActorCriticBaseModule):
     slow_critic = with_params(self.critic, slow["critic"])
     # At all H + 1 states, the last of which has no target: the compiler then shares the critic with `values` above.
     targets = jnp.concatenate([returns, values[:, -1:]], 1)
-    critic_loss = (weight * self._critic_loss(slow_critic, _stop(features), targets.T).T[:, :-1]).mean()
+    critic_loss = (weight * self._critic_loss(slow_critic, _stop(rollout.features), targets)[:, :-1]).mean()
     bootstrap = returns[:, 0].reshape(replayed.steps.reward.shape)  # [B, T]
     replay_loss = self._replay_loss(slow_critic, replayed, _stop(bootstrap))
 
@@ -95,11 +94,10 @@ class ActorCriticModule(ActorCriticBaseModule):
   def _actor_loss(
     self, rollout: Rollout, returns: jax.Array, values: jax.Array, weight: jax.Array
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    features, actions = (x.swapaxes(0, 1)[:-1] for x in rollout)  # [H, N, ...]
-    policy = self.actor(_stop(features))
-    entropy = policy.entropy()  # [H, N]
-    loss = self.config.gradient.loss(policy, _stop(actions), returns.T, _stop(values).T)
-    loss = weight.T * (loss - self.config.entropy_scale * entropy)
+    policy = self.actor(_stop(rollout.features[:, :-1]))
+    entropy = policy.entropy()  # [N, H]
+    loss = self.config.gradient.loss(policy, _stop(rollout.actions[:, :-1]), returns, _stop(values))
+    loss = weight * (loss - self.config.entropy_scale * entropy)
     advantage = returns - values
     metrics = {
       "actor/entropy": entropy.mean(),
