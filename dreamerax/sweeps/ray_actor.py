@@ -4,6 +4,7 @@ import socket
 from types import ModuleType
 from typing import Any
 
+from dreamerax.runtime.ray_connection import node_address
 from dreamerax.sweeps.process import Attempt, Event, Job
 
 _GPU_MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
@@ -15,9 +16,7 @@ class Actor:
 
   def free_address(self) -> str:
     """HOST:PORT of this node, where nobody listens now."""
-    import ray.util
-
-    host = ray.util.get_node_ip_address()
+    host = node_address()
     with socket.create_server((host, 0)) as server:
       return f"{host}:{server.getsockname()[1]}"
 

@@ -22,16 +22,13 @@ class Group:
       actor: the remote class of `Actor`.
       options: of the actor on each host.
     """
-    from ray.util.placement_group import placement_group
-    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
     self._ray, self._job = ray, job
     hosts = job.resources.hosts
     bundle = {name: amount for name, amount in job.resources.amounts().items() if amount}
-    self._placement = placement_group([bundle] * hosts, strategy="SPREAD")
+    self._placement = ray.util.placement_group([bundle] * hosts, strategy="SPREAD")
+    in_bundle = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy
     self._actors = [
-      actor.options(**options, scheduling_strategy=PlacementGroupSchedulingStrategy(self._placement, i)).remote()
-      for i in range(hosts)
+      actor.options(**options, scheduling_strategy=in_bundle(self._placement, i)).remote() for i in range(hosts)
     ]
     self._address = self._actors[0].free_address.remote()  # answered once there is room for all
     self._remotes: list[Remote] = []  # none before the address is known
@@ -62,11 +59,9 @@ class Group:
 
   def kill(self) -> None:
     """See Remote."""
-    from ray.util.placement_group import remove_placement_group
-
     for actor in self._actors:
       self._ray.kill(actor)
-    remove_placement_group(self._placement)
+    self._ray.util.remove_placement_group(self._placement)
 
   def _meet(self) -> Event | None:
     if not self._ray.wait([self._address], timeout=0)[0]:
