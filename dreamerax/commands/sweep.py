@@ -73,6 +73,9 @@ def make_job(trial: Trial, logdir: Path) -> Job:
 
 def _make_pool(address: str | None, trials: Sequence[Trial]) -> Pool:
   if address is None:
+    for trial in trials:
+      if (hosts := trial.resources.hosts) > 1:
+        raise ValueError(f"{trial.name}: resources.hosts={hosts} needs Ray: give --ray, or leave out resources.hosts")
     return OneByOne()
   pool = OnRay(address)
   for trial in trials:

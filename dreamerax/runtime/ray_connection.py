@@ -34,6 +34,7 @@ def connect(address: str, option: str) -> ModuleType:
     import ray
     import ray.exceptions
     import ray.util
+    import ray.util.scheduling_strategies
   except ModuleNotFoundError as error:
     raise ValueError(f"{option} {address} needs Ray: pip install 'dreamerax[ray]'") from error
   dashboard = False if address == LOCAL else None  # a cluster has its own
@@ -46,6 +47,13 @@ def connect(address: str, option: str) -> ModuleType:
     ray.shutdown()
     raise ValueError(f"{option} local: this Ray would listen beyond this machine; start one and give its address")
   return ray
+
+
+def node_address() -> str:
+  """The address of the node that this process of Ray runs on, as Ray knows it."""
+  import ray.util
+
+  return ray.util.get_node_ip_address()
 
 
 def _check_answers(address: str, option: str) -> None:

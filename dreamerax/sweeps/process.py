@@ -14,7 +14,7 @@ from dreamerax.runtime.run_lock import holder
 from dreamerax.sweeps.follow import Follower
 from dreamerax.sweeps.spec import Resources
 
-OUTPUT = "output.log"  # in the run directory: what all attempts have printed
+OUTPUT = "output.log"  # in the run directory: what all attempts have printed, on the first host
 _USERS_MISTAKE = 2  # exit status of dreamerax train
 _LOCK_SECONDS = 60.0  # for the kernel, or a network file system, to give up the lock of an attempt that was killed
 _TAIL_BYTES = 20_000
@@ -30,6 +30,12 @@ class Job:
   env_steps: int  # at which the run has reached its end
   folder: str  # to run in
   resources: Resources
+  host: int = 0  # which one of a trial that is spread over several
+
+  @property
+  def output(self) -> Path:
+    """What all attempts have printed on this host."""
+    return Path(self.logdir) / (f"output-host-{self.host}.log" if self.host else OUTPUT)
 
 
 class Event(NamedTuple):
@@ -54,8 +60,9 @@ class Attempt:
     self._job = job
     logdir = Path(job.logdir)
     logdir.mkdir(parents=True, exist_ok=True)
-    _await_lock(logdir)
-    with (logdir / OUTPUT).open("ab") as output:
+    if job.host == 0:  # the others take no lock
+      _await_lock(logdir)
+    with job.output.open("ab") as output:
       self._output_begins = output.tell()
       # A session of its own, so that Ctrl-C on a terminal asks the sweep alone.
       self._process = subprocess.Popen(
@@ -100,7 +107,7 @@ class Attempt:
     return "interrupted", "saved and left before its end"
 
   def _last_line(self) -> str:
-    with (Path(self._job.logdir) / OUTPUT).open("rb") as output:
+    with self._job.output.open("rb") as output:
       output.seek(max(self._output_begins, output.seek(0, 2) - _TAIL_BYTES))
       lines = output.read().decode(errors="replace").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")

@@ -29,6 +29,8 @@ class Resources:
   """Bytes of host memory; 0 asks for none in particular."""
   custom: Mapping = field(default_factory=dict)
   """Amounts of resources that the cluster's nodes were started with, by name."""
+  hosts: int = 1
+  """Over how many of Ray's nodes' shares one trial is spread; cpus, gpus, memory and custom are of each."""
 
   def __post_init__(self):
     for name, amount in (*vars(self).items(), *self.custom.items()):
@@ -36,6 +38,14 @@ class Resources:
         raise ValueError(f"resources.{name}={amount!r}: must be a number of at least 0")
     if self.gpus > 1 and self.gpus != int(self.gpus):
       raise ValueError(f"resources.gpus={self.gpus}: a share must be of one GPU; more than one are a whole number")
+    if self.hosts != int(self.hosts) or self.hosts < 1:
+      raise ValueError(f"resources.hosts={self.hosts}: must be a whole number of at least 1")
+    if self.hosts > 1 and not any(self.amounts().values()):
+      raise ValueError(f"resources.hosts={self.hosts}: each reserves nothing; give resources.cpus of each")
+
+  def amounts(self) -> dict[str, float]:
+    """What each host asks for, by Ray's names."""
+    return {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory, **self.custom}
 
 
 @dataclass(frozen=True)

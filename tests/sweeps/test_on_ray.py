@@ -6,6 +6,7 @@ import psutil
 import pytest
 
 from dreamerax.sweeps.on_ray import OnRay
+from dreamerax.sweeps.process import Job
 from dreamerax.sweeps.spec import Resources
 from tests.conftest import error_without_ray, run_apart
 from tests.sweeps.pretended import TOTAL, attempts, sweep
@@ -24,11 +25,15 @@ def check(folder: Path) -> None:
     assert listening and listening <= {"127.0.0.1", "::ffff:127.0.0.1"}, listening
     assert pool.check(Resources(cpus=0.5)) is None
     assert "CPU 0.5, GPU 1000" in (pool.check(Resources(cpus=0.5, gpus=1000)) or "")
+    many = pool.check(Resources(cpus=0.5, hosts=10_000)) or ""
+    assert "of resources.hosts=10000 with CPU 0.5 each" in many
+    assert pool.check(Resources(cpus=0.5, hosts=2)) is None
     manifest = sweep(folder, {"crashes": "once", "mistaken": "refuse"}, pool, retries=1)
     found = {name: (record.state, record.attempts) for name, record in manifest.items()}
     assert found == {"crashes": ("finished", 2), "mistaken": ("failed", 1)}
     assert manifest["crashes"].env_steps == TOTAL and manifest["mistaken"].reason.endswith("must be at least 1")
     check_death_of_actor(folder / "node", pool)
+    check_death_of_host(folder / "hosts", pool)
   finally:
     pool.close()
 
@@ -47,6 +52,31 @@ def check_death_of_actor(folder: Path, pool) -> None:
   record = sweep(folder, {"trial": "wait"}, pool, retries=1)["trial"]
   assert (record.state, record.attempts, record.env_steps) == ("finished", 2, TOTAL)
   assert len(attempts(folder, "trial")) == 2
+
+
+def check_death_of_host(folder: Path, pool) -> None:
+  """Where an actor is lost, the other host, which notices nothing, is ended too, and what both had is free again."""
+  import time
+
+  from ray.util import placement_group_table
+
+  from dreamerax.sweeps import ray_group
+
+  ray_group._GRACE_SECONDS = 1.0
+  folder.mkdir()
+  program = "import os, sys, time; open(sys.argv[-1], 'w').write(f'{os.getpid()} '); time.sleep(600)"
+  pool.submit(Job("trial", ("-S", "-c", program), str(folder), TOTAL, str(folder), Resources(cpus=0.5, hosts=2)))
+  events, pids = [], {}
+  while pool.busy:
+    events += pool.poll()
+    if events and not pids and all((folder / name).exists() and (folder / name).read_text() for name in "01"):
+      pids = {name: psutil.Process(int((folder / name).read_text())) for name in "01"}
+      pids["1"].parent().kill()
+    time.sleep(0.05)
+  assert [event.kind for event in events] == ["began", "crashed"], events
+  psutil.wait_procs(pids.values(), timeout=10)
+  assert not any(process.is_running() for process in pids.values())
+  assert {group["state"] for group in placement_group_table().values()} == {"REMOVED"}
 
 
 def test_a_local_ray_runs_a_sweep_and_listens_on_loopback_alone(tmp_path: Path):

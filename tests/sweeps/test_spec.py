@@ -102,6 +102,8 @@ REFUSED = {
   "grids: []": "grids is empty",
   "{grids: [{presets: [quick]}], retries: -1}": "retries=-1",
   "{grids: [{presets: [quick]}], resources: {cpus: -1}}": "resources.cpus=-1",
+  "{grids: [{presets: [quick]}], resources: {hosts: 0}}": "resources.hosts=0: must be a whole number",
+  "{grids: [{presets: [quick]}], resources: {hosts: 2, cpus: 0}}": "resources.hosts=2: each reserves nothing",
   "{grids: [{presets: [quick]}], resources: {gpus: 1.5}}": "resources.gpus=1.5: a share",
   "{grids: [{presets: [quick]}], resources: {custom: {disk: much}}}": "resources.disk='much'",
   "grids: [": "spec.yaml is not YAML",
