@@ -34,7 +34,7 @@ def over_chunks(function: Callable[..., tuple[Rows, Sums]], size: int, *rows: Ro
   batch that is sharded over devices so keeps its shards, and the devices' sums are added once at the end.
   """
   batch = jax.tree.leaves(rows)[0].shape[0]
-  if batch <= size:
+  if not isinstance(batch, int) or batch <= size:  # an exported program's batch may be a symbol
     return function(*rows)
   groups = math.gcd(batch, jax.device_count())
   each = batch // groups

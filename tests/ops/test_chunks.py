@@ -6,6 +6,7 @@ import sys
 from functools import partial
 
 import jax
+import jax.export  # not imported by jax itself
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -36,6 +37,16 @@ def test_no_more_than_a_chunk_is_computed_at_once():
 
   over_chunks(look, 6, jnp.zeros((13, 2)))
   assert seen and max(seen) <= 6
+
+
+def test_a_batch_of_any_size_can_be_exported():
+  (count,) = jax.export.symbolic_shape("count")
+  shapes = jax.ShapeDtypeStruct((count, 3), jnp.float32), jax.ShapeDtypeStruct((count,), jnp.float32)
+  exported = jax.export.export(jax.jit(lambda x, y: over_chunks(rows_and_sums, 6, x, y)))(*shapes)
+  x, y = jnp.arange(39.0).reshape(13, 3), jnp.cos(jnp.arange(13))
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-5), exported.call(x, y), rows_and_sums(x, y)
+  )
 
 
 def errors(params, x, truth):
