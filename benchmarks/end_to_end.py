@@ -13,7 +13,7 @@ import argparse
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
@@ -149,13 +149,15 @@ def measure(preset: str, config: RunConfig, seconds: float, began: float) -> dic
     "batch": config.replay.batch_size,
     "length": config.replay.batch_length,
     "schedule": asdict(config.schedule),
-    "acting_env_steps_per_second": _median(repeat * turn.acting.agent_steps / turn.acting.seconds for turn in turns),
-    "updates_alone_per_second": _median(turn.updating.updates / turn.updating.seconds for turn in turns),
-    "training_env_steps_per_second": _median(
+    "acting_env_steps_per_second": statistics.median(
+      repeat * turn.acting.agent_steps / turn.acting.seconds for turn in turns
+    ),
+    "updates_alone_per_second": statistics.median(turn.updating.updates / turn.updating.seconds for turn in turns),
+    "training_env_steps_per_second": statistics.median(
       repeat * turn.training.agent_steps / turn.training.seconds for turn in turns
     ),
-    "updates_per_second": _median(turn.training.updates / turn.training.seconds for turn in turns),
-    "lost": _median(turn.lost for turn in turns),
+    "updates_per_second": statistics.median(turn.training.updates / turn.training.seconds for turn in turns),
+    "lost": statistics.median(turn.lost for turn in turns),
     "least_lost": min(turn.lost for turn in turns),
     "most_lost": max(turn.lost for turn in turns),
     "seconds_to_first_update": first_update,
@@ -164,10 +166,6 @@ def measure(preset: str, config: RunConfig, seconds: float, began: float) -> dic
     "peak_device_memory_gb": memory["peak_bytes_in_use"] / 1e9 if "peak_bytes_in_use" in memory else None,
     "machine": machine(),
   }
-
-
-def _median(values: Iterable[float]) -> float:
-  return statistics.median(values)
 
 
 def main(arguments: Sequence[str] | None = None, began: float | None = None) -> None:

@@ -51,7 +51,7 @@ def over_chunks(function: Callable[..., tuple[Rows, Sums]], size: int, *rows: Ro
     return jax.tree.map(write, total[0], new[0]), jax.tree.map(jnp.add, total[1], new[1])
 
   steps, rest = divmod(each, chunk)
-  new_rows, new_sums = jax.eval_shape(lambda: compute(0, min(chunk, each)))
+  new_rows, new_sums = jax.eval_shape(lambda: compute(0, chunk))
   total = (
     jax.tree.map(lambda x: jnp.zeros((groups, each, *x.shape[2:]), x.dtype), new_rows),
     jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), new_sums),
@@ -99,11 +99,9 @@ def _mean_forward(
 ) -> tuple[Losses, tuple[dict[str, Sums], dict[str, Rows]]]:
   def forward_and_backward(rows: Rows, targets: Rows) -> tuple[dict[str, Rows], tuple[Losses, dict[str, Sums]]]:
     losses, pull = jax.vjp(lambda *of: jax.tree.map(jnp.sum, function(*of, targets)), shared, rows)
-    gradients = {name: pull({other: jnp.float32(other == name) for other in losses}) for name in losses}
-    return {name: row for name, (_, row) in gradients.items()}, (
-      losses,
-      {name: s for name, (s, _) in gradients.items()},
-    )
+    pulled = {name: pull({other: jnp.float32(other == name) for other in losses}) for name in losses}
+    by_shared, by_row = ({name: pair[i] for name, pair in pulled.items()} for i in range(2))
+    return by_row, (losses, by_shared)
 
   by_row, (losses, by_shared) = over_chunks(forward_and_backward, size, rows, targets)
   return _over_batch(losses, rows), (_over_batch(by_shared, rows), _over_batch(by_row, rows))

@@ -25,7 +25,7 @@ class OnRay:
 
   def check(self, resources: Resources) -> str | None:
     """What the nodes that are there now lack for such a trial, in words; None where it could run."""
-    asked = {name: amount for name, amount in resources.amounts().items() if amount}
+    asked = resources.amounts()
     nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
     # How many hosts each node could be; a trifle more, as 0.3 holds 0.1 three times.
     fits = [min((node.get(name, 0) / asked[name] for name in asked), default=resources.hosts) for node in nodes]

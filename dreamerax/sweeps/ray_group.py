@@ -24,8 +24,7 @@ class Group:
     """
     self._ray, self._job = ray, job
     hosts = job.resources.hosts
-    bundle = {name: amount for name, amount in job.resources.amounts().items() if amount}
-    self._placement = ray.util.placement_group([bundle] * hosts, strategy="SPREAD")
+    self._placement = ray.util.placement_group([job.resources.amounts()] * hosts, strategy="SPREAD")
     in_bundle = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy
     self._actors = [
       actor.options(**options, scheduling_strategy=in_bundle(self._placement, i)).remote() for i in range(hosts)

@@ -40,12 +40,13 @@ class Resources:
       raise ValueError(f"resources.gpus={self.gpus}: a share must be of one GPU; more than one are a whole number")
     if self.hosts != int(self.hosts) or self.hosts < 1:
       raise ValueError(f"resources.hosts={self.hosts}: must be a whole number of at least 1")
-    if self.hosts > 1 and not any(self.amounts().values()):
+    if self.hosts > 1 and not self.amounts():
       raise ValueError(f"resources.hosts={self.hosts}: each reserves nothing; give resources.cpus of each")
 
   def amounts(self) -> dict[str, float]:
-    """What each host asks for, by Ray's names."""
-    return {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory, **self.custom}
+    """What each host asks for, by Ray's names; what it asks none of is left out."""
+    asked = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory, **self.custom}
+    return {name: amount for name, amount in asked.items() if amount}
 
 
 @dataclass(frozen=True)

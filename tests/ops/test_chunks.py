@@ -1,8 +1,5 @@
 """Chunks of a batch give what the whole batch gives: rows, sums, means and gradients."""
 
-import os
-import subprocess
-import sys
 from functools import partial
 
 import jax
@@ -13,6 +10,7 @@ import pytest
 
 from dreamerax.ops import chunks
 from dreamerax.ops.chunks import mean_over_chunks, over_chunks
+from tests.ops import shards
 
 ROWS = [1, 7, 12, 13, 24]  # one chunk of 6 and less; several; several and a rest; 13 has no divisor but itself
 
@@ -96,10 +94,10 @@ def test_several_agents_at_once_get_their_own_gradients():
 
 
 SHARDED = """
-import re
 import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from dreamerax.ops.chunks import mean_over_chunks
+from tests.ops import shards
 
 def errors(kernel, x, truth):
   return {"loss": jnp.square(jnp.tanh(x @ kernel) - truth).sum(-1)}
@@ -117,16 +115,9 @@ arguments = jax.device_put((kernel, x, truth), (copies, spread, spread))
 compiled = step.lower(*arguments).compile()
 for a, b in zip(jax.tree.leaves(compiled(*arguments)), jax.tree.leaves(single)):
   np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-text = compiled.as_text()
-assert "all-reduce" in text, "nothing was sharded"
-moved = re.findall(r"(?:all-gather|all-to-all|collective-permute)[^\\n]*", text)
-assert not moved, moved
-loops = [part for part in text.split("\\n\\n") if "all-reduce(" in part and "ENTRY" not in part]
-assert not loops, "a gradient is added across devices in every step of a loop: " + loops[0]
+shards.assert_kept(compiled)
 """
 
 
 def test_a_sharded_batch_keeps_its_shards():
-  environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
-  done = subprocess.run([sys.executable, "-c", SHARDED], env=environment, capture_output=True, text=True, timeout=120)
-  assert done.returncode == 0, done.stderr[-2000:]
+  shards.run_on_eight_devices(SHARDED)

@@ -1,14 +1,12 @@
 """Reconstruction losses: squared errors summed over an observation."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from dreamerax.nets.decoders import DecoderModule
-from dreamerax.nets.modules import params_of
+from dreamerax.nets.modules import Params, params_of, with_params
 from dreamerax.ops.chunks import chunk_size, mean_over_chunks
 from dreamerax.ops.transforms import symlog
 from dreamerax.types import Array
@@ -28,10 +26,9 @@ def reconstruction_losses(
     small = decoder.sketch(deter, stoch)
     truth = {name: jnp.asarray(observation[name]) for name in decoder.images}
     truth = {name: image.reshape(-1, *image.shape[2:]) for name, image in truth.items()}
-    graph = nnx.graphdef(decoder)
 
-    def errors(params: Any, small: jax.Array, truth: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-      painted = nnx.merge(graph, params).paint(small)
+    def errors(params: Params, small: jax.Array, truth: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+      painted = with_params(decoder, params).paint(small)
       return {name: _squared(painted[name], truth[name].astype(jnp.float32) / 255, 1) for name in painted}
 
     losses |= mean_over_chunks(errors, chunk_size(decoder.largest), params_of(decoder), small, truth)

@@ -1,0 +1,28 @@
+"""What a program compiled for eight devices must not do with a batch that is sharded over them."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def assert_kept(compiled: Any) -> None:
+  """The devices' parts are added once, and nothing of a batch is moved between them."""
+  text = compiled.as_text()
+  assert "all-reduce" in text, "nothing was sharded"
+  moved = re.findall(r"(?:all-gather|all-to-all|collective-permute)[^\n]*", text)
+  assert not moved, moved
+  loops = [part for part in text.split("\n\n") if "all-reduce(" in part and "ENTRY" not in part]
+  assert not loops, "a gradient is added across devices in every step of a loop: " + loops[0]
+
+
+def run_on_eight_devices(script: str) -> None:
+  """Runs a program in a process of its own, which has eight devices of its CPU."""
+  environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+  command = [sys.executable, "-c", script]
+  done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+  assert done.returncode == 0, done.stderr[-2000:]
