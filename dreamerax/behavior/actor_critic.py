@@ -75,9 +75,8 @@ class ActorCriticModule(ActorCriticBaseModule):
     actor_loss, metrics = self._actor_loss(rollout, returns / scale, values[:, :-1] / scale, weight)
 
     slow_critic = with_params(self.critic, slow["critic"])
-    # At all H + 1 states, the last of which has no target: the compiler then shares the critic with `values` above.
-    targets = jnp.concatenate([returns, values[:, -1:]], 1)
-    critic_loss = (weight * self._critic_loss(slow_critic, _stop(rollout.features), targets)[:, :-1]).mean()
+    features = _stop(rollout.features[:, :-1])
+    critic_loss = (weight * self._critic_loss(slow_critic, features, returns)).mean()
     bootstrap = returns[:, 0].reshape(replayed.steps.reward.shape)  # [B, T]
     replay_loss = self._replay_loss(slow_critic, replayed, _stop(bootstrap))
 

@@ -19,12 +19,12 @@ class PolicyGradient(abc.ABC):
 
   @abc.abstractmethod
   def loss(self, policy: Policy, actions: jax.Array, returns: jax.Array, values: jax.Array) -> jax.Array:
-    """[...] loss to minimise, one for each imagined state.
+    """[N, H] loss to minimise.
 
     Args:
-      policy: distribution at the imagined states. actions: [..., A] taken there.
-      returns: [...] normalised λ-returns; they carry the gradient that `act` let through.
-      values: [...] normalised values of the same states, a baseline without gradient.
+      policy: distribution at the imagined states. actions: [N, H, A] taken there.
+      returns: [N, H] normalised λ-returns; they carry the gradient that `act` let through.
+      values: [N, H] normalised values of the same states, a baseline without gradient.
     """
 
 
