@@ -80,10 +80,10 @@ def _camera(physics: Any, camera_id: int, size: int, quality: Quality) -> Callab
   """Takes pictures of `physics` as it is: a function without arguments, to a new uint8 [size, size, 3]."""
   from dm_control.mujoco import engine
 
-  # All are read once, when the first picture makes the rendering context. A larger buffer changes no pixel.
+  # All are read once, when the first picture makes the rendering context. The model's own buffer is 640 x 480: no pixel of a
+  # picture depends on that, but all of the buffer is cleared and resolved for every picture.
   visual = physics.model.vis
-  visual.global_.offwidth = max(visual.global_.offwidth, size)
-  visual.global_.offheight = max(visual.global_.offheight, size)
+  visual.global_.offwidth = visual.global_.offheight = size
   if quality.shadow_map is not None:
     visual.quality.shadowsize = quality.shadow_map
   if quality.samples is not None:
