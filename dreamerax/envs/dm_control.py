@@ -22,9 +22,7 @@ PREFIX = "dmc/"
 class Quality(NamedTuple):
   """How a picture is drawn; None leaves it to dm_control."""
 
-  shadow_map: int | None = (
-    None  # side of the shadow map in pixels, the dearest part of a frame in software; the suite's: 2048
-  )
+  shadow_map: int | None = None  # side of the shadow map, dearest part of a frame in software; the suite's: 2048
   samples: int | None = None  # of a pixel, against jagged edges
   flags: Mapping[str, bool] = MappingProxyType({})  # of MuJoCo's renderer
 
