@@ -75,8 +75,10 @@ class ActorCriticModule(ActorCriticBaseModule):
     actor_loss, metrics = self._actor_loss(rollout, returns / scale, values[:, :-1] / scale, weight)
 
     slow_critic = with_params(self.critic, slow["critic"])
-    features = _stop(rollout.features[:, :-1])
-    critic_loss = (weight * self._critic_loss(slow_critic, features, returns)).mean()
+    # The last state has no return, and its loss is cut off: the critic is computed once, then, for the values and for this.
+    targets = jnp.pad(returns, ((0, 0), (0, 1)))
+    critic_losses = self._critic_loss(slow_critic, _stop(rollout.features), targets)  # [N, H + 1]
+    critic_loss = (weight * critic_losses[:, :-1]).mean()
     bootstrap = returns[:, 0].reshape(replayed.steps.reward.shape)  # [B, T]
     replay_loss = self._replay_loss(slow_critic, replayed, _stop(bootstrap))
 

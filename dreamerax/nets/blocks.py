@@ -135,7 +135,8 @@ class NormSilu(nnx.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """[..., units] -> [..., units] in the compute dtype."""
     x = x.astype(jnp.float32)
-    x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + self.epsilon) * self.scale[...]
+    # Without `keepdims`, with which the compiler does not see that a layer with and one without a gradient compute the same.
+    x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1) + self.epsilon)[..., None] * self.scale[...]
     return jax.nn.silu(x).astype(self.dtype)
 
 
