@@ -21,10 +21,11 @@ import numpy as np
 from benchmarks.common import machine, report, with_batch
 from dreamerax import presets
 from dreamerax.agent import Agent
+from dreamerax.ops.backend import on_cpu
 from dreamerax.presets import RunConfig
-from dreamerax.runtime.compilation import compiler_options
+from dreamerax.runtime.compilation import Source, compile_source
 from dreamerax.runtime.memory import restart_with_huge_pages
-from dreamerax.runtime.mesh import local_mesh
+from dreamerax.runtime.mesh import local_mesh, reserve_policy_device
 from dreamerax.runtime.sharding import batch_sharded, init_state, replicated
 from dreamerax.types import ActionSpec, ArraySpec, Batch, EnvSpec, Transition
 
@@ -45,15 +46,9 @@ def measure(preset: str, config: RunConfig, repeats: int) -> dict[str, Any]:
   state = init_state(agent, mesh, jax.random.key(0))
   batch = jax.device_put(synthetic(agent, size, length), split)
   key = jax.device_put(jax.random.key(1), everywhere)
-  jitted = jax.jit(
-    agent.update,
-    donate_argnums=0,
-    in_shardings=(everywhere, split, everywhere),
-    out_shardings=(everywhere, split, everywhere),
-    compiler_options=compiler_options(),
-  )
+  shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), (state, batch, key))
   start = time.perf_counter()
-  compiled = jitted.lower(state, batch, key).compile()
+  compiled = compile_source(Source(agent.update, shapes, (everywhere, split, everywhere), donated=(0,)))
   compile_seconds = time.perf_counter() - start
 
   def update() -> None:
@@ -66,7 +61,8 @@ def measure(preset: str, config: RunConfig, repeats: int) -> dict[str, Any]:
   pairs = [(_seconds(update), _seconds(matmul)) for _ in range(repeats)]
   seconds, products = (list(column) for column in zip(*pairs, strict=True))
   median = statistics.median(seconds)
-  rate = mesh.size * 2e-9 * _SIDE**3 / statistics.median(products)  # GFLOP/s of all devices
+  devices = 1 if on_cpu() else mesh.size  # all devices of a CPU are the same cores
+  rate = devices * 2e-9 * _SIDE**3 / statistics.median(products)  # GFLOP/s
   per_step = GFLOP_PER_STEP.get((preset, config.size, config.env.image_size))
   gflop = None if per_step is None else per_step * size * length
   return {
@@ -135,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
   parser.add_argument("--length", type=int, help="steps per sequence; the preset's own by default")
   parser.add_argument("--repeats", type=int, default=5, help="timed updates")
   options = parser.parse_args(arguments)
+  reserve_policy_device()  # as `dreamerax train` does
   rows = []
   for size in options.size or [None]:
     config = presets.build(options.preset, size)

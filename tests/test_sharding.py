@@ -13,6 +13,7 @@ from dreamerax.runtime import sharding
 from dreamerax.runtime.mesh import MeshConfig, local_mesh
 from dreamerax.runtime.sharding import batch_sharded, replicated, state_sharded
 from tests import tiny
+from tests.ops import shards
 from tests.small_presets import SMALLEST, small
 
 ROWS, LENGTH = 16, 6
@@ -72,8 +73,8 @@ def distance(one, other) -> float:
   return math.sqrt(sum(float(np.square(np.float64(a) - np.float64(b)).sum()) for a, b in parts))
 
 
-def check(agent: Agent, data: int = 8, model: int = 1) -> None:
-  """Run in a process that has 8 devices."""
+def check(agent: Agent, data: int = 8, model: int = 1) -> str:
+  """Run in a process that has 8 devices; the text of the program that they ran."""
   batch = tiny.batch(agent, ROWS, LENGTH)
   mesh = local_mesh(MeshConfig(data=data, model=model))
   start = jax.tree.map(np.asarray, jax.jit(agent.init)(jax.random.key(0)))
@@ -97,10 +98,11 @@ def check(agent: Agent, data: int = 8, model: int = 1) -> None:
       same_to_rounding((latents_one, metrics_one), (latents_eight, metrics_eight))
       same_to_rounding(gradient_sizes(one), gradient_sizes(eight))
   assert distance(one["params"], eight["params"]) < 1e-3 * distance(one["params"], start["params"])
+  return spread.as_text()
 
 
 def check_tiny() -> None:
-  check(Agent(tiny.config(learning_rate=4e-5), tiny.PIXELS))
+  shards.assert_added_once(check(Agent(tiny.config(learning_rate=4e-5), tiny.PIXELS)))
 
 
 def check_preset(name: str, model: int) -> None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from dreamerax.dynamics.base import DynamicsModule, Latent, reset_where
 from dreamerax.dynamics.stochastic import Stochastic
+from dreamerax.ops.scan import scan
 from dreamerax.types import ArraySpec
 
 
@@ -81,7 +82,7 @@ class FilteringModule(DynamicsModule):
       latent, stats = self._observe_step(latent, *inputs)
       return latent, (latent, stats)
 
-    _, outputs = jax.lax.scan(step, latent, (*inputs, keys))
+    _, outputs = scan(step, latent, (*inputs, keys))
     return jax.tree.map(lambda x: x.swapaxes(0, 1), outputs)  # [B, T, ...]
 
   def imagine_step(self, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:

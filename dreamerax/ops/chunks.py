@@ -30,13 +30,15 @@ def over_chunks(function: Callable[..., tuple[Rows, Sums]], size: int, *rows: Ro
 
   `function` maps pytrees of [n, ...] to (rows [n, ...], sums); it must treat rows alike and independently. No gradients.
 
-  The batch is split into as many groups as there are devices, on the outermost axis; every step takes some of each group. A
-  batch that is sharded over devices so keeps its shards, and the devices' sums are added once at the end.
+  The batch is split into as many groups as the mesh that this is traced in has devices (without one, as there are), on the
+  outermost axis; every step takes some of each group. A batch that is sharded over devices so keeps its shards, and the
+  devices' sums are added once at the end.
   """
   batch = jax.tree.leaves(rows)[0].shape[0]
   if not isinstance(batch, int) or batch <= size:  # an exported program's batch may be a symbol
     return function(*rows)
-  groups = math.gcd(batch, jax.device_count())
+  mesh = jax.sharding.get_abstract_mesh()
+  groups = math.gcd(batch, jax.device_count() if mesh.empty else mesh.size)
   each = batch // groups
   chunk = _chunk(each, max(1, size // groups))
   grouped = jax.tree.map(lambda x: x.reshape(groups, each, *x.shape[1:]), rows)

@@ -35,7 +35,8 @@ class Program(Protocol):
 
 
 def compile_source(source: Source) -> Program:
-  """Waits for the compiler."""
+  """Waits for the compiler. The function is traced in the mesh of its arguments, which says how a batch is spread."""
+  mesh = jax.tree.leaves(source.arguments)[0].sharding.mesh
   jitted = jax.jit(
     source.function,
     donate_argnums=source.donated,
@@ -43,7 +44,8 @@ def compile_source(source: Source) -> Program:
     out_shardings=source.results,
     compiler_options=compiler_options(),
   )
-  return jitted.lower(*source.arguments).compile()
+  with jax.set_mesh(mesh):
+    return jitted.lower(*source.arguments).compile()
 
 
 @cache

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dreamerax.envs.base import Work
+from dreamerax.ops.backend import on_cpu
 
 STAGES = {
   "render": "drawing, in whichever process; overlaps with all else in a run",
@@ -67,7 +68,7 @@ class Profile(NamedTuple):
 
 
 def matmul_rate() -> float:
-  """FLOP/s of this process's devices: one device's in large float32 products as JAX computes them, times their number."""
+  """FLOP/s of this process's devices, in large float32 products as JAX computes them; all devices of a CPU are the same one."""
   multiply = jax.jit(jnp.matmul)
   left = jnp.ones((_SIDE, _SIDE))
   multiply(left, left).block_until_ready()
@@ -76,7 +77,8 @@ def matmul_rate() -> float:
     began = time.perf_counter()
     multiply(left, left).block_until_ready()
     seconds.append(time.perf_counter() - began)
-  return jax.local_device_count() * 2 * _SIDE**3 / statistics.median(seconds)
+  devices = 1 if on_cpu() else jax.local_device_count()
+  return devices * 2 * _SIDE**3 / statistics.median(seconds)
 
 
 def memcpy_rate() -> float:
