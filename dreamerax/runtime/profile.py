@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from dreamerax.envs.base import Work
-from dreamerax.ops.backend import on_cpu
 
 STAGES = {
   "render": "drawing, in whichever process; overlaps with all else in a run",
@@ -77,7 +76,7 @@ def matmul_rate() -> float:
     began = time.perf_counter()
     multiply(left, left).block_until_ready()
     seconds.append(time.perf_counter() - began)
-  devices = 1 if on_cpu() else jax.local_device_count()
+  devices = 1 if jax.default_backend() == "cpu" else jax.local_device_count()
   return devices * 2 * _SIDE**3 / statistics.median(seconds)
 
 
