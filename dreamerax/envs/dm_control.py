@@ -13,6 +13,7 @@ import numpy as np
 
 from dreamerax.envs import rendering
 from dreamerax.envs.base import Environment
+from dreamerax.envs.cameras import camera
 from dreamerax.envs.dm_env import DmEnv
 from dreamerax.types import ArraySpec
 
@@ -69,33 +70,22 @@ def load(
   name = task.removeprefix(PREFIX)
   domain, behaviour = _tasks()[ALIASES.get(name, name)]
   env = _suite().load(domain, behaviour, task_kwargs={"random": seed})
-  camera = _camera(env.physics, _CAMERAS.get(domain, 0), image_size, QUALITIES[rendering_quality])
-  image = (ArraySpec((image_size, image_size, 3), "uint8"), camera)
+  eye = _camera(env.physics, _CAMERAS.get(domain, 0), image_size, QUALITIES[rendering_quality])
+  image = (ArraySpec((image_size, image_size, 3), "uint8"), eye)
   return DmEnv(env, name=task, observations=observations, cameras={"image": image}, action_repeat=action_repeat)
 
 
 def _camera(physics: Any, camera_id: int, size: int, quality: Quality) -> Callable[[], np.ndarray]:
-  """Takes pictures of `physics` as it is: a function without arguments, to a new uint8 [size, size, 3]."""
-  from dm_control.mujoco import engine
-
-  # All are read once, when the first picture makes the rendering context. The model's own buffer is 640 x 480: no pixel of a
-  # picture depends on that, but all of the buffer is cleared and resolved for every picture.
+  """Takes pictures of `physics`, which was not reset yet: a function without arguments, to a new uint8 [size, size, 3]."""
+  # The model's own buffer is 640 x 480: no pixel of a picture depends on that, but all of the buffer is cleared and resolved
+  # for every picture.
   visual = physics.model.vis
   visual.global_.offwidth = visual.global_.offheight = size
   if quality.shadow_map is not None:
     visual.quality.shadowsize = quality.shadow_map
   if quality.samples is not None:
     visual.quality.offsamples = quality.samples
-  camera = None
-
-  def take() -> np.ndarray:
-    nonlocal camera
-    # Made late, because it makes the context; and once, where `physics.render` would build a scene for every frame.
-    camera = camera or engine.Camera(physics, height=size, width=size, camera_id=camera_id)
-    # dm_control answers with an upside-down view of a buffer that it uses again.
-    return np.array(camera.render(render_flag_overrides=quality.flags), order="C")
-
-  return take
+  return camera(physics, camera_id, size, quality.flags)
 
 
 def _suite() -> Any:
