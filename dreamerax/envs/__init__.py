@@ -54,7 +54,7 @@ class EnvConfig:
   """Side of the picture in pixels (dmc only)."""
   rendering: Literal["published", "balanced", "fast"] = "published"
   """published: every pixel as dm_control draws it. balanced: shadow map of 512, hardly to be seen. fast: no shadows,
-  reflections and smooth edges (dmc only)."""
+  reflections and smooth edges, coarser round shapes (dmc only)."""
   observations: tuple[str, ...] = ("image",)
   """image, and names of the task's own vectors, such as position (dmc only)."""
 

@@ -25,13 +25,14 @@ class Quality(NamedTuple):
 
   shadow_map: int | None = None  # side of the shadow map, dearest part of a frame in software; the suite's: 2048
   samples: int | None = None  # of a pixel, against jagged edges
+  facets: tuple[int, int] | None = None  # of spheres and capsules, around their axis and along it; MuJoCo's: 28 and 16
   flags: Mapping[str, bool] = MappingProxyType({})  # of MuJoCo's renderer
 
 
 QUALITIES: Mapping[str, Quality] = {
   "published": Quality(),
   "balanced": Quality(shadow_map=512),
-  "fast": Quality(samples=0, flags=MappingProxyType({"shadow": False, "reflection": False})),
+  "fast": Quality(samples=0, facets=(12, 8), flags=MappingProxyType({"shadow": False, "reflection": False})),
 }
 # Names from the papers that are not the suite's own.
 ALIASES = {"cup_catch": "ball_in_cup_catch"}
@@ -85,6 +86,8 @@ def _camera(physics: Any, camera_id: int, size: int, quality: Quality) -> Callab
     visual.quality.shadowsize = quality.shadow_map
   if quality.samples is not None:
     visual.quality.offsamples = quality.samples
+  if quality.facets is not None:
+    visual.quality.numslices, visual.quality.numstacks = quality.facets
   return camera(physics, camera_id, size, quality.flags)
 
 
