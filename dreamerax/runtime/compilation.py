@@ -4,9 +4,11 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
+
+from dreamerax.runtime.flops import count_flops
 
 CACHE_VARIABLE = "DREAMERAX_CACHE_DIR"
 
@@ -24,18 +26,21 @@ class Source(NamedTuple):
   donated: tuple[int, ...]  # which arguments give their memory to the results
 
 
-class Program(Protocol):
-  """A compiled function."""
-
-  def __call__(self, *arguments: Any) -> Any: ...
-
-  def cost_analysis(self) -> Any:
-    """{"flops": ..., ...} as the compiler counts them; None where it does not tell."""
-    ...
+Program = Callable[..., Any]  # a compiled function
 
 
 def compile_source(source: Source) -> Program:
-  """Waits for the compiler. The function is traced in the mesh of its arguments, which says how a batch is spread."""
+  """Waits for the compiler."""
+  return _trace(source).lower().compile()
+
+
+def flops(source: Source) -> int:
+  """Floating-point operations of its matrix products and convolutions, on all devices together."""
+  return count_flops(_trace(source).jaxpr.jaxpr)
+
+
+def _trace(source: Source) -> Any:
+  """The function is traced in the mesh of its arguments, which says how a batch is spread."""
   mesh = jax.tree.leaves(source.arguments)[0].sharding.mesh
   jitted = jax.jit(
     source.function,
@@ -45,7 +50,7 @@ def compile_source(source: Source) -> Program:
     compiler_options=compiler_options(),
   )
   with jax.set_mesh(mesh):
-    return jitted.lower(*source.arguments).compile()
+    return jitted.trace(*source.arguments)
 
 
 @cache

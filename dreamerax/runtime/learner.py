@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from dreamerax.replay import Prefetch, Replay, ReplayConfig, Slots
-from dreamerax.runtime.compilation import Program, Source, compile_source
+from dreamerax.runtime.compilation import Program, Source, compile_source, flops
 from dreamerax.runtime.guard import Guard, Spoilt, Verdict, judge
 from dreamerax.runtime.leaves import from_leaves, to_leaves
 from dreamerax.runtime.protocol import Agent, Params, State
@@ -105,7 +105,7 @@ class Learner:
     if extra:
       self._restore(extra)
     self._compile = compile_update
-    self._update: Future[Program] = self._threads.submit(self._compile_update)
+    self._update: Future[Program] = self._threads.submit(lambda: self._compile(self._update_source()))
     self._report: Future | None = None
 
   @property
@@ -131,10 +131,9 @@ class Learner:
     self._update.result()
 
   @property
-  def flops(self) -> float | None:
-    """Floating-point operations of one update as the compiler counts them; None where it does not tell, or not yet."""
-    costs = self._update.result().cost_analysis() if self.compiled else None
-    return costs.get("flops") if costs else None
+  def flops(self) -> int:
+    """Floating-point operations of the matrix products and convolutions of one update; takes seconds to count."""
+    return flops(self._update_source())
 
   @property
   def batch_bytes(self) -> int:
@@ -241,7 +240,7 @@ class Learner:
     if "batch" in extra and len(extra["batch"]["0"]) == self._replay.config.batch_size:  # or devices have changed
       self._prefetch.put(from_leaves(extra["batch"], self._shapes[2]), Slots(**extra["slots"]))
 
-  def _compile_update(self) -> Program:
+  def _update_source(self) -> Source:
     stop = not self._guard.skip
 
     def update(state, running, batch, key, index):
@@ -259,7 +258,7 @@ class Learner:
 
     index = jax.ShapeDtypeStruct((), jnp.uint32, sharding=self._all)
     results = (self._state, self._all, self._all, self._data, self._all)
-    return self._compile(Source(update, (*self._shapes, index), results, donated=(0, 1)))
+    return Source(update, (*self._shapes, index), results, donated=(0, 1))
 
   def _compile_report(self) -> Any:
     jitted = jax.jit(self._agent.report, in_shardings=(self._state, self._data, self._all), out_shardings=self._all)

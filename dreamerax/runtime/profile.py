@@ -34,7 +34,7 @@ class Profile(NamedTuple):
   work: Work  # of the environments meanwhile
   agent_steps: int
   updates: int
-  flops: float | None  # of one update as it was compiled; None where the compiler does not tell
+  flops: int  # of one update's matrix products and convolutions, on all hosts together
   batch_bytes: int
 
   def lines(self) -> list[str]:
@@ -57,9 +57,8 @@ class Profile(NamedTuple):
       return {}
     limits = {}
     update, sample = self.seconds["update"] / self.updates, self.seconds["sample"] / self.updates
-    if self.flops:
-      rate = matmul_rate()
-      limits["update"] = f"{self.flops / update / rate:.0%} of {rate / 1e9:,.0f} GFLOP/s, the devices' matrix products"
+    rate, own = matmul_rate(), self.flops / jax.process_count()
+    limits["update"] = f"{own / update / rate:.0%} of {rate / 1e9:,.0f} GFLOP/s, the devices' matrix products"
     if sample > 0:
       copy = memcpy_rate()
       limits["sample"] = f"{self.batch_bytes / sample / copy:.0%} of {copy / 1e9:.1f} GB/s, this memory's copies"

@@ -37,7 +37,7 @@ class SeedGroup:
       if self._program is None:
         self._donated = source.donated
         self._program = compile_source(vmapped(source, self._size))
-      return _Share(self, index, self._program, self._size)
+      return lambda *arguments: self.call(index, arguments)
 
   def call(self, index: int, arguments: Arguments) -> Any:
     """Waits until every member that is present has called; whatever the dispatch raises, each of them raises."""
@@ -81,20 +81,6 @@ class SeedGroup:
     """For the place of a member that has left: another's arguments, with memory of its own where that is given away."""
     spare = self._spare.get(index) or {number: _copy(some[number]) for number in self._donated}
     return tuple(spare.get(number, argument) for number, argument in enumerate(some))
-
-
-class _Share:
-  """A member's part of the group's program."""
-
-  def __init__(self, group: SeedGroup, index: int, program: Program, size: int):
-    self._group, self._index, self._program, self._size = group, index, program, size
-
-  def __call__(self, *arguments: Any) -> Any:
-    return self._group.call(self._index, arguments)
-
-  def cost_analysis(self) -> Any:
-    costs = self._program.cost_analysis()
-    return {name: cost / self._size for name, cost in costs.items()} if costs else None
 
 
 def vmapped(source: Source, size: int) -> Source:
