@@ -36,7 +36,7 @@ def compile_source(source: Source) -> Program:
 
 def flops(source: Source) -> int:
   """Floating-point operations of its matrix products and convolutions, on all devices together."""
-  return count_flops(_trace(source).jaxpr.jaxpr)
+  return count_flops(_trace(source).jaxpr)
 
 
 def _trace(source: Source) -> Any:

@@ -11,7 +11,7 @@ MATRIX = jnp.ones((8, 8))
 
 
 def count(function, *arguments) -> int:
-  return count_flops(jax.jit(function).trace(*arguments).jaxpr.jaxpr)
+  return count_flops(jax.jit(function).trace(*arguments).jaxpr)
 
 
 def product(x):
