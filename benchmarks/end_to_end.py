@@ -30,7 +30,7 @@ from dreamerax.runtime.collect import Collector
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.memory import restart_with_huge_pages
-from dreamerax.runtime.mesh import local_mesh, reserve_policy_device
+from dreamerax.runtime.mesh import divide_cpu, local_mesh
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.schedule import TrainRatioConfig
 from dreamerax.runtime.sharding import init_state
@@ -170,7 +170,6 @@ def measure(preset: str, config: RunConfig, seconds: float, began: float) -> dic
 
 def main(arguments: Sequence[str] | None = None, began: float | None = None) -> None:
   began = time.time() if began is None else began
-  reserve_policy_device()
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--preset", default="quick")
   parser.add_argument("--size", help="the preset's default by default, as everything below is the preset's own")
@@ -191,6 +190,7 @@ def main(arguments: Sequence[str] | None = None, began: float | None = None) -> 
     replay=with_batch(config.replay, options.batch, options.length),
     schedule=config.schedule if options.ratio is None else TrainRatioConfig(options.ratio),
   )
+  divide_cpu(config.mesh, config.replay.batch_size)
   report([measure(options.preset, config, options.seconds, began)])
 
 

@@ -23,7 +23,7 @@ from dreamerax.agent import Agent
 from dreamerax.presets import RunConfig
 from dreamerax.runtime.compilation import Source, compile_source
 from dreamerax.runtime.memory import restart_with_huge_pages
-from dreamerax.runtime.mesh import local_mesh
+from dreamerax.runtime.mesh import divide_cpu, local_mesh
 from dreamerax.runtime.seed_group import vmapped
 from dreamerax.runtime.sharding import batch_sharded, init_state, replicated
 
@@ -92,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
   options = parser.parse_args(arguments)
   config = presets.build(options.preset, options.size)
   config = replace(config, replay=with_batch(config.replay, options.batch, options.length))
+  divide_cpu(config.mesh, config.replay.batch_size)  # as `dreamerax train` does
   report([measure(options.preset, config, seeds, options.repeats) for seeds in options.seeds])
 
 

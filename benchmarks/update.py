@@ -25,7 +25,7 @@ from dreamerax.ops.backend import on_cpu
 from dreamerax.presets import RunConfig
 from dreamerax.runtime.compilation import Source, compile_source
 from dreamerax.runtime.memory import restart_with_huge_pages
-from dreamerax.runtime.mesh import local_mesh, reserve_policy_device
+from dreamerax.runtime.mesh import divide_cpu, local_mesh
 from dreamerax.runtime.sharding import batch_sharded, init_state, replicated
 from dreamerax.types import ActionSpec, ArraySpec, Batch, EnvSpec, Transition
 
@@ -131,12 +131,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
   parser.add_argument("--length", type=int, help="steps per sequence; the preset's own by default")
   parser.add_argument("--repeats", type=int, default=5, help="timed updates")
   options = parser.parse_args(arguments)
-  reserve_policy_device()  # as `dreamerax train` does
   rows = []
   for size in options.size or [None]:
     config = presets.build(options.preset, size)
     env = replace(config.env, image_size=options.image_size or config.env.image_size)
     config = replace(config, env=env, replay=with_batch(config.replay, options.batch, options.length))
+    divide_cpu(config.mesh, config.replay.batch_size)  # as `dreamerax train` does
     rows.append(measure(options.preset, config, options.repeats))
   report(rows)
 

@@ -28,7 +28,7 @@ from dreamerax.run_directory import (
 )
 from dreamerax.runtime import loop
 from dreamerax.runtime.loop import TrainResult
-from dreamerax.runtime.mesh import learner_mesh, reserve_policy_device
+from dreamerax.runtime.mesh import divide_cpu, learner_mesh
 from dreamerax.runtime.ray_actors import RayActors
 from dreamerax.runtime.ray_connection import connect
 from dreamerax.runtime.remote import Actors
@@ -60,7 +60,7 @@ def train(
     FileNotFoundError: init_world_model holds no run or no checkpoint.
     ValueError: a value does not fit, or the directory holds a run with another configuration; nothing is overwritten.
   """
-  reserve_policy_device()
+  divide_cpu(config.mesh, config.replay.batch_size)
   logdir = Path(logdir).absolute()
   if found := find_seeds(logdir):
     raise ValueError(
@@ -96,7 +96,7 @@ def train_seeds(
     ValueError: a value does not fit, or the directory holds other runs; nothing is overwritten.
     what `loop.train` raises: for some of them, named in the message, when the others are over.
   """
-  reserve_policy_device()
+  divide_cpu(config.mesh, config.replay.batch_size)
   logdir = Path(logdir).absolute()
   _check_seeds(config, logdir, seeds)
   configs = {seed: dataclasses.replace(config, seed=seed) for seed in range(config.seed, config.seed + seeds)}

@@ -19,10 +19,10 @@ from dreamerax.offline.open_loop import HorizonErrors, OpenLoopConfig, cut, hori
 from dreamerax.presets import RunConfig
 from dreamerax.recordings import EpisodeFolder
 from dreamerax.runtime import offline
-from dreamerax.runtime.mesh import local_mesh
+from dreamerax.runtime.mesh import divide_cpu, local_mesh, policy_mesh
 from dreamerax.runtime.offline import OfflineConfig, OfflineResult
 from dreamerax.runtime.protocol import Params
-from dreamerax.runtime.sharding import batch_rows
+from dreamerax.runtime.sharding import batch_rows, put_on
 
 PLOT = "open_loop.png"
 _MAY_CHANGE = ("loop",)
@@ -79,6 +79,7 @@ def train(
   Raises:
     ValueError: a value or an episode does not fit, or `logdir` holds another run; nothing is overwritten.
   """
+  divide_cpu(config.mesh, config.replay.batch_size)
   logdir, open_loop, loop = Path(logdir).absolute(), open_loop or OpenLoopConfig(), loop or OfflineConfig()
   episodes = data.split(folder, held_out, config.seed)
   recorded = Recorded(len(folder.files()), episodes.steps, held_out, open_loop, loop)
@@ -95,6 +96,7 @@ def train(
   predict = jax.jit(lambda params, batch, key: agent.predict(params, batch, open_loop.context, key))
 
   def evaluate(params: Params, updates: int) -> Mapping[str, float]:
+    params = put_on(params, policy_mesh(config.mesh))  # else every device would predict the same
     found = horizon_errors(predict, params, windows, baseline, folder.spec, size)
     figures.plot(
       found, folder.spec, logdir / PLOT, f"{preset or 'world model'}, {updates:,} updates: held-out episodes"

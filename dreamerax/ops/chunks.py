@@ -17,7 +17,7 @@ from dreamerax.ops.backend import on_cpu
 Rows = Any  # a pytree of arrays [N, ...], one row for each element of the batch
 Sums = Any  # a pytree of arrays that are added up over the batch
 
-_BYTES = 2**22  # of the largest array that is made of a chunk
+_BYTES = 2**21  # of the largest array that is made of a chunk
 
 
 def chunk_size(numbers: int) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 DATA, MODEL = "data", "model"
-_CPU_DEVICES = 2  # one that learns, and one that acts
+_CPU_SHARES = 2  # of a batch, by default
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,14 @@ class MeshConfig:
   """How an update is spread over devices, and which devices act meanwhile."""
 
   data: int = 0
-  """Into how many shares a batch is split; 0: as many as there are devices for."""
+  """Into how many shares a batch is split; 0: as many as there are devices for, or 2 where there is only the CPU."""
   model: int = 1
   """Over how many devices large weights, with what the optimiser keeps of them, are split: for each share of a batch."""
   batch: Literal["global", "per_device"] = "global"
   """Whether replay.batch_size is the whole batch, or that of each of the `data` shares."""
   policy: int | None = None
   """How many devices act and do not learn, the last ones; 0: the first that learns acts too. By default 0, and 1 where
-  there is only the CPU, which then has a (virtual) device for either."""
+  there is only the CPU, which then has (virtual) devices for either."""
 
   def __post_init__(self):
     for name, least in (("data", 0), ("model", 1), ("policy", 0)):
@@ -34,16 +34,21 @@ class MeshConfig:
         raise ValueError(f"mesh.{name}={value} must be at least {least}")
 
 
-def reserve_policy_device() -> None:
-  """Where the CPU is all there is, lets the policy act while an update runs: a device does one thing after the other.
+def divide_cpu(config: MeshConfig, batch_size: int) -> None:
+  """Where the CPU is all there is, makes as many (virtual) devices of it as a run asks for.
 
-  The second device is the same CPU. Call it before jax has looked for devices; afterwards it changes nothing, nor where
-  somebody has asked for a number of CPU devices.
+  By default two learn, where the batch can be halved: what an update does on one core, as most of what lies between its matrix
+  products, is then done on two at once. One more acts while an update runs, because a device does one thing after the other.
+
+  Call it before jax has looked for devices; afterwards it changes nothing, nor where somebody has asked for a number of CPU
+  devices.
   """
   if _cpu_devices_asked_for() > 0 or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
     return
+  halves = _CPU_SHARES if config.batch == "global" and batch_size % _CPU_SHARES == 0 else 1
+  learners = (config.data or max(1, halves // config.model)) * config.model
   with contextlib.suppress(RuntimeError):  # jax has looked already
-    jax.config.update("jax_num_cpu_devices", _CPU_DEVICES)
+    jax.config.update("jax_num_cpu_devices", learners + (1 if config.policy is None else config.policy))
 
 
 def local_mesh(config: MeshConfig | None = None) -> Mesh:
@@ -109,7 +114,7 @@ def _learners(config: MeshConfig) -> list[Any]:
 
 
 def _has_reserved_device() -> bool:
-  return jax.default_backend() == "cpu" and _cpu_devices_asked_for() == _CPU_DEVICES == jax.local_device_count()
+  return jax.default_backend() == "cpu" and 1 < _cpu_devices_asked_for() == jax.local_device_count()
 
 
 def _cpu_devices_asked_for() -> int:

@@ -8,8 +8,9 @@ import pytest
 
 from dreamerax.runtime import sharding
 from dreamerax.runtime.checkpoint import load_state
-from dreamerax.runtime.mesh import MeshConfig, describe, local_mesh, policy_mesh
+from dreamerax.runtime.mesh import MeshConfig, describe, divide_cpu, local_mesh, policy_mesh
 from dreamerax.runtime.sharding import batch_rows, init_state, state_sharded
+from tests.conftest import run_apart
 from tests.runtime.toys import Regression, run
 
 AGENT = Regression(shape=(8, 16))
@@ -23,6 +24,27 @@ def test_values_without_meaning_are_refused():
   ):
     with pytest.raises(ValueError, match=message):
       MeshConfig(**change)
+
+
+def check_division(config: MeshConfig, batch_size: int, expected: str) -> None:
+  """Run in a process of its own, before jax has looked for devices."""
+  divide_cpu(config, batch_size)
+  assert describe(local_mesh(config), policy_mesh(config)) == expected
+
+
+@pytest.mark.parametrize(
+  ("config", "batch_size", "expected"),
+  [
+    ("", 16, "devices: 2 x cpu, and 1 to act"),
+    ("", 15, "devices: 1 x cpu, and 1 to act"),
+    ("batch='per_device'", 16, "devices: 1 x cpu, and 1 to act"),
+    ("policy=0", 16, "devices: 2 x cpu"),
+    ("data=2, model=2", 16, "devices: 4 x cpu (2 shares of a batch, weights over 2), and 1 to act"),
+  ],
+)
+def test_a_cpu_is_divided_as_a_run_asks_for(config: str, batch_size: int, expected: str):
+  call = f"t.check_division(t.MeshConfig({config}), {batch_size}, {expected!r})"
+  run_apart(f"from tests.runtime import test_mesh as t; {call}", timeout=60)
 
 
 def check_refusals() -> None:

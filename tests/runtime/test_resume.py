@@ -23,7 +23,7 @@ from dreamerax.replay import inspect
 from dreamerax.runtime.checkpoint import FOLDER, load_state
 from dreamerax.runtime.errors import Diverged, NotSaved
 from dreamerax.runtime.loop import TrainResult
-from dreamerax.runtime.mesh import local_mesh, policy_mesh, reserve_policy_device
+from dreamerax.runtime.mesh import MeshConfig, divide_cpu, local_mesh, policy_mesh
 from dreamerax.runtime.metrics import read_metrics
 from dreamerax.runtime.run_lock import RunLock
 from tests.runtime.toys import REPLAY, Follow, Regression, run
@@ -108,7 +108,7 @@ def test_kill_9_at_random_moments_changes_nothing(tmp_path: Path):
 
 def train_with_two_devices(logdir: Path) -> None:
   """Run in a process of its own, before jax has looked for devices."""
-  reserve_policy_device()
+  divide_cpu(MeshConfig(data=1), 8)
   assert not set(policy_mesh().devices.flat) & set(local_mesh().devices.flat)
   train(logdir)
 
