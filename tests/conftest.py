@@ -18,7 +18,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 @pytest.fixture(scope="session", autouse=True)
 def one_device() -> None:
-  """Lets jax look for devices before a test does so through a command that reserves a second one for all tests after it."""
+  """Lets jax look for devices before a test does so through a command that divides the CPU for all tests after it."""
   import jax
 
   assert len(jax.devices()) == 1
