@@ -8,7 +8,7 @@ import pytest
 
 from dreamerax.runtime import sharding
 from dreamerax.runtime.checkpoint import load_state
-from dreamerax.runtime.mesh import MeshConfig, describe, divide_cpu, local_mesh, policy_mesh
+from dreamerax.runtime.mesh import MeshConfig, describe, local_mesh, policy_mesh
 from dreamerax.runtime.sharding import batch_rows, init_state, state_sharded
 from tests.conftest import run_apart
 from tests.runtime.toys import Regression, run
@@ -26,12 +26,6 @@ def test_values_without_meaning_are_refused():
       MeshConfig(**change)
 
 
-def check_division(config: MeshConfig, batch_size: int, expected: str) -> None:
-  """Run in a process of its own, before jax has looked for devices."""
-  divide_cpu(config, batch_size)
-  assert describe(local_mesh(config), policy_mesh(config)) == expected
-
-
 @pytest.mark.parametrize(
   ("config", "batch_size", "expected"),
   [
@@ -43,8 +37,14 @@ def check_division(config: MeshConfig, batch_size: int, expected: str) -> None:
   ],
 )
 def test_a_cpu_is_divided_as_a_run_asks_for(config: str, batch_size: int, expected: str):
-  call = f"t.check_division(t.MeshConfig({config}), {batch_size}, {expected!r})"
-  run_apart(f"from tests.runtime import test_mesh as t; {call}", timeout=60)
+  """In a process of its own, before jax has looked for devices."""
+  run_apart(
+    "from dreamerax.runtime.mesh import MeshConfig, describe, divide_cpu, local_mesh, policy_mesh\n"
+    f"config = MeshConfig({config})\n"
+    f"divide_cpu(config, {batch_size})\n"
+    f"assert describe(local_mesh(config), policy_mesh(config)) == {expected!r}",
+    timeout=60,
+  )
 
 
 def check_refusals() -> None:
