@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 DATA, MODEL = "data", "model"
 _CPU_SHARES = 2  # of a batch, by default
+_one_acts = False  # whether `divide_cpu` has made the last of the CPU's devices to act
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,15 @@ def divide_cpu(config: MeshConfig, batch_size: int) -> None:
   Call it before jax has looked for devices; afterwards it changes nothing, nor where somebody has asked for a number of CPU
   devices.
   """
-  if _cpu_devices_asked_for() > 0 or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+  global _one_acts
+  flags = os.environ.get("XLA_FLAGS", "")
+  if jax.config.values["jax_num_cpu_devices"] > 0 or "xla_force_host_platform_device_count" in flags:
     return
   halves = _CPU_SHARES if config.batch == "global" and batch_size % _CPU_SHARES == 0 else 1
   learners = (config.data or max(1, halves // config.model)) * config.model
   with contextlib.suppress(RuntimeError):  # jax has looked already
     jax.config.update("jax_num_cpu_devices", learners + (1 if config.policy is None else config.policy))
+    _one_acts = config.policy is None
 
 
 def local_mesh(config: MeshConfig | None = None) -> Mesh:
@@ -114,8 +118,4 @@ def _learners(config: MeshConfig) -> list[Any]:
 
 
 def _has_reserved_device() -> bool:
-  return jax.default_backend() == "cpu" and 1 < _cpu_devices_asked_for() == jax.local_device_count()
-
-
-def _cpu_devices_asked_for() -> int:
-  return jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]
+  return jax.default_backend() == "cpu" and _one_acts

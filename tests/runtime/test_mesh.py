@@ -47,6 +47,16 @@ def test_a_cpu_is_divided_as_a_run_asks_for(config: str, batch_size: int, expect
   )
 
 
+def test_a_number_of_devices_that_was_asked_for_stays(monkeypatch: pytest.MonkeyPatch):
+  monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "8")
+  run_apart(
+    "from dreamerax.runtime.mesh import MeshConfig, divide_cpu, local_mesh\n"
+    "divide_cpu(MeshConfig(), 16)\n"
+    "assert local_mesh().size == 8",
+    timeout=60,
+  )
+
+
 def check_refusals() -> None:
   """Run in a process that has 8 devices."""
   for config, message in (
