@@ -32,8 +32,9 @@ from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.memory import restart_with_huge_pages
 from dreamerax.runtime.mesh import divide_cpu, local_mesh
 from dreamerax.runtime.policy import Policy
+from dreamerax.runtime.programs import Programs
 from dreamerax.runtime.schedule import TrainRatioConfig
-from dreamerax.runtime.sharding import init_state
+from dreamerax.runtime.sharding import abstract_state, init_state
 
 _TURNS = 4
 
@@ -72,8 +73,8 @@ class Worker:
     self._replay = Replay(
       batch.spec, agent.latent_spec, config=config.replay, streams=config.num_envs, seed=config.seed
     )
-    state = init_state(agent, mesh, init)
-    self.learner = Learner(agent, batch.spec, self._replay, mesh, state=state, updates=0, key=train)
+    self.programs = Programs(agent, abstract_state(agent, mesh), self._replay.batch_spec, mesh)
+    self.learner = Learner(self.programs, self._replay, state=init_state(agent, mesh, init), updates=0, key=train)
     self._collector = Collector(Policy(agent, explore=True, key=explore), batch, self._replay)
     self._schedule = config.schedule.build(config.replay.batch_size * config.replay.batch_length)
     self.prefill_seconds = 0.0
@@ -84,7 +85,7 @@ class Worker:
     while self._replay.steps < self.config.loop.prefill_steps or not self._replay.sequences:
       self._step(0)
     self.prefill_seconds = time.perf_counter() - start
-    self.learner.wait_compiled(lambda: None)
+    self.programs.wait_compiled(lambda: None)
     self.learner.run(self._schedule.due(self.counters))
     self.learner.flush()
 
@@ -131,6 +132,7 @@ def measure(preset: str, config: RunConfig, seconds: float, began: float) -> dic
   with ExitStack() as stack:
     batch = stack.enter_context(closing(envs.make_batch(config.env, config.num_envs, config.seed, config.workers)))
     worker = Worker(config, batch)
+    stack.enter_context(closing(worker.programs))
     stack.enter_context(closing(worker.learner))
     worker.first_update()
     first_update = time.time() - began

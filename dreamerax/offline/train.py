@@ -107,7 +107,6 @@ def train(
   about = {run_directory.RECORDED: to_dict(recorded)}
   return offline.train(
     agent,
-    folder.spec,
     replay,
     loop,
     evaluate,

@@ -120,6 +120,18 @@ class Replay:
     self._ring.append(ids, arrays)
     self._sampler.appended(ids)
 
+  @property
+  def batch_spec(self) -> Batch:
+    """What `sample` gives, with an `ArraySpec` of the whole shape in place of each array."""
+    size, length = self.config.batch_size, self.config.batch_length
+
+    def batch(name: str, *leading: int) -> Any:
+      column = self._ring.columns[name]  # [streams, rows, ...]
+      return ArraySpec((*leading, *column.shape[2:]), column.dtype.name)
+
+    steps = {name: batch(name, size, length) for name in self._ring.columns if not name.startswith(LATENT)}
+    return Batch(to_transition(steps), {key: batch(LATENT + key, size) for key in self._latents})
+
   def sample(self) -> tuple[Batch, Slots]:
     """A batch [B, T, ...] in freshly allocated arrays, and where it came from.
 

@@ -24,6 +24,7 @@ from dreamerax.runtime.loop_config import LoopConfig
 from dreamerax.runtime.mesh import MeshConfig, describe, learner_mesh, policy_mesh
 from dreamerax.runtime.metrics import MetricsWriter, NoMetrics
 from dreamerax.runtime.policy import Policy, RandomPolicy
+from dreamerax.runtime.programs import Programs
 from dreamerax.runtime.progress import Progress
 from dreamerax.runtime.protocol import Agent, MakeEnvs, State
 from dreamerax.runtime.remote import Actors, RemoteCollector
@@ -36,7 +37,6 @@ from dreamerax.runtime.seeds import COLLECT, PREFILL, environment_seed, own_seed
 from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state
 from dreamerax.runtime.timing import Timer
 from dreamerax.runtime.together import Company, alone
-from dreamerax.types import EnvSpec
 
 __all__ = ["LoopConfig", "TrainResult", "train"]
 
@@ -159,18 +159,18 @@ def _train(start: _Start, begin: Callable[[], None], stack: ExitStack) -> TrainR
   if hosts.leads:
     stack.enter_context(RunLock(logdir))
   checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER, hosts=hosts)))
-  restored = checkpoints.restore(abstract_state(start.agent, start.learners))
-  if restored:
-    state, saved, extra = restored
-    _check_seed(saved, start.seed, logdir)
-    start.schedule.restore(saved.schedule)
-  else:
-    state = start.initial(init_state(start.agent, start.learners, start.key(_INIT)))
-    saved, extra = Saved.nothing(start.seed), {}
+  shapes = abstract_state(start.agent, start.learners)
+  state, saved, extra = checkpoints.restore(shapes) or (None, Saved.nothing(start.seed), {})
+  _check_seed(saved, start.seed, logdir)
   progress = Progress(start.env_steps, saved.counters, start.company.display, start.company.name)
   if saved.counters.env_steps >= start.env_steps:
     progress.say(f"{logdir} has reached {saved.counters.env_steps:,} env steps: raise env_steps to continue it")
     return TrainResult(saved.counters, saved.seconds, None, False)
+  programs = stack.enter_context(closing(_make_programs(start, shapes)))
+  if state is None:
+    state = start.initial(init_state(start.agent, start.learners, start.key(_INIT)))
+  else:
+    start.schedule.restore(saved.schedule)
   if hosts.leads:
     begin()
   _introduce(progress, start, saved.counters)
@@ -186,11 +186,12 @@ def _train(start: _Start, begin: Callable[[], None], stack: ExitStack) -> TrainR
     say=progress.say,
   )
   agreement = Agreement(hosts, start.company.stop, start.replay)
-  return _make_run(start, state, saved, found, agreement, checkpoints, progress, stack).run()
+  return _make_run(start, programs, state, saved, found, agreement, checkpoints, progress, stack).run()
 
 
 def _make_run(
   start: _Start,
+  programs: Programs,
   state: State,
   saved: Saved,
   found: Restored,
@@ -206,7 +207,7 @@ def _make_run(
   collecting = 0 if start.remote is None and "episodes" in left else found.counters.env_steps
   first_seed = environment_seed(start.own_seed, COLLECT, collecting)
   envs = stack.enter_context(closing((start.remote or start.make_envs)(start.num_envs, first_seed)))
-  learner = stack.enter_context(closing(_make_learner(start, state, saved, found, envs.spec, stages)))
+  learner = stack.enter_context(closing(_make_learner(start, programs, state, saved, found, stages)))
   policy = Policy(start.agent, explore=True, key=start.key(_ACT), mesh=start.actors)
   chance = RandomPolicy(start.agent, envs.spec, environment_seed(start.own_seed, PREFILL, 0))
   filled = agreement.turn.is_filled(config, hosts.count)
@@ -225,6 +226,7 @@ def _make_run(
     logdir=start.logdir,
     replay=start.replay,
     schedule=start.schedule,
+    programs=programs,
     learner=learner,
     collector=collector,
     policy=policy,
@@ -258,19 +260,30 @@ def _make_collector(
   return RemoteCollector(policy, source, replay, calls=saved.calls, timer=timer, extra=extra)
 
 
-def _make_learner(start: _Start, state: State, saved: Saved, found: Restored, spec: EnvSpec, timer: Timer) -> Learner:
-  return Learner(
+def _make_programs(start: _Start, state: State) -> Programs:
+  """state: as shapes."""
+  return Programs(
     start.agent,
-    spec,
-    start.replay,
+    state,
+    start.replay.batch_spec,
     start.learners,
+    skip=start.config.nonfinite == "skip",
+    compile_update=start.company.compile_update,
+  )
+
+
+def _make_learner(
+  start: _Start, programs: Programs, state: State, saved: Saved, found: Restored, timer: Timer
+) -> Learner:
+  return Learner(
+    programs,
+    start.replay,
     state=state,
     updates=found.counters.updates,
     key=start.key(_UPDATE),
     timer=timer,
-    guard=Guard(start.logdir / "nonfinite" / start.hosts.name, skip=start.config.nonfinite == "skip"),
+    guard=Guard(start.logdir / "nonfinite" / start.hosts.name, skip=programs.skip),
     extra=found.extra.get("learner") if saved.replay else None,
-    compile_update=start.company.compile_update,
   )
 
 

@@ -19,11 +19,11 @@ from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.mesh import MeshConfig, local_mesh
 from dreamerax.runtime.metrics import MetricsWriter
+from dreamerax.runtime.programs import Programs
 from dreamerax.runtime.protocol import Agent, Params
 from dreamerax.runtime.run_lock import RunLock
 from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state
 from dreamerax.runtime.timing import Interval
-from dreamerax.types import EnvSpec
 
 Evaluate = Callable[[Params, int], Mapping[str, float]]  # (parameters, updates that made them) -> what is logged
 
@@ -62,7 +62,6 @@ class OfflineResult(NamedTuple):
 
 def train(
   agent: Agent,
-  spec: EnvSpec,
   replay: Replay,
   config: OfflineConfig,
   evaluate: Evaluate,
@@ -79,7 +78,6 @@ def train(
   made. Metrics and checkpoints count updates as env steps, which there are none of.
 
   Args:
-    spec: of the experience.
     replay: filled, with the same rows at every start.
     begin: called once everything was checked, before the first update.
 
@@ -96,21 +94,22 @@ def train(
     stop = stack.enter_context(StopSignals())
     stack.enter_context(RunLock(logdir))
     checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER)))
-    restored = checkpoints.restore(abstract_state(agent, learners))
+    shapes, skip = abstract_state(agent, learners), config.nonfinite == "skip"
+    restored = checkpoints.restore(shapes)
     begin()
+    programs = Programs(agent, shapes, replay.batch_spec, learners, skip=skip)
+    stack.enter_context(closing(programs))
     state, saved, extra = restored or (init_state(agent, learners, init_key), Saved.nothing(seed), {})
     if extra:
       replay.restore(extra["replay"])
       say(f"continuing at {saved.counters.updates:,} updates")
     learner = Learner(
-      agent,
-      spec,
+      programs,
       replay,
-      learners,
       state=state,
       updates=saved.counters.updates,
       key=update_key,
-      guard=Guard(logdir / "nonfinite", skip=config.nonfinite == "skip"),
+      guard=Guard(logdir / "nonfinite", skip=skip),
       extra=extra.get("learner"),
     )
     del state  # the learner's first update gives its memory away
@@ -168,7 +167,7 @@ class _Run:
 
   def _train(self) -> None:
     if self.learner.updates < self.config.updates:
-      self.learner.wait_compiled(self.stop.check)
+      self.learner.programs.wait_compiled(self.stop.check)
       self._logged = (self.learner.updates, time.monotonic())
     while self.learner.updates < self.config.updates:
       self.stop.check()

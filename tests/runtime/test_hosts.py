@@ -15,10 +15,12 @@ from dreamerax.runtime.errors import HostLost
 from dreamerax.runtime.hosts import Hosts
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.mesh import MeshConfig, learner_mesh
-from dreamerax.runtime.sharding import init_state
+from dreamerax.runtime.programs import Programs
+from dreamerax.runtime.sharding import abstract_state, init_state
+from dreamerax.types import ArraySpec
 from tests.conftest import ROOT
 from tests.runtime.test_learner import filled
-from tests.runtime.toys import SPEC, Regression
+from tests.runtime.toys import Regression
 
 
 class OwnRows:
@@ -48,13 +50,16 @@ def learn() -> None:
   assert mesh.size == 8 and mesh.devices.ravel().tolist() == jax.devices()
   replay = OwnRows(each)
   state = init_state(agent, mesh, jax.random.key(2))
-  learner = Learner(agent, SPEC, replay, mesh, state=state, updates=0, key=jax.random.key(3))  # type: ignore[arg-type]
+  rows = jax.tree.map(lambda x: ArraySpec((replay.config.batch_size, *x.shape[1:]), x.dtype), replay.whole.batch_spec)
+  programs = Programs(agent, abstract_state(agent, mesh), rows, mesh)
+  learner = Learner(programs, replay, state=state, updates=0, key=jax.random.key(3))  # type: ignore[arg-type]
   learner.run(20)
   learner.flush()
   assert replay.returned == 20 * replay.config.batch_size
   loss = learner.take_metrics()["loss/reward"]
   print("learned", *np.asarray(learner.newest_params["k"]).ravel().tolist(), loss, flush=True)
   learner.close()
+  programs.close()
 
 
 def join_and_learn(port: int, process: int) -> None:

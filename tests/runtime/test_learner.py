@@ -13,8 +13,9 @@ from dreamerax.runtime.guard import Guard
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.mesh import local_mesh
 from dreamerax.runtime.policy import Policy
-from dreamerax.runtime.sharding import check_batch_size, init_state
-from tests.runtime.toys import SPEC, Regression, make_envs, make_replay
+from dreamerax.runtime.programs import Programs
+from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state
+from tests.runtime.toys import Regression, make_envs, make_replay
 
 
 def filled(rows: int = 40) -> Replay:
@@ -32,7 +33,13 @@ def make_learner(
 ) -> Learner:
   agent = agent or Regression()
   state = init_state(agent, local_mesh(), jax.random.key(2))
-  return Learner(agent, SPEC, replay, local_mesh(), state=state, updates=updates, key=jax.random.key(3), guard=guard)
+  programs = make_programs(replay, agent, guard)
+  return Learner(programs, replay, state=state, updates=updates, key=jax.random.key(3), guard=guard)
+
+
+def make_programs(replay: Replay, agent: Regression, guard: Guard | None = None) -> Programs:
+  shapes, mesh = abstract_state(agent, local_mesh()), local_mesh()
+  return Programs(agent, shapes, replay.batch_spec, mesh, skip=guard is not None and guard.skip)
 
 
 def memories(replay: Replay) -> np.ndarray:
@@ -164,7 +171,8 @@ def test_a_learner_goes_on_as_if_it_had_never_stopped():
   first.flush()
   state, extra = first.state, first.extra()
   first.close()
-  second = Learner(Regression(), SPEC, replay, local_mesh(), state=state, updates=4, key=jax.random.key(3), extra=extra)
+  programs = make_programs(replay, Regression())
+  second = Learner(programs, replay, state=state, updates=4, key=jax.random.key(3), extra=extra)
   second.run(3)
   assert float(second.newest_params["k"]) == float(whole.newest_params["k"])
   assert second.take_metrics() == whole.take_metrics()

@@ -15,7 +15,7 @@ from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.metrics import read_metrics
 from dreamerax.runtime.offline import OfflineConfig, OfflineResult, train
 from dreamerax.types import Batch, Transition
-from tests.runtime.toys import REPLAY, SPEC, Regression, make_envs, make_replay
+from tests.runtime.toys import REPLAY, Regression, make_envs, make_replay
 
 UPDATES = 12
 
@@ -49,7 +49,7 @@ def run(
 
   loop = OfflineConfig(**{"updates": updates, "eval_every": 5, "log_every": 1e-9, **config})
   replay = filled(nan)
-  return train(Remembering(), SPEC, replay, loop, evaluate or note, logdir=logdir, seed=0), evaluated
+  return train(Remembering(), replay, loop, evaluate or note, logdir=logdir, seed=0), evaluated
 
 
 def leaves(logdir: Path) -> list[np.ndarray]:
