@@ -56,8 +56,8 @@ class Progress:
     self._display, self._total = display, total
     self._prefix = f"{name}: " if name else ""
     self._scores: deque[float] = deque(maxlen=_RECENT_EPISODES)
-    self._samples: deque[tuple[float, Counters]] = deque([(time.monotonic(), counters)])
-    self._printed = time.monotonic()
+    self._samples: deque[tuple[float, Counters]] = deque()
+    self.begin(counters)
     if display.bars:
       self._task = display.bars.add_task(name, total=total, completed=counters.env_steps)
 
@@ -68,6 +68,11 @@ class Progress:
   def episodes(self, scores: Sequence[float]) -> None:
     """Takes the returns of episodes that ended."""
     self._scores.extend(scores)
+
+  def begin(self, counters: Counters) -> None:
+    """Rates are those from here on: what came before, filling the replay or waiting, went at another pace."""
+    self._printed = time.monotonic()
+    self._samples = deque([(self._printed, counters)])
 
   def update(self, counters: Counters) -> None:
     """Shows how far the run is; cheap enough to call at every step."""

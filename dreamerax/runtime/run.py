@@ -125,6 +125,7 @@ class Run:
     if not self.programs.compiled:
       self.progress.say("waiting for the update to compile; the next run of these sizes finds it ready")
     self.programs.wait_compiled(self.agreement.check_within_turn)
+    self.progress.begin(self.counters)
     first = self.learner.updates
     while self.counters.env_steps < self.total:
       self._step(self._due())

@@ -29,6 +29,19 @@ def test_a_plain_line_every_ten_seconds_tells_rates_and_the_time_left(clock: lis
   assert lines[0] == "400/2,000 env steps  return 3.0 (mean 2.0)  2.0 updates/s  40 env steps/s  0:00:40 left"
 
 
+def test_rates_leave_out_what_came_before_the_run_went_at_its_own_pace(clock: list[float]):
+  out = io.StringIO()
+  shown = progress.Progress(2000, Counters(), progress.Display(Console(file=out, width=200)))
+  for _ in range(9):
+    clock[0] += 1
+    shown.update(Counters(1000, 500, 0))
+  shown.begin(Counters(1000, 500, 0))
+  for second in range(1, 12):
+    clock[0] += 1
+    shown.update(Counters(1000 + 40 * second, 500 + 20 * second, 2 * second))
+  assert out.getvalue().splitlines() == ["1,400/2,000 env steps  2.0 updates/s  40 env steps/s  0:00:15 left"]
+
+
 def test_a_terminal_has_a_bar(clock: list[float]):
   out = io.StringIO()
   with progress.Display(Console(file=out, force_terminal=True, width=200)) as display:
