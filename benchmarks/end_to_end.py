@@ -73,9 +73,8 @@ class Worker:
     self._replay = Replay(
       batch.spec, agent.latent_spec, config=config.replay, streams=config.num_envs, seed=config.seed
     )
-    state = init_state(agent, mesh, init)
     self.programs = Programs(agent, abstract_state(agent, mesh), self._replay.batch_spec, mesh)
-    self.learner = Learner(self.programs, self._replay, state=state, updates=0, key=train)
+    self.learner = Learner(self.programs, self._replay, state=init_state(agent, mesh, init), updates=0, key=train)
     self._collector = Collector(Policy(agent, explore=True, key=explore), batch, self._replay)
     self._schedule = config.schedule.build(config.replay.batch_size * config.replay.batch_length)
     self.prefill_seconds = 0.0

@@ -166,12 +166,11 @@ def _train(start: _Start, begin: Callable[[], None], stack: ExitStack) -> TrainR
   if saved.counters.env_steps >= start.env_steps:
     progress.say(f"{logdir} has reached {saved.counters.env_steps:,} env steps: raise env_steps to continue it")
     return TrainResult(saved.counters, saved.seconds, None, False)
+  programs = stack.enter_context(closing(_make_programs(start, shapes)))
   if state is None:
     state = start.initial(init_state(start.agent, start.learners, start.key(_INIT)))
   else:
     start.schedule.restore(saved.schedule)
-  # Traced while the environments' processes start, which leaves Python to the compiler's thread.
-  programs = stack.enter_context(closing(_make_programs(start, shapes)))
   if hosts.leads:
     begin()
   _introduce(progress, start, saved.counters)
