@@ -18,6 +18,7 @@ from dreamerax.runtime.timing import Timer
 from dreamerax.types import Batch
 
 _IN_FLIGHT = 4  # updates dispatched and not waited for; bounds the memory of their batches and latents
+_NOTHING = Running({}, np.zeros((), np.int32), np.zeros((), bool))  # before the first update
 
 
 class _Dispatched(NamedTuple):
@@ -73,9 +74,7 @@ class Learner:
     copy = jax.jit(lambda state: jax.tree.map(jnp.copy, programs.agent.policy_params(state)), out_shardings=self._all)
     self._coming = copy(state)
     self._acting = self._coming
-    self._before = Running(
-      {}, np.zeros((), np.int32), np.zeros((), bool)
-    )  # on the host, for the next update to go on from
+    self._before = _NOTHING  # on the host, for the next update to go on from
     self._running: Running | None = None  # on the devices, since then
     self._in_flight: deque[_Dispatched] = deque()
     self._newest: Batch | None = None
@@ -130,7 +129,7 @@ class Learner:
     sums = self._sums()
     if not sums.made:
       return {}
-    self._before, self._running = Running({}, np.zeros((), np.int32), sums.stopped), None
+    self._before, self._running = _NOTHING._replace(stopped=sums.stopped), None
     return {name: float(total) / int(sums.made) for name, total in sums.totals.items()}
 
   def extra(self) -> dict[str, Any]:
@@ -181,7 +180,7 @@ class Learner:
       self._guard.refuse(Spoilt(done.update, losses, own_rows(done.batch), done.slots, self.state))
 
   def _restore(self, extra: Mapping[str, Any]) -> None:
-    self._before = Running(dict(extra["totals"]), np.asarray(extra["made"], np.int32), np.zeros((), bool))
+    self._before = _NOTHING._replace(totals=extra["totals"], made=np.asarray(extra["made"], np.int32))
     self._acting = put(from_leaves(extra["acting"], self._coming), self._all)
     if "batch" in extra and len(extra["batch"]["0"]) == self._replay.config.batch_size:  # or devices have changed
       self._prefetch.put(from_leaves(extra["batch"], self.programs.batch), Slots(**extra["slots"]))

@@ -226,7 +226,6 @@ def _make_run(
     logdir=start.logdir,
     replay=start.replay,
     schedule=start.schedule,
-    programs=programs,
     learner=learner,
     collector=collector,
     policy=policy,

@@ -21,7 +21,6 @@ from dreamerax.runtime.loop_config import LoopConfig
 from dreamerax.runtime.metrics import MetricsWriter, NoMetrics
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.profile import Profile
-from dreamerax.runtime.programs import Programs
 from dreamerax.runtime.progress import Progress
 from dreamerax.runtime.remote import RemoteCollector
 from dreamerax.runtime.schedule import Schedule
@@ -53,7 +52,6 @@ class Run:
   logdir: Path
   replay: Replay
   schedule: Schedule
-  programs: Programs
   learner: Learner
   collector: Collector | RemoteCollector
   policy: Policy  # explores
@@ -82,7 +80,7 @@ class Run:
     self._evaluation: EvalResult | None = None
     self._unprofiled = self.config.profile
     if self.config.video_every:
-      self.programs.prepare_report()
+      self.learner.programs.prepare_report()
 
   def run(self) -> TrainResult:
     """Collects and updates until the end, or until somebody asks to leave."""
@@ -118,13 +116,13 @@ class Run:
     if not self._is_filled:
       while not self._is_filled and self.counters.env_steps < self.total:
         self.prefilled += self._step(0)
-        _ = self.programs.compiled  # or failed: nobody should wait for the rest of the prefill to hear of it
+        _ = self.learner.programs.compiled  # or failed: nobody should wait for the rest of the prefill to hear of it
       if self.config.prefill_policy == "random":
         self.collector.follow(self.policy)
       self.schedule.waive(self.counters)
-    if not self.programs.compiled:
+    if not self.learner.programs.compiled:
       self.progress.say("waiting for the update to compile; the next run of these sizes finds it ready")
-    self.programs.wait_compiled(self.agreement.check_within_turn)
+    self.learner.programs.wait_compiled(self.agreement.check_within_turn)
     self.progress.begin(self.counters)
     first = self.learner.updates
     while self.counters.env_steps < self.total:
@@ -232,8 +230,8 @@ class Run:
       work=Work(work.total - worked.total, work.rendering - worked.rendering),
       agent_steps=self.counters.agent_steps - before.agent_steps,
       updates=self.counters.updates - before.updates,
-      flops=self.programs.flops,
-      batch_bytes=self.programs.batch_bytes,
+      flops=self.learner.programs.flops,
+      batch_bytes=self.learner.programs.batch_bytes,
     )
     self.progress.say(
       "\n".join([*profile.lines(), f"trace: {folder} (TensorBoard's profile plugin, or ui.perfetto.dev)"])
