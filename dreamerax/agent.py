@@ -66,6 +66,7 @@ class Agent:
     # The modules' structure, without any memory for their parameters.
     self._world, self._behavior = nnx.eval_shape(lambda: self._build(jax.random.key(0)))
     self._optimizers = {"world_model": config.optimizer.build(), "behavior": self._behavior_optimizer()}
+    self._init = jax.jit(self._first_state)  # traced once, where both the state's shapes and the state are asked for
 
   @property
   def latent_spec(self) -> Mapping[str, ArraySpec]:
@@ -74,6 +75,9 @@ class Agent:
 
   def init(self, key: jax.Array) -> State:
     """State before the first update: "params", "slow", "optimizer", "updates"."""
+    return self._init(key)
+
+  def _first_state(self, key: jax.Array) -> State:
     world, behavior = self._build(key)
     params = {"world_model": params_of(world), "behavior": params_of(behavior)}
     return {

@@ -17,6 +17,8 @@ from dreamerax.nets.decoders import ConvDecoder
 from dreamerax.nets.encoders import ConvEncoder
 from dreamerax.nets.heads import ActorHead, BinaryHead, TwoHotHead
 from dreamerax.ops.optimizers import LaProp
+from dreamerax.runtime.mesh import local_mesh
+from dreamerax.runtime.sharding import abstract_state, init_state
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 from dreamerax.world_model.model import WorldModel
 from dreamerax.world_model.objectives.overshooting import Overshooting
@@ -42,6 +44,16 @@ def pixels() -> Compiled:
 @functools.cache
 def updated(compiled: Compiled):
   return compiled.update(compiled.state, compiled.batch, jax.random.key(1))
+
+
+def test_the_first_state_and_its_shapes_are_traced_once(monkeypatch):
+  agent, mesh, built = Agent(tiny.config(), tiny.PIXELS), local_mesh(), []
+  build = agent._build
+  monkeypatch.setattr(agent, "_build", lambda key: built.append(key) or build(key))
+  shapes = abstract_state(agent, mesh)
+  state = init_state(agent, mesh, jax.random.key(3))
+  assert jax.tree.map(lambda x: (x.shape, x.dtype), state) == jax.tree.map(lambda x: (x.shape, x.dtype), shapes)
+  assert len(built) == 1
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from dreamerax.runtime.compilation import Program, Source, compile_source, flops
 from dreamerax.runtime.guard import judge
 from dreamerax.runtime.protocol import Agent, State
-from dreamerax.runtime.sharding import batch_sharded, check_batch_size, replicated
+from dreamerax.runtime.sharding import abstract_key, batch_sharded, check_batch_size, replicated
 from dreamerax.types import Array, ArraySpec, Batch
 
 
@@ -64,7 +64,7 @@ class Programs:
     self.batch: Batch = jax.tree.map(whole, batch)  # that of all hosts, as shapes
     check_batch_size(self.batch.steps.reward.shape[0], mesh)
     self._state = state
-    self._key = jax.eval_shape(lambda: jax.random.key(0)).update(sharding=replicated(mesh))
+    self._key = abstract_key(mesh)
     self._learn = jax.jit(agent.update)  # traced for its metrics' names, and not once more as a part of the update
     self._threads = ThreadPoolExecutor(1, "compile")
     self._update: Future[Update] = self._threads.submit(self._compile_update, compile_update)

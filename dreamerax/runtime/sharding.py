@@ -69,16 +69,21 @@ def check_batch_size(batch_size: int, mesh: Mesh) -> None:
 
 def init_state(agent: Agent, mesh: Mesh, key: jax.Array) -> State:
   """The agent's first state, made on the devices where it stays."""
-  shardings = state_sharded(jax.eval_shape(agent.init, key), mesh)
+  shardings = state_sharded(jax.eval_shape(agent.init, abstract_key(mesh)), mesh)
   return jax.jit(agent.init, out_shardings=shardings)(put(key, replicated(mesh)))
 
 
 def abstract_state(agent: Agent, mesh: Mesh) -> State:
   """Shapes, dtypes and shardings of the agent's state, without its memory."""
-  shapes = jax.eval_shape(agent.init, jax.random.key(0))
+  shapes = jax.eval_shape(agent.init, abstract_key(mesh))
   return jax.tree.map(
     lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), shapes, state_sharded(shapes, mesh)
   )
+
+
+def abstract_key(mesh: Mesh) -> jax.ShapeDtypeStruct:
+  """A key that every device of the mesh has."""
+  return jax.eval_shape(lambda: jax.random.key(0)).update(sharding=replicated(mesh))
 
 
 def put(tree: Any, shardings: Any) -> Any:
