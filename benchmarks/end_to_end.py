@@ -9,6 +9,14 @@ medians of the turns. `lost` is the share of the last pace that is missing from 
 cores. Env steps are simulator steps, the action repeat included, summed over the environments.
 """
 
+if __name__ == "__main__":
+  from dreamerax.envs import rendering
+  from dreamerax.runtime.memory import restart_with_huge_pages
+
+  # As `dreamerax train` does, before all that takes long to import.
+  restart_with_huge_pages()
+  rendering.choose_soon()
+
 import argparse
 import resource
 import statistics
@@ -26,10 +34,10 @@ from dreamerax import envs, presets
 from dreamerax.agent import Agent
 from dreamerax.presets import RunConfig
 from dreamerax.replay import Replay
+from dreamerax.run_directory import env_spec
 from dreamerax.runtime.collect import Collector
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.learner import Learner
-from dreamerax.runtime.memory import restart_with_huge_pages
 from dreamerax.runtime.mesh import divide_cpu, local_mesh
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.programs import Programs
@@ -63,18 +71,23 @@ class Turn(NamedTuple):
 
 
 class Worker:
-  """A run without evaluations, checkpoints and metrics."""
+  """A run without evaluations, checkpoints and metrics, put together in the order of `runtime.loop.train`."""
 
-  def __init__(self, config: RunConfig, batch: envs.EnvBatch):
+  def __init__(self, config: RunConfig, stack: ExitStack):
+    """stack: closes what the run has opened."""
     self.config = config
     self.counters = Counters()
-    agent, mesh = Agent(config.agent, batch.spec), local_mesh()
-    init, explore, train = jax.random.split(jax.random.key(config.seed), 3)
+    agent, mesh = Agent(config.agent, env_spec(config)), local_mesh()
     self._replay = Replay(
-      batch.spec, agent.latent_spec, config=config.replay, streams=config.num_envs, seed=config.seed
+      agent.spec, agent.latent_spec, config=config.replay, streams=config.num_envs, seed=config.seed
     )
-    self.programs = Programs(agent, abstract_state(agent, mesh), self._replay.batch_spec, mesh)
-    self.learner = Learner(self.programs, self._replay, state=init_state(agent, mesh, init), updates=0, key=train)
+    programs = Programs(agent, abstract_state(agent, mesh), self._replay.batch_spec, mesh)
+    self.programs = stack.enter_context(closing(programs))
+    batch = envs.make_batch(config.env, config.num_envs, config.seed, config.workers, spec=agent.spec)
+    stack.enter_context(closing(batch))
+    init, explore, train = jax.random.split(jax.random.key(config.seed), 3)
+    learner = Learner(self.programs, self._replay, state=init_state(agent, mesh, init), updates=0, key=train)
+    self.learner = stack.enter_context(closing(learner))
     self._collector = Collector(Policy(agent, explore=True, key=explore), batch, self._replay)
     self._schedule = config.schedule.build(config.replay.batch_size * config.replay.batch_length)
     self.prefill_seconds = 0.0
@@ -130,10 +143,7 @@ class Worker:
 def measure(preset: str, config: RunConfig, seconds: float, began: float) -> dict[str, Any]:
   """One row. began: time.time() from which the start is counted."""
   with ExitStack() as stack:
-    batch = stack.enter_context(closing(envs.make_batch(config.env, config.num_envs, config.seed, config.workers)))
-    worker = Worker(config, batch)
-    stack.enter_context(closing(worker.programs))
-    stack.enter_context(closing(worker.learner))
+    worker = Worker(config, stack)
     worker.first_update()
     first_update = time.time() - began
     each = seconds / _TURNS
@@ -197,5 +207,4 @@ def main(arguments: Sequence[str] | None = None, began: float | None = None) -> 
 
 
 if __name__ == "__main__":
-  restart_with_huge_pages()  # as `dreamerax train` does
   main(began=psutil.Process().create_time())

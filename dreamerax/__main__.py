@@ -1,8 +1,20 @@
-"""`python -m dreamerax`."""
+"""`dreamerax`, and `python -m dreamerax`: sets the process up for what it will do, and hands over to the command line."""
 
 import sys
 
-from dreamerax.cli import main
+from dreamerax.runtime.memory import restart_with_huge_pages
+
+_COMPUTE = ("train", "train-world-model", "eval")
+
+
+def main() -> int:
+  """Runs the command that sys.argv names; returns the exit status."""
+  if sys.argv[1:2] and sys.argv[1] in _COMPUTE:
+    restart_with_huge_pages()  # before anything is imported that would have to be imported again
+  from dreamerax import cli
+
+  return cli.main()
+
 
 if __name__ == "__main__":
   sys.exit(main())

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from dreamerax.config import nearest
-from dreamerax.envs.rendering import NoRenderer
+from dreamerax.envs import rendering
+from dreamerax.envs.dm_control import PREFIX as DMC
 from dreamerax.runtime.errors import Diverged, HostLost, NotSaved
-from dreamerax.runtime.memory import restart_with_huge_pages
 
 _HELP = """usage: dreamerax COMMAND [OPTIONS]
 
@@ -68,8 +68,6 @@ def _trains_with_others() -> bool:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-  if arguments is None and sys.argv[1:2] in (["train"], ["train-world-model"], ["eval"]):
-    restart_with_huge_pages()
   arguments = list(sys.argv[1:] if arguments is None else arguments)
   if not arguments or arguments[0] in ("-h", "--help", "help"):
     print(_HELP)
@@ -83,7 +81,7 @@ def _run(arguments: Sequence[str] | None) -> int:
   except (ValueError, FileNotFoundError) as error:
     print(f"dreamerax {name}: {error}", file=sys.stderr)
     return 2
-  except (NoRenderer, Diverged, HostLost, NotSaved) as error:
+  except (rendering.NoRenderer, Diverged, HostLost, NotSaved) as error:
     print(f"dreamerax {name}: {error}", file=sys.stderr)
     return 1
   except KeyboardInterrupt:
@@ -91,6 +89,8 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _train(arguments: list[str]) -> int:
+  if (_peek(arguments, "--task") or DMC).startswith(DMC):
+    rendering.choose_soon()
   from dreamerax.commands import train
 
   preset = _pop_preset(arguments)

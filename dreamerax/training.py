@@ -177,7 +177,7 @@ def _trainer(
   return partial(
     loop.train,
     agent,
-    partial(envs.make_batch, config.env, workers=config.workers),
+    partial(envs.make_batch, config.env, workers=config.workers, spec=agent.spec),
     replay,
     config.schedule.build(rows * config.replay.batch_length),
     config.loop,

@@ -22,6 +22,7 @@ from dreamerax.envs.process import Setup, WorkerProcess
 from dreamerax.envs.vector import SerialEnvs
 from dreamerax.envs.workers import WorkerEnvs, Workers
 from dreamerax.envs.wrappers import ActionRepeat
+from dreamerax.types import EnvSpec
 
 __all__ = [
   "EnvBatch",
@@ -146,7 +147,14 @@ def check_task(task: str) -> None:
     raise _unknown(task)
 
 
-def make_batch(config: EnvConfig, num_envs: int, seed: int, workers: WorkerConfig | None = None) -> EnvBatch:
+def make_batch(
+  config: EnvConfig,
+  num_envs: int,
+  seed: int,
+  workers: WorkerConfig | None = None,
+  *,
+  spec: EnvSpec | None = None,
+) -> EnvBatch:
   """`num_envs` environments with seeds of their own, derived from `seed`; where they step changes nothing that they show.
 
   Each is made with its seed, and each of its episodes begins with one that follows from it and the episode's number.
@@ -155,9 +163,10 @@ def make_batch(config: EnvConfig, num_envs: int, seed: int, workers: WorkerConfi
 
   Args:
     workers: processes to step them in; None steps them in this one.
+    spec: of the environments, where it is known; worker processes then make theirs while the caller does something else.
 
   Raises:
-    what `make` raises; ValueError: a worker cannot make its environments.
+    what `make` raises; ValueError: a worker cannot make its environments (where `spec` is given, the first reset tells).
   """
   seeds = derive_seeds(seed, num_envs)
   if ":" in config.task and not config.task.startswith(GYM):
@@ -172,7 +181,7 @@ def make_batch(config: EnvConfig, num_envs: int, seed: int, workers: WorkerConfi
   if not workers or not processes:
     return SerialEnvs([make(config, seed) for seed in seeds], seeds)
   start = partial(_start_worker, config, workers, num_envs, rendering.choose() if config.task.startswith(DMC) else None)
-  return WorkerEnvs(Workers(start, seeds, workers=processes, timeout=workers.timeout))
+  return WorkerEnvs(Workers(start, seeds, workers=processes, timeout=workers.timeout, spec=spec))
 
 
 def _start_worker(

@@ -4,6 +4,7 @@ dm_control binds itself to a backend when it is imported, and where that backend
 explain nothing and cannot be taken back. A subprocess can fail without harm.
 """
 
+import atexit
 import ctypes
 import functools
 import importlib
@@ -32,6 +33,7 @@ for _ in range(frames):
 seconds = time.perf_counter() - start
 print(json.dumps(frames / seconds if frames else None))
 """
+_begun: dict[str, subprocess.Popen[str]] = {}  # probes that `choose` has not asked for yet
 
 
 class NoRenderer(RuntimeError):
@@ -53,22 +55,44 @@ class Probe:
 
 def probe(backend: str, frames: int = 0) -> Probe:
   """Draws a frame in a new process, and then `frames` more against the clock."""
+  return _answer(backend, _begin(backend, frames))
+
+
+def choose_soon() -> None:
+  """Begins to try what `choose` tries first, while this process does something else."""
+  backend = os.environ.get(VARIABLE) or BACKENDS[0]
+  if _begun or _bound() is not None:
+    return
+  _begun[backend] = _begin(backend)
+  atexit.register(_forget_begun)
+
+
+def _begin(backend: str, frames: int = 0) -> subprocess.Popen[str]:
   environment = {name: value for name, value in os.environ.items() if name != "PYOPENGL_PLATFORM"}
   environment[VARIABLE] = backend
-  try:
-    answer = subprocess.run(
-      [sys.executable, "-c", _PROBE, str(frames)],
-      env=environment,
-      capture_output=True,
-      text=True,
-      timeout=_PROBE_SECONDS,
-    )
-  except subprocess.TimeoutExpired:
-    return Probe(backend, f"no frame within {_PROBE_SECONDS} seconds")
-  if answer.returncode != 0:
-    last = answer.stderr.strip().splitlines()[-1:] or [f"exit status {answer.returncode}"]
+  command = [sys.executable, "-c", _PROBE, str(frames)]
+  return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _forget_begun() -> None:
+  """Ends the probes that nobody has asked for."""
+  for process in _begun.values():
+    with process:
+      process.kill()
+  _begun.clear()
+
+
+def _answer(backend: str, process: subprocess.Popen[str]) -> Probe:
+  with process:
+    try:
+      out, errors = process.communicate(timeout=_PROBE_SECONDS)
+    except subprocess.TimeoutExpired:
+      process.kill()
+      return Probe(backend, f"no frame within {_PROBE_SECONDS} seconds")
+  if process.returncode != 0:
+    last = errors.strip().splitlines()[-1:] or [f"exit status {process.returncode}"]
     return Probe(backend, last[0].strip())
-  return Probe(backend, None, json.loads(answer.stdout.splitlines()[-1]))
+  return Probe(backend, None, json.loads(out.splitlines()[-1]))
 
 
 @functools.cache
@@ -80,19 +104,25 @@ def choose() -> str:
   Raises:
     NoRenderer: none works. It says what each answered and what to install.
   """
-  bound = getattr(sys.modules.get("dm_control._render"), "BACKEND", None)
+  bound = _bound()
   if bound is not None:
     return bound  # Somebody imported dm_control before us; its choice cannot be changed any more.
   explicit = os.environ.get(VARIABLE)
   probes = []
   for backend in (explicit,) if explicit else BACKENDS:
-    probes.append(probe(backend))
+    begun = _begun.pop(backend, None)
+    probes.append(_answer(backend, begun) if begun else probe(backend))
     if probes[-1].error is None:
       os.environ[VARIABLE] = backend
       # It is dm_control that sets this one, and it refuses a value left by somebody who wanted another backend.
       os.environ.pop("PYOPENGL_PLATFORM", None)
       return backend
   raise NoRenderer(_advice(probes, explicit))
+
+
+def _bound() -> str | None:
+  """What dm_control draws with in this process, where it was imported."""
+  return getattr(sys.modules.get("dm_control._render"), "BACKEND", None)
 
 
 def adopt(backend: str) -> None:

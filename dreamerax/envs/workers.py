@@ -33,15 +33,19 @@ class Workers:
   its own, so what led into the failure is not met again.
   """
 
-  def __init__(self, start: StartWorker, seeds: Sequence[int], *, workers: int, timeout: float):
-    """Starts all workers and waits for them.
+  def __init__(
+    self, start: StartWorker, seeds: Sequence[int], *, workers: int, timeout: float, spec: EnvSpec | None = None
+  ):
+    """Starts all workers, and waits for them unless it is known what they will show.
 
     Args:
       seeds: one for each environment; those of its episodes follow from it.
       timeout: seconds that a step may take before its worker counts as hung; there is more time to start in.
+      spec: of the environments, where it is known: workers are then waited for when they are first needed.
 
     Raises:
-      ValueError: a worker cannot make its environments; holds its traceback.
+      ValueError: a worker cannot make its environments; holds its traceback. Where `spec` is given, `begin` and `resume`
+        raise it in their first call.
     """
     self.num_envs = len(seeds)
     self.faults = 0  # how often a worker failed
@@ -56,21 +60,16 @@ class Workers:
       stack.callback(self.close)
       for worker, rows in enumerate(self._rows):
         self._processes.append(start(worker, rows, [seeds[row] for row in rows], self._memory))
-      try:
-        specs = [process.spec(max(timeout, _START_SECONDS)) for process in self._processes]
-      except WorkerFault as fault:
-        raise ValueError(f"an environment could not be made in a worker process: {fault}") from None
-      for worker, spec in enumerate(specs):
-        if spec != specs[0]:
-          raise ValueError(f"worker {worker} has the spec {spec}, worker 0 {specs[0]}: they must be equal.")
+      self.spec = spec or self._made()
       stack.pop_all()
-    self.spec = specs[0]
+    self._ready = spec is None
     self.arrays = map_arrays(self._memory, rows_spec(self.spec, self.num_envs))  # {name: [SLOTS, E, ...]}
     self.journal = Journal(seeds, self.spec.action.size)
     self._lost = np.zeros(self.num_envs, bool)  # the newest row is no episode's last, and its environment is gone
 
   def begin(self, command: Command, *, restart: bool) -> None:
     """Begins to step the rows with the actions in the shared arrays, or to reset all of them."""
+    self._wait_ready()
     rows = slice(command.low, command.high)
     if restart:
       self.journal.over[rows], self._lost[rows] = True, False
@@ -96,6 +95,7 @@ class Workers:
 
   def resume(self, command: Command, episodes: Sequence[EpisodeSoFar], newest: Transition) -> np.ndarray:
     """As `EnvBatch.resume`, for the rows of `command`. A worker that fails brings none of them back."""
+    self._wait_ready()
     taken = dict(zip(range(command.low, command.high), episodes, strict=True))
     for row, episode in taken.items():
       self.arrays["skip"][command.slot, row] = episode.over
@@ -130,6 +130,24 @@ class Workers:
     if self._processes:
       os.close(self._memory)
     self._processes = []
+
+  def _wait_ready(self) -> None:
+    """Until all workers have made their environments, before anything is asked of them."""
+    if not self._ready:
+      made, self._ready = self._made(), True
+      if made != self.spec:
+        raise ValueError(f"the environments have the spec {made}, and {self.spec} was expected of them.")
+
+  def _made(self) -> EnvSpec:
+    """What the environments of all workers show, once they are made."""
+    try:
+      specs = [process.spec(max(self._timeout, _START_SECONDS)) for process in self._processes]
+    except WorkerFault as fault:
+      raise ValueError(f"an environment could not be made in a worker process: {fault}") from None
+    for worker, spec in enumerate(specs):
+      if spec != specs[0]:
+        raise ValueError(f"worker {worker} has the spec {spec}, worker 0 {specs[0]}: they must be equal.")
+    return specs[0]
 
   def _involved(self, command: Command) -> list[int]:
     return [i for i, rows in enumerate(self._rows) if any(command.low <= row < command.high for row in rows)]

@@ -167,12 +167,6 @@ def _train(start: _Start, begin: Callable[[], None], stack: ExitStack) -> TrainR
     progress.say(f"{logdir} has reached {saved.counters.env_steps:,} env steps: raise env_steps to continue it")
     return TrainResult(saved.counters, saved.seconds, None, False)
   programs = stack.enter_context(closing(_make_programs(start, shapes)))
-  if state is None:
-    state = start.initial(init_state(start.agent, start.learners, start.key(_INIT)))
-  else:
-    start.schedule.restore(saved.schedule)
-  if hosts.leads:
-    begin()
   _introduce(progress, start, saved.counters)
   stack.callback(start.replay.close_log)
   found = restore_replay(
@@ -185,34 +179,44 @@ def _train(start: _Start, begin: Callable[[], None], stack: ExitStack) -> TrainR
     action_repeat=start.action_repeat,
     say=progress.say,
   )
-  agreement = Agreement(hosts, start.company.stop, start.replay)
-  return _make_run(start, programs, state, saved, found, agreement, checkpoints, progress, stack).run()
+  # Processes make the environments, and a thread the programs, while this one makes the first state.
+  envs = stack.enter_context(closing(_begin_envs(start, found)))
+  if state is None:
+    state = start.initial(init_state(start.agent, start.learners, start.key(_INIT)))
+  else:
+    start.schedule.restore(saved.schedule)
+  if hosts.leads:
+    begin()
+  return _make_run(start, programs, state, envs, saved, found, checkpoints, progress, stack).run()
+
+
+def _begin_envs(start: _Start, found: Restored) -> EnvBatch | Actors:
+  """Where episodes go on, they and those after them have the seeds that they would have had. Those of actors do not."""
+  goes_on = start.remote is None and "episodes" in found.extra.get("collector", {})
+  first_seed = environment_seed(start.own_seed, COLLECT, 0 if goes_on else found.counters.env_steps)
+  return (start.remote or start.make_envs)(start.num_envs, first_seed)
 
 
 def _make_run(
   start: _Start,
   programs: Programs,
   state: State,
+  envs: EnvBatch | Actors,
   saved: Saved,
   found: Restored,
-  agreement: Agreement,
   checkpoints: Checkpoints,
   progress: Progress,
   stack: ExitStack,
 ) -> Run:
   """Puts the parts together. The state is given away."""
   hosts, config, stages = start.hosts, start.config, Timer()
-  left = found.extra.get("collector", {})
-  # Where episodes go on, they and those after them have the seeds that they would have had. Those of actors do not.
-  collecting = 0 if start.remote is None and "episodes" in left else found.counters.env_steps
-  first_seed = environment_seed(start.own_seed, COLLECT, collecting)
-  envs = stack.enter_context(closing((start.remote or start.make_envs)(start.num_envs, first_seed)))
+  agreement = Agreement(hosts, start.company.stop, start.replay)
   learner = stack.enter_context(closing(_make_learner(start, programs, state, saved, found, stages)))
   policy = Policy(start.agent, explore=True, key=start.key(_ACT), mesh=start.actors)
   chance = RandomPolicy(start.agent, envs.spec, environment_seed(start.own_seed, PREFILL, 0))
   filled = agreement.turn.is_filled(config, hosts.count)
   first = chance if config.prefill_policy == "random" and not filled else policy
-  collector = _make_collector(first, envs, start.replay, saved, stages, left)
+  collector = _make_collector(first, envs, start.replay, saved, stages, found.extra.get("collector", {}))
   if collector.lost:
     progress.say(f"{collector.lost} episodes that had begun could not be brought back; they were cut short")
   writer = NoMetrics()

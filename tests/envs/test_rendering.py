@@ -1,5 +1,8 @@
 import os
+import subprocess
+import sys
 
+import psutil
 import pytest
 
 from dreamerax.envs import rendering
@@ -44,6 +47,34 @@ def test_an_explicit_backend_is_the_only_one_tried(fresh, monkeypatch):
 
 def test_a_broken_backend_is_an_answer_and_not_a_crash():
   assert "glow" in (rendering.probe("glow").error or "")
+
+
+def test_a_probe_that_was_begun_early_is_the_one_that_counts(fresh, monkeypatch):
+  begun, begin = [], rendering._begin
+  monkeypatch.setattr(rendering, "_begin", lambda *a: begun.append(begin(*a)) or begun[-1])
+  fresh["egl"] = "asked a second time"  # by `probe`, which answers as told here
+  rendering.choose_soon()
+  rendering.choose_soon()
+  assert rendering.choose() == "egl" and len(begun) == 1
+
+
+def test_osmesa_follows_where_a_probe_that_was_begun_early_fails(fresh, monkeypatch):
+  monkeypatch.setattr(rendering, "_PROBE", "raise SystemExit('no display')")
+  rendering.choose_soon()
+  assert rendering.choose() == "osmesa"
+
+
+def test_a_probe_that_nobody_asks_for_ends_with_the_process():
+  program = """
+from dreamerax.envs import rendering
+rendering._PROBE = "import time; time.sleep(100)"
+rendering.choose_soon()
+print(rendering._begun["egl"].pid)
+"""
+  environment = {name: value for name, value in os.environ.items() if name != "MUJOCO_GL"}
+  done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, env=environment)
+  assert done.returncode == 0 and not done.stderr
+  assert not psutil.pid_exists(int(done.stdout))
 
 
 def test_a_working_backend_is_timed():

@@ -13,6 +13,7 @@ from dreamerax.envs import EnvConfig, WorkerConfig, make_batch
 from dreamerax.envs.actions import random_actions
 from dreamerax.envs.base import EnvBatch
 from dreamerax.envs.journal import derive_seeds, episode_seed
+from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 SAFE = np.zeros(2, np.float32)
 BREAK = np.array([0.5, 0.75], np.float32)
@@ -193,6 +194,22 @@ def test_an_environment_that_fails_always_ends_the_run(start):
 def test_what_cannot_be_made_is_said_at_the_start(start):
   with pytest.raises(ValueError, match=r"(?s)could not be made in a worker.*no license left"):
     start("doomed", 2, 2)
+  assert not processes()
+
+
+def test_workers_whose_spec_is_known_are_waited_for_at_the_first_reset():
+  spec = EnvSpec({"clock": ArraySpec((2,))}, ActionSpec(2))
+  config, workers = EnvConfig("tests.envs.toys:counter"), WorkerConfig(2)
+  plain = make_batch(config, 5, 7)
+  with closing(make_batch(config, 5, 7, workers, spec=spec)) as envs:
+    assert envs.spec == spec
+    assert_equal_rows(envs.reset(), plain.reset())
+  with closing(make_batch(EnvConfig("tests.envs.toys:doomed"), 2, 7, workers, spec=spec)) as envs:
+    with pytest.raises(ValueError, match=r"(?s)could not be made in a worker.*no license left"):
+      envs.reset()
+  with closing(make_batch(config, 2, 7, workers, spec=EnvSpec({"clock": ArraySpec((3,))}, ActionSpec(2)))) as envs:
+    with pytest.raises(ValueError, match=r"have the spec .*\(2,\).*\(3,\).* was expected"):
+      envs.reset()
   assert not processes()
 
 
