@@ -142,7 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     "--workers", type=int, nargs="+", default=[WorkerConfig().processes(1000)], help="one row for each"
   )
   parser.add_argument("--steps", type=int, default=50, help="agent steps of every environment per stretch")
-  parser.add_argument("--rendering", nargs="+", default=["published", "balanced", "fast"], help="one row for each")
+  parser.add_argument(
+    "--rendering", nargs="+", default=["published", "balanced", "coarse", "fast"], help="one row for each"
+  )
   parser.add_argument("--action-repeat", type=int, default=1)
   parser.add_argument("--image-size", type=int, default=64)
   options = parser.parse_args(arguments)

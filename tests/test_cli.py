@@ -274,7 +274,7 @@ def test_help_explains_each_command(dreamerax):
   for word in (
     "dreamer-v3",
     "--task",
-    "{published,balanced,fast}",
+    "{published,balanced,coarse,fast}",
     "--agent.optimizer.learning-rate",
     "--eval-episodes",
   ):

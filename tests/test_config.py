@@ -69,7 +69,11 @@ def test_the_parts_of_the_older_methods_survive_json():
     ("num_envs", True, r"config\.num_envs=True: must be of type int"),
     ("num_envs", 1.5, r"config\.num_envs=1\.5: must be of type int"),
     ("env.task", 4, r"config\.env\.task=4: must be of type str"),
-    ("env.rendering", "pretty", r"config\.env\.rendering='pretty': must be one of 'published', 'balanced', 'fast'"),
+    (
+      "env.rendering",
+      "pretty",
+      r"config\.env\.rendering='pretty': must be one of 'published', 'balanced', 'coarse', 'fast'",
+    ),
     ("env.observations", "image", r"config\.env\.observations='image': must be a list"),
     ("env", [], r"config\.env: expected the fields of EnvConfig, got \[\]"),
     ("num_envs", 0, r"config: num_envs=0 must be at least 1"),

@@ -53,9 +53,9 @@ class EnvConfig:
   """Simulator steps per agent step; rewards are summed over them."""
   image_size: int = 64
   """Side of the picture in pixels (dmc only)."""
-  rendering: Literal["published", "balanced", "fast"] = "published"
-  """published: every pixel as dm_control draws it. balanced: shadow map of 512, hardly to be seen. fast: no shadows,
-  reflections and smooth edges, coarser round shapes (dmc only)."""
+  rendering: Literal["published", "balanced", "coarse", "fast"] = "published"
+  """published: every pixel as dm_control draws it. balanced: shadow map of 512, hardly to be seen. coarse: rough
+  shadows, edges and round shapes, no reflections. fast: no shadows either (dmc only)."""
   observations: tuple[str, ...] = ("image",)
   """image, and names of the task's own vectors, such as position (dmc only)."""
 

@@ -32,6 +32,7 @@ class Quality(NamedTuple):
 QUALITIES: Mapping[str, Quality] = {
   "published": Quality(),
   "balanced": Quality(shadow_map=512),
+  "coarse": Quality(shadow_map=256, samples=0, facets=(12, 8), flags=MappingProxyType({"reflection": False})),
   "fast": Quality(samples=0, facets=(12, 8), flags=MappingProxyType({"shadow": False, "reflection": False})),
 }
 # Names from the papers that are not the suite's own.

@@ -53,7 +53,7 @@ def test_two_environments_draw_their_own_pixels_as_dm_control_would(contexts, ta
 
 
 def test_another_quality_or_size_has_a_context_of_its_own(contexts):
-  configs = [EnvConfig("dmc/walker_walk", rendering=kind) for kind in ("published", "balanced", "fast")]
+  configs = [EnvConfig("dmc/walker_walk", rendering=kind) for kind in ("published", "balanced", "coarse", "fast")]
   configs.append(EnvConfig("dmc/walker_walk", image_size=32))
   alone = [picture(make(config, 0)) for config in configs]
   contexts.clear()

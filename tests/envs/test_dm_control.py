@@ -79,6 +79,13 @@ def test_fast_pixels_show_the_same_scene_without_its_shadows():
   assert abs(published - fast).mean() < 10
 
 
+def test_coarse_pixels_keep_the_shadows_that_fast_ones_lack():
+  kinds = ("published", "coarse", "fast")
+  images = [make(EnvConfig("dmc/reacher_easy", rendering=kind), 0).reset() for kind in kinds]
+  published, coarse, fast = (step.observation["image"].astype(int) for step in images)
+  assert 0 < abs(published - coarse).mean() < 4 < abs(published - fast).mean()  # the whole table lies in a shadow
+
+
 def test_only_frames_that_are_returned_are_rendered(suite):
   taken = []
   camera = (cartpole(0).spec.observation["image"], lambda: taken.append(1) or np.zeros((64, 64, 3), np.uint8))

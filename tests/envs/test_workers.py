@@ -204,11 +204,13 @@ def test_workers_whose_spec_is_known_are_waited_for_at_the_first_reset():
   with closing(make_batch(config, 5, 7, workers, spec=spec)) as envs:
     assert envs.spec == spec
     assert_equal_rows(envs.reset(), plain.reset())
-  with closing(make_batch(EnvConfig("tests.envs.toys:doomed"), 2, 7, workers, spec=spec)) as envs:
-    with pytest.raises(ValueError, match=r"(?s)could not be made in a worker.*no license left"):
-      envs.reset()
-  with closing(make_batch(config, 2, 7, workers, spec=EnvSpec({"clock": ArraySpec((3,))}, ActionSpec(2)))) as envs:
-    with pytest.raises(ValueError, match=r"have the spec .*\(2,\).*\(3,\).* was expected"):
+  other = EnvSpec({"clock": ArraySpec((3,))}, ActionSpec(2))
+  for toy, known, says in (
+    ("doomed", spec, r"(?s)could not be made in a worker.*no license left"),
+    ("counter", other, r"have the spec .*\(2,\).*\(3,\).* was expected"),
+  ):
+    envs = make_batch(EnvConfig(f"tests.envs.toys:{toy}"), 2, 7, workers, spec=known)
+    with closing(envs), pytest.raises(ValueError, match=says):
       envs.reset()
   assert not processes()
 
