@@ -1,13 +1,9 @@
-"""Starts a run, or continues one: checks the settings, restores, puts the parts together."""
+"""Starts a run, or continues one: restores, and puts the parts together."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import jax
-from jax.sharding import Mesh
 
 from dreamerax.envs.base import EnvBatch
 from dreamerax.replay import Replay
@@ -15,13 +11,12 @@ from dreamerax.runtime.agreement import Agreement
 from dreamerax.runtime.checkpoint import FOLDER, Checkpoints
 from dreamerax.runtime.collect import Collector
 from dreamerax.runtime.compilation import enable_cache
-from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.evaluate import EvalResult, evaluate
 from dreamerax.runtime.guard import Guard
 from dreamerax.runtime.hosts import Hosts
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.loop_config import LoopConfig
-from dreamerax.runtime.mesh import MeshConfig, describe, learner_mesh, policy_mesh
+from dreamerax.runtime.mesh import MeshConfig, learner_mesh, policy_mesh
 from dreamerax.runtime.metrics import MetricsWriter, NoMetrics
 from dreamerax.runtime.policy import Policy, RandomPolicy
 from dreamerax.runtime.programs import Programs
@@ -33,15 +28,13 @@ from dreamerax.runtime.run import Run, TrainResult
 from dreamerax.runtime.run_lock import RunLock
 from dreamerax.runtime.saved import Saved
 from dreamerax.runtime.schedule import Schedule
-from dreamerax.runtime.seeds import COLLECT, PREFILL, environment_seed, own_seed
-from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state
+from dreamerax.runtime.seeds import COLLECT, PREFILL, environment_seed
+from dreamerax.runtime.sharding import abstract_state, init_state
+from dreamerax.runtime.start import ACT, INIT, MODE, UPDATE, Start
 from dreamerax.runtime.timing import Timer
 from dreamerax.runtime.together import Company, alone
 
 __all__ = ["LoopConfig", "TrainResult", "train"]
-
-_INIT, _ACT, _UPDATE, _MODE = range(4)  # what keys are for
-_PURPOSES = 4
 
 
 def train(
@@ -98,7 +91,7 @@ def train(
   enable_cache()
   hosts = Hosts()
   with ExitStack() as stack, hosts.noticing():
-    start = _Start(
+    start = Start(
       agent=agent,
       make_envs=make_envs,
       replay=replay,
@@ -117,57 +110,24 @@ def train(
       company=company or stack.enter_context(alone(quiet=not hosts.leads)),
       remote=remote,
     )
-    _check(start)
+    start.check()
     return _train(start, begin, stack)
 
 
-@dataclass(frozen=True)
-class _Start:
-  """What `train` was given."""
-
-  agent: Agent
-  make_envs: MakeEnvs
-  replay: Replay
-  schedule: Schedule
-  config: LoopConfig
-  logdir: Path
-  env_steps: int
-  num_envs: int
-  action_repeat: int
-  seed: int
-  task: str
-  learners: Mesh
-  actors: Mesh
-  hosts: Hosts
-  initial: Callable[[State], State]
-  company: Company
-  remote: Callable[[int, int], Actors] | None
-
-  @property
-  def own_seed(self) -> int:
-    """What this host's experience follows from."""
-    return own_seed(self.seed, self.hosts.index)
-
-  def key(self, purpose: int) -> jax.Array:
-    """The same on all hosts, but for that of actions."""
-    seed = self.own_seed if purpose == _ACT else self.seed
-    return jax.random.split(jax.random.key(seed), _PURPOSES)[purpose]
-
-
-def _train(start: _Start, begin: Callable[[], None], stack: ExitStack) -> TrainResult:
+def _train(start: Start, begin: Callable[[], None], stack: ExitStack) -> TrainResult:
   hosts, logdir = start.hosts, start.logdir
   if hosts.leads:
     stack.enter_context(RunLock(logdir))
   checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER, hosts=hosts)))
   shapes = abstract_state(start.agent, start.learners)
   state, saved, extra = checkpoints.restore(shapes) or (None, Saved.nothing(start.seed), {})
-  _check_seed(saved, start.seed, logdir)
+  start.check_continues(saved)
   progress = Progress(start.env_steps, saved.counters, start.company.display, start.company.name)
   if saved.counters.env_steps >= start.env_steps:
     progress.say(f"{logdir} has reached {saved.counters.env_steps:,} env steps: raise env_steps to continue it")
     return TrainResult(saved.counters, saved.seconds, None, False)
   programs = stack.enter_context(closing(_make_programs(start, shapes)))
-  _introduce(progress, start, saved.counters)
+  start.introduce(progress, saved.counters)
   stack.callback(start.replay.close_log)
   found = restore_replay(
     start.replay,
@@ -182,7 +142,7 @@ def _train(start: _Start, begin: Callable[[], None], stack: ExitStack) -> TrainR
   # Processes make the environments, and a thread the programs, while this one makes the first state.
   envs = stack.enter_context(closing(_begin_envs(start, found)))
   if state is None:
-    state = start.initial(init_state(start.agent, start.learners, start.key(_INIT)))
+    state = start.initial(init_state(start.agent, start.learners, start.key(INIT)))
   else:
     start.schedule.restore(saved.schedule)
   if hosts.leads:
@@ -190,7 +150,7 @@ def _train(start: _Start, begin: Callable[[], None], stack: ExitStack) -> TrainR
   return _make_run(start, programs, state, envs, saved, found, checkpoints, progress, stack).run()
 
 
-def _begin_envs(start: _Start, found: Restored) -> EnvBatch | Actors:
+def _begin_envs(start: Start, found: Restored) -> EnvBatch | Actors:
   """Where episodes go on, they and those after them have the seeds that they would have had. Those of actors do not."""
   goes_on = start.remote is None and "episodes" in found.extra.get("collector", {})
   first_seed = environment_seed(start.own_seed, COLLECT, 0 if goes_on else found.counters.env_steps)
@@ -198,7 +158,7 @@ def _begin_envs(start: _Start, found: Restored) -> EnvBatch | Actors:
 
 
 def _make_run(
-  start: _Start,
+  start: Start,
   programs: Programs,
   state: State,
   envs: EnvBatch | Actors,
@@ -212,7 +172,7 @@ def _make_run(
   hosts, config, stages = start.hosts, start.config, Timer()
   agreement = Agreement(hosts, start.company.stop, start.replay)
   learner = stack.enter_context(closing(_make_learner(start, programs, state, saved, found, stages)))
-  policy = Policy(start.agent, explore=True, key=start.key(_ACT), mesh=start.actors)
+  policy = Policy(start.agent, explore=True, key=start.key(ACT), mesh=start.actors)
   chance = RandomPolicy(start.agent, envs.spec, environment_seed(start.own_seed, PREFILL, 0))
   filled = agreement.turn.is_filled(config, hosts.count)
   first = chance if config.prefill_policy == "random" and not filled else policy
@@ -263,7 +223,7 @@ def _make_collector(
   return RemoteCollector(policy, source, replay, calls=saved.calls, timer=timer, extra=extra)
 
 
-def _make_programs(start: _Start, state: State) -> Programs:
+def _make_programs(start: Start, state: State) -> Programs:
   """state: as shapes."""
   return Programs(
     start.agent,
@@ -276,59 +236,20 @@ def _make_programs(start: _Start, state: State) -> Programs:
 
 
 def _make_learner(
-  start: _Start, programs: Programs, state: State, saved: Saved, found: Restored, timer: Timer
+  start: Start, programs: Programs, state: State, saved: Saved, found: Restored, timer: Timer
 ) -> Learner:
   return Learner(
     programs,
     start.replay,
     state=state,
     updates=found.counters.updates,
-    key=start.key(_UPDATE),
+    key=start.key(UPDATE),
     timer=timer,
     guard=Guard(start.logdir / "nonfinite" / start.hosts.name, skip=programs.skip),
     extra=found.extra.get("learner") if saved.replay else None,
   )
 
 
-def _judge(start: _Start, learner: Learner) -> Callable[..., EvalResult]:
-  policy = Policy(start.agent, explore=False, key=start.key(_MODE), mesh=start.actors)
+def _judge(start: Start, learner: Learner) -> Callable[..., EvalResult]:
+  policy = Policy(start.agent, explore=False, key=start.key(MODE), mesh=start.actors)
   return lambda **options: evaluate(policy, learner.newest_params, start.make_envs, num_envs=start.num_envs, **options)
-
-
-def _check(start: _Start) -> None:
-  """
-  Raises:
-    ValueError: settings do not fit each other, or the devices.
-  """
-  replay, config, count = start.replay, start.config, start.hosts.count
-  if config.sync and replay.config.max_disk_bytes == 0:
-    raise ValueError("sync=True needs the replay on disk to restart from: leave replay.max_disk_bytes=0 out")
-  check_batch_size(replay.config.batch_size * count, start.learners)
-  if config.prefill_steps > replay.capacity * count:
-    raise ValueError(
-      f"loop.prefill_steps={config.prefill_steps} exceeds what the replay holds ({replay.capacity * count} steps): "
-      "lower it, or raise replay.capacity or replay.max_bytes"
-    )
-  if start.env_steps <= config.prefill_steps * start.action_repeat:
-    raise ValueError(
-      f"env_steps={start.env_steps} ends the run before its first update (loop.prefill_steps={config.prefill_steps} with "
-      f"action repeat {start.action_repeat} are {config.prefill_steps * start.action_repeat} env steps): raise env_steps"
-    )
-
-
-def _check_seed(saved: Saved, seed: int, logdir: Path) -> None:
-  if saved.seed != seed:
-    raise ValueError(f"seed={seed}, and {logdir} was begun with {saved.seed}: use that seed, or another --logdir")
-
-
-def _introduce(progress: Progress, start: _Start, counters: Counters) -> None:
-  if start.hosts.count > 1:
-    print(f"host {start.hosts.index} of {start.hosts.count}", flush=True)
-  progress.say(describe(start.learners, start.actors))
-  progress.say(f"task: {start.task}")
-  progress.say(f"parameters: {start.agent.parameter_count():,}")
-  each = ", on each host" if start.hosts.count > 1 else ""
-  progress.say(f"{start.replay.describe()}{each}")
-  progress.say(f"logdir: {start.logdir}")
-  if counters.env_steps:
-    progress.say(f"continuing at {counters.env_steps:,} env steps, {counters.updates:,} updates")
