@@ -11,10 +11,11 @@ cores. Env steps are simulator steps, the action repeat included, summed over th
 
 if __name__ == "__main__":
   from dreamerax.envs import rendering
-  from dreamerax.runtime.memory import restart_with_huge_pages
+  from dreamerax.runtime.memory import collect_garbage_rarely, restart_with_huge_pages
 
   # As `dreamerax train` does, before all that takes long to import.
   restart_with_huge_pages()
+  collect_garbage_rarely()
   rendering.choose_soon()
 
 import argparse

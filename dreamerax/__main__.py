@@ -2,7 +2,7 @@
 
 import sys
 
-from dreamerax.runtime.memory import restart_with_huge_pages
+from dreamerax.runtime.memory import collect_garbage_rarely, restart_with_huge_pages
 
 _COMPUTE = ("train", "train-world-model", "eval")
 
@@ -11,6 +11,7 @@ def main() -> int:
   """Runs the command that sys.argv names; returns the exit status."""
   if sys.argv[1:2] and sys.argv[1] in _COMPUTE:
     restart_with_huge_pages()  # before anything is imported that would have to be imported again
+    collect_garbage_rarely()
   from dreamerax import cli
 
   return cli.main()

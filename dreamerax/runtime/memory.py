@@ -1,10 +1,12 @@
-"""How the C library hands out the large buffers that an update works in."""
+"""How a program that computes has its memory handed out, by the C library and by Python."""
 
+import gc
 import os
 import sys
 
 _VARIABLE = "GLIBC_TUNABLES"
 _HUGE_PAGES = "glibc.malloc.hugetlb=1"
+_RARELY = (10_000, 20, 20)
 
 
 def restart_with_huge_pages() -> None:
@@ -21,3 +23,11 @@ def restart_with_huge_pages() -> None:
   os.environ[_VARIABLE] = ":".join(filter(None, [tunables, _HUGE_PAGES]))
   sys.stdout.flush()
   os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def collect_garbage_rarely() -> None:
+  """Lets Python look for cycles less often than by default, after 700 new objects.
+
+  Imports and traces make hundreds of thousands of objects that stay; looking through them took a tenth of their time.
+  """
+  gc.set_threshold(*_RARELY)
