@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from dreamerax.dynamics.base import DynamicsModule, Latent, reset_where
 from dreamerax.dynamics.stochastic import Stochastic
+from dreamerax.nets.modules import with_matrices_in
 from dreamerax.ops.scan import scan
 from dreamerax.types import ArraySpec
 
@@ -78,11 +79,8 @@ class FilteringModule(DynamicsModule):
     inputs = jax.tree.map(lambda x: x.swapaxes(0, 1), inputs)  # [T, B, ...]
     keys = jax.random.split(key, action.shape[1])
 
-    def step(latent: Latent, inputs: tuple[jax.Array, ...]) -> tuple[Latent, tuple[Latent, jax.Array]]:
-      latent, stats = self._observe_step(latent, *inputs)
-      return latent, (latent, stats)
-
-    _, outputs = scan(step, latent, (*inputs, keys))
+    cast = with_matrices_in(self.dtype, self)
+    outputs = scan(lambda latent, inputs: cast._observe_step(latent, *inputs), latent, (*inputs, keys))
     return jax.tree.map(lambda x: x.swapaxes(0, 1), outputs)  # [B, T, ...]
 
   def imagine_step(self, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:

@@ -1,4 +1,4 @@
-"""Sequences computed step by step, whose shared weights get their gradients from all steps at once."""
+"""Sequences computed step by step, whose gradients leave as little as can be to the steps."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import jaxpr_as_fun
 
 Carry = Any  # a pytree of floating-point arrays
 Inputs = Any  # a pytree of arrays [T, ...]
@@ -13,12 +14,14 @@ Outputs = Any  # a pytree of arrays [T, ...]
 
 
 def scan(step: Callable[[Carry, Any], tuple[Carry, Any]], carry: Carry, inputs: Inputs) -> tuple[Carry, Outputs]:
-  """`jax.lax.scan(step, carry, inputs)` with other gradients of what `step` closes over: equal ones, and sooner.
+  """Every state and output of `step(carry, x) -> (next carry, output)` along inputs: (carries [T, ...], outputs [T, ...]).
 
-  Going backwards, `lax.scan` adds to the gradients of the weights in every step: small products, and over a batch that is
-  sharded over devices a sum across all of them, T times an update. Here the steps backwards carry the gradient of the state
-  alone. With what arrived at each step known, one more step, of all T side by side, gives the weights theirs: large products,
-  and one sum across devices. It computes every step once more for that, without the sequence.
+  With the gradients of a `jax.lax.scan` that writes its carry down, sooner. Differentiated, `lax.scan` writes down in every
+  step what its gradient will need, dozens of small arrays, and going backwards adds to the gradients of inputs and weights in
+  every step: small products, and over a batch that is sharded over devices a sum across all of them, T times an update. Here
+  the steps forward write down the state alone, and the steps backward carry the gradient of the state alone. Between the two,
+  all T steps are computed once more, side by side, for what the steps backward need; after them, with what arrived at each
+  step known, inputs and weights get theirs, in large products and with one sum across devices.
 
   `step` is a pure function; reverse mode, once.
   """
@@ -29,34 +32,85 @@ def scan(step: Callable[[Carry, Any], tuple[Carry, Any]], carry: Carry, inputs: 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _scan(step: Callable[..., Any], shared: tuple[Any, ...], carry: Carry, inputs: Inputs) -> tuple[Carry, Outputs]:
-  return jax.lax.scan(lambda carry, x: step(carry, x, *shared), carry, inputs)
+  def step_and_keep(carry: Carry, x: Any) -> tuple[Carry, tuple[Carry, Any]]:
+    carry, output = step(carry, x, *shared)
+    return carry, (carry, output)
+
+  return jax.lax.scan(step_and_keep, carry, inputs)[1]
 
 
 def _forward(step: Callable[..., Any], shared: tuple[Any, ...], carry: Carry, inputs: Inputs) -> tuple[Any, Any]:
-  length = len(jax.tree.leaves(inputs)[0])
-  # Added to the state that each step hands on, so that the gradient which arrives there can be asked for.
-  nothing = jax.tree.map(lambda x: jnp.zeros((length, *x.shape), x.dtype), carry)
-
-  def run(carry: Carry, inputs: Inputs, nothing: Any) -> tuple[tuple[Carry, Outputs], Any]:
-    def step_from(before: Carry, x: tuple[Any, Any]) -> tuple[Carry, tuple[Carry, Any]]:
-      after, output = step(before, x[0], *shared)
-      return jax.tree.map(jnp.add, after, x[1]), (before, output)
-
-    last, (states, outputs) = jax.lax.scan(step_from, carry, (inputs, nothing))
-    return (last, outputs), states
-
-  result, pull, states = jax.vjp(run, carry, inputs, nothing, has_aux=True)
-  return result, (pull, shared, states, inputs)
+  kept: Any = _scan(step, shared, carry, inputs)
+  return kept, (shared, carry, kept[0], inputs)
 
 
 def _backward(
   step: Callable[..., Any], saved: tuple[Any, ...], gradient: tuple[Carry, Outputs]
 ) -> tuple[Any, Any, Any]:
-  pull, shared, states, inputs = saved
-  by_carry, by_inputs, arrived = pull(gradient)
-  _, pull_shared = jax.vjp(lambda shared: jax.vmap(lambda state, x: step(state, x, *shared))(states, inputs), shared)
-  (by_shared,) = pull_shared((arrived, gradient[1]))
+  shared, carry, carries, inputs = saved
+  states = jax.tree.map(lambda first, after: jnp.concatenate([first[None], after[:-1]]), carry, carries)
+  pull, each, common = _pull_states(step, shared, states, inputs)
+
+  def step_back(by_carry: Carry, at: tuple[Any, tuple[Carry, Any]]) -> tuple[Carry, Carry]:
+    each, (by_kept, by_output) = at
+    arrived = jax.tree.map(jnp.add, by_carry, by_kept)
+    return pull(each, common, (arrived, by_output)), arrived
+
+  nothing = jax.tree.map(jnp.zeros_like, carry)
+  by_carry, arrived = jax.lax.scan(step_back, nothing, (each, gradient), reverse=True)
+
+  def side_by_side(shared: tuple[Any, ...], inputs: Inputs) -> tuple[Carry, Outputs]:
+    return jax.vmap(lambda state, x: step(state, x, *shared))(states, inputs)
+
+  _, pull_rest = jax.vjp(side_by_side, shared, inputs)
+  by_shared, by_inputs = pull_rest((arrived, gradient[1]))
   return by_shared, by_carry, by_inputs
 
 
 _scan.defvjp(_forward, _backward)
+
+
+def _pull_states(
+  step: Callable[..., Any], shared: tuple[Any, ...], states: Carry, inputs: Inputs
+) -> tuple[Callable[..., Carry], list[jax.Array], list[jax.Array]]:
+  """All steps, linearised side by side.
+
+  Returns:
+    A function (each, common, (by_carry, by_output)) -> gradient of one step's state, where `each` are the arrays of that
+    step; those arrays of all steps [T, ...]; and arrays that all steps have in common, such as the weights.
+  """
+  structure = None
+
+  def residuals(state: Carry, x: Any, *shared: Any) -> list[jax.Array]:
+    nonlocal structure
+    _, pull = jax.vjp(lambda state: step(state, x, *shared), state)
+    leaves, structure = jax.tree.flatten(pull)
+    return leaves
+
+  first = jax.tree.map(lambda x: x[0], (states, inputs))
+  traced = jax.make_jaxpr(residuals)(*first, *shared)
+  varying = _depend(traced.jaxpr, len(jax.tree.leaves(first)))
+  flat, _ = jax.tree.flatten((states, inputs))
+  arrays = jax.vmap(
+    jaxpr_as_fun(traced),
+    in_axes=[0] * len(flat) + [None] * len(shared),
+    out_axes=[0 if varies else None for varies in varying],
+  )(*flat, *shared)
+
+  def pull(each: list[jax.Array], common: list[jax.Array], gradient: tuple[Carry, Any]) -> Carry:
+    parts = {True: iter(each), False: iter(common)}
+    (by_state,) = jax.tree.unflatten(structure, [next(parts[varies]) for varies in varying])(gradient)
+    return by_state
+
+  each = [array for array, varies in zip(arrays, varying, strict=True) if varies]
+  common = [array for array, varies in zip(arrays, varying, strict=True) if not varies]
+  return pull, each, common
+
+
+def _depend(jaxpr: Any, count: int) -> list[bool]:
+  """Which results depend on the first `count` arguments."""
+  varying = set(jaxpr.invars[:count])
+  for equation in jaxpr.eqns:
+    if any(id_ in varying for id_ in equation.invars if not hasattr(id_, "val")):
+      varying.update(equation.outvars)
+  return [not hasattr(result, "val") and result in varying for result in jaxpr.outvars]
