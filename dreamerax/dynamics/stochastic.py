@@ -83,7 +83,7 @@ class Categorical(Stochastic):
     return self.groups * self.classes
 
   def distribution(self, stats: jax.Array) -> Distribution:
-    return distributions.one_hot(self._split(stats), self.unimix, event_dims=1)
+    return distributions.OneHot(self._split(stats), self.unimix, event_dims=1)
 
   def parameters(self, stats: jax.Array) -> jax.Array:
     """The probabilities."""

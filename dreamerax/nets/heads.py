@@ -175,7 +175,7 @@ class ActorHeadModule(ActorModule):
     x = self.mlp(features)
     out = {name: layer(x).astype(jnp.float32) for name, layer in self.out.items()}
     if self.action.discrete:
-      return distributions.one_hot(out["logits"], self.config.unimix)
+      return distributions.OneHot(out["logits"], self.config.unimix)
     mean, std = out["mean"], out["std"]
     low, high = self.config.min_std, self.config.max_std
     return distributions.normal(jnp.tanh(mean), low + (high - low) * jax.nn.sigmoid(std + 2.0))
@@ -260,4 +260,4 @@ class PlainActorModule(ActorModule):
   def __call__(self, features: jax.Array) -> Policy:
     x = self.mlp(features)
     out = {name: layer(x).astype(jnp.float32) for name, layer in self.out.items()}
-    return distributions.one_hot(out["logits"]) if self.action.discrete else self.config.policy(out)
+    return distributions.OneHot(out["logits"]) if self.action.discrete else self.config.policy(out)

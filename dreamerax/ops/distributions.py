@@ -10,8 +10,6 @@ from tensorflow_probability.substrates import jax as tfp
 
 from dreamerax.ops.transforms import symexp
 
-_StraightThroughOneHot: Any = distrax.straight_through_wrapper(distrax.OneHotCategorical)
-
 
 class Policy(Protocol):
   """What is used of a distribution over actions."""
@@ -49,16 +47,50 @@ def mix_uniform(logits: jax.Array, unimix: float) -> jax.Array:
   return jnp.log(probs)
 
 
-def one_hot(logits: jax.Array, unimix: float = 0.0, event_dims: int = 0) -> Distribution:
-  """One-hot categorical with straight-through gradients of its samples (Bengio et al. 2013).
+class OneHot:
+  """One-hot categoricals with straight-through gradients of their samples (Bengio et al. 2013), in float32.
 
-  Args:
-    logits: [..., C]; with event_dims = 1, [..., S, C] holds S independent categoricals forming one event.
-    unimix: share of the uniform distribution mixed in.
-    event_dims: leading axes of an event beside the classes.
+  Its log-probabilities are taken as they are, which distrax would normalise once more, and again for probabilities: in a
+  sequence computed step by step, where every small loop counts, that is most of a sample's time.
   """
-  dist = _StraightThroughOneHot(logits=mix_uniform(logits, unimix), dtype=jnp.float32)
-  return cast(Distribution, distrax.Independent(dist, event_dims)) if event_dims else dist
+
+  def __init__(self, logits: jax.Array, unimix: float = 0.0, event_dims: int = 0):
+    """
+    Args:
+      logits: [..., C]; with event_dims = 1, [..., S, C] holds S independent categoricals forming one event.
+      unimix: share of the uniform distribution mixed in.
+      event_dims: leading axes of an event beside the classes.
+    """
+    self._log_probs = mix_uniform(logits, unimix)
+    self._classes = logits.shape[-1]
+    self._event = tuple(range(-1 - event_dims, 0))
+
+  def sample(self, *, seed: jax.Array) -> jax.Array:
+    """[..., C] with the gradient of the probabilities."""
+    return self._one_hot(jax.random.categorical(seed, self._log_probs)) + _zero_with_gradient(self.mean())
+
+  def mode(self) -> jax.Array:
+    """[..., C], the most probable classes."""
+    return self._one_hot(self._log_probs.argmax(-1))
+
+  def log_prob(self, value: jax.Array) -> jax.Array:
+    """[...] of one-hot values [..., C]."""
+    return (value * self._log_probs).sum(self._event)
+
+  def entropy(self) -> jax.Array:
+    """[...] in nats."""
+    return -(self.mean() * self._log_probs).sum(self._event)
+
+  def kl_divergence(self, other: "OneHot") -> jax.Array:
+    """KL(self ‖ other) [...] in nats."""
+    return (self.mean() * (self._log_probs - other._log_probs)).sum(self._event)
+
+  def mean(self) -> jax.Array:
+    """[..., C] probabilities."""
+    return jnp.exp(self._log_probs)
+
+  def _one_hot(self, classes: jax.Array) -> jax.Array:
+    return jax.nn.one_hot(classes, self._classes, dtype=jnp.float32)
 
 
 def normal(mean: jax.Array, std: jax.Array) -> Distribution:

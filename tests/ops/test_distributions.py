@@ -102,8 +102,8 @@ def test_unimix_keeps_every_class_reachable():
 def test_categorical_kl_entropy_and_log_prob_equal_numpy(rng):
   logits, others = rng.normal(size=(2, 5, 3, 4)) * 3
   p, q = (0.99 * softmax(x) + 0.01 / 4 for x in (logits, others))
-  dist = distributions.one_hot(jnp.asarray(logits), 0.01, event_dims=1)
-  other = distributions.one_hot(jnp.asarray(others), 0.01, event_dims=1)
+  dist = distributions.OneHot(jnp.asarray(logits), 0.01, event_dims=1)
+  other = distributions.OneHot(jnp.asarray(others), 0.01, event_dims=1)
   np.testing.assert_allclose(dist.kl_divergence(other), (p * np.log(p / q)).sum((-1, -2)), rtol=1e-4)
   np.testing.assert_allclose(dist.entropy(), -(p * np.log(p)).sum((-1, -2)), rtol=1e-4)
   event = np.eye(4)[rng.integers(4, size=(5, 3))].astype(np.float32)
@@ -112,7 +112,7 @@ def test_categorical_kl_entropy_and_log_prob_equal_numpy(rng):
 
 def test_one_hot_samples_are_float_one_hot_and_follow_the_probabilities():
   logits = jnp.log(jnp.array([0.1, 0.2, 0.7]))
-  samples = distributions.one_hot(jnp.broadcast_to(logits, (4000, 3))).sample(seed=jax.random.key(0))
+  samples = distributions.OneHot(jnp.broadcast_to(logits, (4000, 3))).sample(seed=jax.random.key(0))
   assert samples.dtype == jnp.float32
   np.testing.assert_allclose(samples.sum(-1), 1.0, atol=1e-6)
   np.testing.assert_allclose(samples.mean(0), [0.1, 0.2, 0.7], atol=0.03)
@@ -122,7 +122,7 @@ def test_one_hot_samples_pass_the_gradient_of_the_probabilities():
   logits, weight = jnp.array([0.3, -1.0, 2.0]), jnp.array([1.0, 5.0, -2.0])
 
   def through_sample(logits):
-    return distributions.one_hot(logits, 0.01).sample(seed=jax.random.key(1)) @ weight
+    return distributions.OneHot(logits, 0.01).sample(seed=jax.random.key(1)) @ weight
 
   def through_probs(logits):
     return (0.99 * jax.nn.softmax(logits) + 0.01 / 3) @ weight
@@ -170,6 +170,6 @@ def test_bernoulli_takes_soft_targets(rng):
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
 def test_statistics_are_computed_in_float32(dtype):
   x = jnp.ones((2, 3), dtype)
-  dists = (distributions.one_hot(x, 0.01), distributions.normal(x, x), distributions.bernoulli(x))
+  dists = (distributions.OneHot(x, 0.01), distributions.normal(x, x), distributions.bernoulli(x))
   assert all(dist.mean().dtype == jnp.float32 for dist in dists[1:])
   assert all(dist.entropy().dtype == jnp.float32 for dist in dists)
