@@ -55,8 +55,10 @@ class BlockGRU(nnx.Module):
   def _to_blocks(self, x: jax.Array, which: slice) -> jax.Array:
     """Contribution of the shared inputs number `which` (0 deter, 1 stoch, 2 action) to all blocks: [..., D]."""
     rows = slice(self.block_size + which.start * self.hidden_size, self.block_size + which.stop * self.hidden_size)
-    out = jnp.einsum("...i,gio->...go", x, self._mix_kernel()[:, rows])
-    return out.reshape(*x.shape[:-1], -1)
+    kernel = self.mix.kernel[...][:, rows]  # [G, I, O]
+    # Put in order before it is cast: XLA moves a cast out of a scan and what leads to it, and alone leaves this in every step.
+    matrix = kernel.swapaxes(0, 1).reshape(kernel.shape[1], -1).astype(self.dtype)
+    return x.astype(self.dtype) @ matrix
 
   def _split(self, x: jax.Array) -> jax.Array:
     return x.astype(self.dtype).reshape(*x.shape[:-1], self.blocks, -1)

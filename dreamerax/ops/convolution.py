@@ -23,6 +23,9 @@ from dreamerax.ops.chunks import chunk_size, over_chunks
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _FEW_CHANNELS = 12  # with fewer outputs, a convolution on the CPU gains from two pixels at a time
+_TENSOR_CORE = (
+  8  # with fewer inputs, an accelerator's convolution fills up with zeros, and gains from four pixels at a time
+)
 
 
 def conv_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -43,6 +46,9 @@ def conv_same_pooled(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = N
     raise ValueError(f"pooling needs an even height and width, got images of {height}x{width}: pad or resize them.")
   if on_cpu():
     pooled = _convolve_pooled(x, kernel)
+  elif x.shape[3] < _TENSOR_CORE:
+    phases = _plain(_space_to_depth(x), _pooled_kernel(kernel))
+    pooled = phases.reshape(batch, height // 2, width // 2, 4, -1).max(-2)
   else:
     pooled = _plain(x, kernel).reshape(batch, height // 2, 2, width // 2, 2, -1).max((2, 4))
   return pooled if bias is None else pooled + bias

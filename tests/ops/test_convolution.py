@@ -69,11 +69,12 @@ def test_values_and_gradients_equal_the_plain_form(form, shape):
     assert_close(actual, expected, 3e-5)
 
 
+@pytest.mark.parametrize("inputs", [3, 9])
 @pytest.mark.parametrize("form", PAIRS)
-def test_the_accelerators_form_is_equal_too(form, monkeypatch):
+def test_the_accelerators_forms_are_equal_too(form, inputs, monkeypatch):
   monkeypatch.setattr(convolution, "on_cpu", lambda: False)
   ours, reference = PAIRS[form]
-  x, kernel = arrays((2, 8, 8, 5, 3, 4))
+  x, kernel = arrays((2, 8, 8, 5, inputs, 4))
   for actual, expected in zip(with_gradients(ours, x, kernel), with_gradients(reference, x, kernel), strict=True):
     assert_close(actual, expected, 3e-5)
 
