@@ -40,9 +40,13 @@ def judge(state: State, metrics: Mapping[str, jax.Array]) -> Verdict:
   """Traced under jit. state: after the update; metrics: its losses are called "loss/<name>"."""
   losses = {name: value for name, value in metrics.items() if name.startswith("loss/")}
   numbers = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.inexact)]
-  # One reduction per array: the state is read once more, beside the many times that an update reads it.
-  finite = [jnp.isfinite(x).all() for x in (*losses.values(), *numbers)]
-  return Verdict(reduce(jnp.logical_and, finite, jnp.array(True)), losses)
+  # The state is read once more, beside the many times that an update reads it; arrays of one shape, such as a parameter and
+  # what the optimiser keeps of it, together: a reduction is a launch or two on an accelerator.
+  alike: dict[tuple[int, ...], list[jax.Array]] = {}
+  for x in (*losses.values(), *numbers):
+    alike.setdefault(x.shape, []).append(jnp.isfinite(x))
+  finite = [reduce(jnp.logical_and, group).all() for group in alike.values()]
+  return Verdict(reduce(jnp.logical_and, finite), losses)
 
 
 class Guard:
