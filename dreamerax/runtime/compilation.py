@@ -1,7 +1,7 @@
 """How the update is compiled, and where compiled programs are kept from one run to the next."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,8 +34,8 @@ def compile_source(source: Source) -> Program:
   return _trace(source).lower().compile()
 
 
-def flops(source: Source) -> int:
-  """Floating-point operations of its matrix products and convolutions, on all devices together."""
+def flops(source: Source) -> Mapping[str, int]:
+  """Floating-point operations of its matrix products and convolutions by dtype, on all devices together."""
   return count_flops(_trace(source).jaxpr)
 
 

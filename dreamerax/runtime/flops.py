@@ -4,32 +4,40 @@ A compiler's own count takes the body of a loop once, however often it runs.
 """
 
 import math
+from collections import Counter
 from typing import Any
 
 import jax
 
 
-def count_flops(jaxpr: Any) -> int:
-  """Multiplications and additions of all matrix products and convolutions; of branches, those of the dearest.
+def count_flops(jaxpr: Any) -> Counter[str]:
+  """Multiplications and additions of all matrix products and convolutions, by the dtype of what is multiplied.
+
+  Of branches, those of the dearest.
 
   Args:
     jaxpr: `jax.stages.Traced.jaxpr` or what is inside one. Loops whose length is not known count once.
   """
-  return sum(_of_equation(equation) for equation in jaxpr.eqns)
+  return sum((_of_equation(equation) for equation in jaxpr.eqns), Counter())
 
 
-def _of_equation(equation: Any) -> int:
+def _of_equation(equation: Any) -> Counter[str]:
   name, params = equation.primitive.name, equation.params
-  if name == "dot_general":
-    (contracted, _), _ = params["dimension_numbers"]
-    shape = equation.invars[0].aval.shape
-    return 2 * equation.outvars[0].aval.size * math.prod(shape[axis] for axis in contracted)
-  if name == "conv_general_dilated":
-    kernel, outputs = equation.invars[1].aval, params["dimension_numbers"].rhs_spec[0]
-    return 2 * equation.outvars[0].aval.size * kernel.size // kernel.shape[outputs]
+  if name in ("dot_general", "conv_general_dilated"):
+    return Counter({equation.invars[1].aval.dtype.name: 2 * equation.outvars[0].aval.size * _terms(equation)})
   # Whatever an equation is made of: jaxprs, alone or in tuples among its parameters.
   parts = jax.tree.leaves(list(params.values()), is_leaf=lambda x: hasattr(x, "eqns"))
   inner = [count_flops(part) for part in parts if hasattr(part, "eqns")]
   if name == "cond":
-    return max(inner)
-  return params["length"] * sum(inner) if name == "scan" else sum(inner)
+    return max(inner, key=Counter.total)
+  times = params["length"] if name == "scan" else 1
+  return Counter({dtype: times * flops for dtype, flops in sum(inner, Counter()).items()})
+
+
+def _terms(equation: Any) -> int:
+  """Of the sum that each result of a matrix product or convolution is."""
+  right, numbers = equation.invars[1].aval, equation.params["dimension_numbers"]
+  if equation.primitive.name == "conv_general_dilated":
+    return right.size // right.shape[numbers.rhs_spec[0]]
+  (_, contracted), _ = numbers
+  return math.prod(right.shape[axis] for axis in contracted)

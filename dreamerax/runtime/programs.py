@@ -87,8 +87,8 @@ class Programs:
     return self._update.result()
 
   @property
-  def flops(self) -> int:
-    """Floating-point operations of the matrix products and convolutions of one update; takes seconds to count."""
+  def flops(self) -> Mapping[str, int]:
+    """Floating-point operations of the matrix products and convolutions of one update by dtype; takes seconds to count."""
     return flops(self._update_source(self.update.metrics))
 
   @property

@@ -10,7 +10,7 @@ from dreamerax.runtime.flops import count_flops
 MATRIX = jnp.ones((8, 8))
 
 
-def count(function, *arguments) -> int:
+def count(function, *arguments) -> dict[str, int]:
   return count_flops(jax.jit(function).trace(*arguments).jaxpr)
 
 
@@ -30,7 +30,7 @@ def product(x):
 )
 def test_every_product_that_runs_is_counted(function, products):
   x = jnp.ones((3, 8))
-  assert count(function, x) == products * 2 * 3 * 8 * 8
+  assert count(function, x) == {"float32": products * 2 * 3 * 8 * 8}
 
 
 def test_a_convolution_counts_the_taps_of_every_output():
@@ -40,4 +40,9 @@ def test_a_convolution_counts_the_taps_of_every_output():
   def convolve(x, kernel):
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout)
 
-  assert count(convolve, images, kernel) == 2 * (2 * 6 * 7 * 4) * (5 * 5 * 3)
+  assert count(convolve, images, kernel) == {"float32": 2 * (2 * 6 * 7 * 4) * (5 * 5 * 3)}
+
+
+def test_products_of_each_dtype_count_apart():
+  half = MATRIX.astype(jnp.bfloat16)
+  assert count(lambda x, y: (x @ MATRIX, y @ half), MATRIX, half[:1]) == {"float32": 2 * 8**3, "bfloat16": 2 * 8**2}

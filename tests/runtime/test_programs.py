@@ -56,7 +56,7 @@ def test_an_update_is_traced_once_and_knows_the_names_of_its_metrics():
   with closing(Programs(agent, abstract_state(agent, mesh), make_replay().batch_spec, mesh)) as programs:
     assert programs.update.metrics == ("loss/reward", "noise")
     assert programs.compiled
-    assert programs.flops == 0  # no matrix products; counted without a trace of its own
+    assert not programs.flops  # no matrix products; counted without a trace of its own
   assert agent.traced == 1
 
 
