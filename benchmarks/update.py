@@ -5,6 +5,9 @@
 One jitted update with donated state on random pixels and six actions, as in dmc/walker_walk; no environment runs.
 Updates and large matrix products are timed in turn, so that a machine that slows down slows both. `share_of_matmul` is the
 time that the arithmetic of the update would take at the rate of those products, as a share of the time it did take.
+
+`--in-flight 4` dispatches four updates before it waits for the last, as training does. On a GPU, `launches` is the number of
+kernels that an update starts, and `share_of_launches` what so many of them would take if they did nothing.
 """
 
 import argparse
@@ -19,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.common import machine, report, with_batch
+from benchmarks.launches import launch_seconds, launches
 from dreamerax import presets
 from dreamerax.agent import Agent
 from dreamerax.ops.backend import on_cpu
@@ -26,19 +30,19 @@ from dreamerax.presets import RunConfig
 from dreamerax.runtime.compilation import Source, compile_source
 from dreamerax.runtime.memory import restart_with_huge_pages
 from dreamerax.runtime.mesh import divide_cpu, local_mesh
+from dreamerax.runtime.profile import large_product
 from dreamerax.runtime.sharding import batch_sharded, init_state, replicated
 from dreamerax.types import ActionSpec, ArraySpec, Batch, EnvSpec, Transition
 
 # GFLOP of one update per replayed step, counted for convolutions in their plain form and without rematerialisation: 105 and
 # 1337 for 16 x 64 steps of 64x64 pixels. Other forms compute the same with less, and are then said to reach a larger share.
 GFLOP_PER_STEP = {("dreamer-v3", "1m", 64): 105 / 1024, ("dreamer-v3", "12m", 64): 1337 / 1024}
-_SIDE = 2048  # of the matrices
 
 
-def measure(preset: str, config: RunConfig, repeats: int) -> dict[str, Any]:
-  """One row: median, least and most seconds of `repeats` updates, after one that is not counted."""
-  if repeats < 1:
-    raise ValueError(f"repeats={repeats}: take at least one measurement.")
+def measure(preset: str, config: RunConfig, repeats: int, in_flight: int = 1) -> dict[str, Any]:
+  """One row: median, least and most seconds of an update, of `repeats` times `in_flight` after some that are not counted."""
+  if repeats < 1 or in_flight < 1:
+    raise ValueError(f"repeats={repeats}, in_flight={in_flight}: take at least one measurement of one update.")
   size, length = config.replay.batch_size, config.replay.batch_length
   agent = Agent(config.agent, pixels(config))
   mesh = local_mesh()
@@ -51,18 +55,23 @@ def measure(preset: str, config: RunConfig, repeats: int) -> dict[str, Any]:
   compiled = compile_source(Source(agent.update, shapes, (everywhere, split, everywhere), donated=(0,)))
   compile_seconds = time.perf_counter() - start
 
-  def update() -> None:
+  def update() -> Any:
     nonlocal state
-    state, _, _ = jax.block_until_ready(compiled(state, batch, key))
+    state, latents, metrics = compiled(state, batch, key)
+    return latents, metrics
+
+  def updates() -> None:
+    jax.block_until_ready([update() for _ in range(in_flight)])
 
   dtype = agent.latent_spec["deter"].dtype  # what the networks compute in
-  matmul = _matmul(dtype)
-  _seconds(update), _seconds(matmul)
-  pairs = [(_seconds(update), _seconds(matmul)) for _ in range(repeats)]
+  matmul, product_flops = large_product(dtype)
+  _seconds(updates), _seconds(matmul)
+  pairs = [(_seconds(updates) / in_flight, _seconds(matmul)) for _ in range(repeats)]
   seconds, products = (list(column) for column in zip(*pairs, strict=True))
   median = statistics.median(seconds)
   devices = 1 if on_cpu() else mesh.size  # all devices of a CPU are the same cores
-  rate = devices * 2e-9 * _SIDE**3 / statistics.median(products)  # GFLOP/s
+  rate = devices * 1e-9 * product_flops / statistics.median(products)  # GFLOP/s
+  kernels = 0 if on_cpu() else launches(update)
   per_step = GFLOP_PER_STEP.get((preset, config.size, config.env.image_size))
   gflop = None if per_step is None else per_step * size * length
   return {
@@ -73,6 +82,7 @@ def measure(preset: str, config: RunConfig, repeats: int) -> dict[str, Any]:
     "batch": size,
     "length": length,
     "dtype": dtype,
+    "in_flight": in_flight,
     "seconds_per_update": median,
     "min": min(seconds),
     "max": max(seconds),
@@ -80,6 +90,8 @@ def measure(preset: str, config: RunConfig, repeats: int) -> dict[str, Any]:
     "gflop": gflop,
     "matmul_gflop_per_second": rate,
     "share_of_matmul": None if gflop is None else gflop / rate / median,
+    "launches": kernels or None,
+    "share_of_launches": kernels * launch_seconds() / median if kernels else None,
     "compile_seconds": compile_seconds,
     "machine": machine(),
   }
@@ -110,12 +122,6 @@ def pixels(config: RunConfig) -> EnvSpec:
   return EnvSpec({"image": ArraySpec((side, side, 3), "uint8")}, ActionSpec(6))
 
 
-def _matmul(dtype: str) -> Callable[[], Any]:
-  left, right = jax.random.normal(jax.random.key(2), (2, _SIDE, _SIDE)).astype(dtype)
-  multiply = jax.jit(jnp.matmul)
-  return lambda: jax.block_until_ready(multiply(left, right))
-
-
 def _seconds(fn: Callable[[], Any]) -> float:
   start = time.perf_counter()
   fn()
@@ -129,7 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
   parser.add_argument("--image-size", type=int, help="side in pixels; the preset's own by default")
   parser.add_argument("--batch", type=int, help="sequences per batch; the preset's own by default")
   parser.add_argument("--length", type=int, help="steps per sequence; the preset's own by default")
-  parser.add_argument("--repeats", type=int, default=5, help="timed updates")
+  parser.add_argument("--repeats", type=int, default=5, help="timed measurements")
+  parser.add_argument("--in-flight", type=int, default=1, help="updates of a measurement, dispatched before it waits")
   options = parser.parse_args(arguments)
   rows = []
   for size in options.size or [None]:
@@ -137,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     env = replace(config.env, image_size=options.image_size or config.env.image_size)
     config = replace(config, env=env, replay=with_batch(config.replay, options.batch, options.length))
     divide_cpu(config.mesh, config.replay.batch_size)  # as `dreamerax train` does
-    rows.append(measure(options.preset, config, options.repeats))
+    rows.append(measure(options.preset, config, options.repeats, options.in_flight))
   report(rows)
 
 

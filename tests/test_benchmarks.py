@@ -3,9 +3,11 @@
 import json
 from dataclasses import replace
 
+import jax.numpy as jnp
 import pytest
+from jax.profiler import ProfileData
 
-from benchmarks import common, end_to_end, seeds, soak, update
+from benchmarks import common, end_to_end, launches, seeds, soak, update
 from dreamerax import presets
 from dreamerax.presets import Preset, RunConfig
 from tests import tiny
@@ -34,7 +36,6 @@ def only_row(capsys: pytest.CaptureFixture[str]) -> dict:
 
 
 def test_update(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-  monkeypatch.setattr(update, "_SIDE", 64)
   monkeypatch.setitem(update.GFLOP_PER_STEP, ("tiny", "xs", 16), 0.5)
   update.main(
     ["--preset", "tiny", "--size", "xs", "--batch", "2", "--length", "4", "--repeats", "2", "--image-size", "16"]
@@ -47,6 +48,26 @@ def test_update(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
   share = 4.0 / row["matmul_gflop_per_second"] / row["seconds_per_update"]
   assert row["share_of_matmul"] == pytest.approx(share)
   assert row["compile_seconds"] > 0 and row["machine"]["devices"]
+
+
+TRACE = """
+planes { name: "/host:CPU" lines { name: "Stream #1" events { duration_ps: 9 } } }
+planes {
+  name: "/device:GPU:0"
+  lines { name: "XLA Ops" events { duration_ps: 9 } }
+  lines { name: "Stream #14(Compute)" events { duration_ps: 5 } events { offset_ps: 7 duration_ps: 1 } }
+  lines { name: "Stream #15(MemcpyD2D)" events { duration_ps: 3 } }
+}
+planes { name: "/device:GPU:1" lines { name: "Stream #14(Compute)" events { duration_ps: 5 } } }
+"""
+
+
+def test_what_gpus_started_is_counted_in_their_traces():
+  assert launches.count(ProfileData.from_serialized_xspace(ProfileData.text_proto_to_serialized_xspace(TRACE))) == 4
+
+
+def test_a_function_starts_nothing_on_gpus_where_there_are_none():
+  assert launches.launches(lambda: jnp.ones(3) + 1) == 0
 
 
 @pytest.mark.slow
