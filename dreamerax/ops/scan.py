@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import jaxpr_as_fun
+from jax.extend.core import Literal, jaxpr_as_fun
 
 Carry = Any  # a pytree of floating-point arrays
 Inputs = Any  # a pytree of arrays [T, ...]
@@ -109,8 +109,12 @@ def _pull_states(
 
 def _depend(jaxpr: Any, count: int) -> list[bool]:
   """Which results depend on the first `count` arguments."""
-  varying = set(jaxpr.invars[:count])
+  dependent = set(jaxpr.invars[:count])
+
+  def depends(variable: Any) -> bool:
+    return not isinstance(variable, Literal) and variable in dependent
+
   for equation in jaxpr.eqns:
-    if any(id_ in varying for id_ in equation.invars if not hasattr(id_, "val")):
-      varying.update(equation.outvars)
-  return [not hasattr(result, "val") and result in varying for result in jaxpr.outvars]
+    if any(map(depends, equation.invars)):
+      dependent.update(equation.outvars)
+  return [depends(variable) for variable in jaxpr.outvars]

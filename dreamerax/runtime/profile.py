@@ -60,7 +60,7 @@ class Profile(NamedTuple):
     least = sum(flops / rates[dtype] for dtype, flops in self.flops.items()) / jax.process_count()
     names = " and ".join(f"{rate / 1e9:,.0f} GFLOP/s ({dtype})" for dtype, rate in rates.items())
     if rates:
-      limits["update"] = f"{least / update:.0%} of {names}, the devices' matrix products"
+      limits["update"] = f"{100 * least / update:.3g}% of {names}, the devices' matrix products"
     if sample > 0:
       copy = memcpy_rate()
       limits["sample"] = f"{self.batch_bytes / sample / copy:.0%} of {copy / 1e9:.1f} GB/s, this memory's copies"
