@@ -56,7 +56,7 @@ class BlockGRU(nnx.Module):
     """Contribution of the shared inputs number `which` (0 deter, 1 stoch, 2 action) to all blocks: [..., D]."""
     rows = slice(self.block_size + which.start * self.hidden_size, self.block_size + which.stop * self.hidden_size)
     kernel = self.mix.kernel[...][:, rows]  # [G, I, O]
-    # Put in order before it is cast: XLA moves a cast out of a scan and what leads to it, and alone leaves this in every step.
+    # Put in order apart from the product: jax moves this out of the steps of imagination, and of gradients.
     matrix = kernel.swapaxes(0, 1).reshape(kernel.shape[1], -1).astype(self.dtype)
     return x.astype(self.dtype) @ matrix
 

@@ -23,9 +23,7 @@ from dreamerax.ops.chunks import chunk_size, over_chunks
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _FEW_CHANNELS = 12  # with fewer outputs, a convolution on the CPU gains from two pixels at a time
-_TENSOR_CORE = (
-  8  # with fewer inputs, an accelerator's convolution fills up with zeros, and gains from four pixels at a time
-)
+_TENSOR_CORE = 8  # an accelerator fills fewer inputs up with zeros, and gains from four pixels at a time
 
 
 def conv_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
