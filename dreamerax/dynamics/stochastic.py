@@ -87,7 +87,7 @@ class Categorical(Stochastic):
 
   def parameters(self, stats: jax.Array) -> jax.Array:
     """The probabilities."""
-    return jnp.exp(distributions.mix_uniform(self._split(stats), self.unimix)).reshape(stats.shape)
+    return self.distribution(stats).mean().reshape(stats.shape)
 
   @property
   def stored_spec(self) -> ArraySpec:

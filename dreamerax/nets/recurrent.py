@@ -55,10 +55,9 @@ class BlockGRU(nnx.Module):
   def _to_blocks(self, x: jax.Array, which: slice) -> jax.Array:
     """Contribution of the shared inputs number `which` (0 deter, 1 stoch, 2 action) to all blocks: [..., D]."""
     rows = slice(self.block_size + which.start * self.hidden_size, self.block_size + which.stop * self.hidden_size)
-    kernel = self.mix.kernel[...][:, rows]  # [G, I, O]
+    kernel = self._mix_kernel()[:, rows]  # [G, I, O]
     # Put in order apart from the product: jax moves this out of the steps of imagination, and of gradients.
-    matrix = kernel.swapaxes(0, 1).reshape(kernel.shape[1], -1).astype(self.dtype)
-    return x.astype(self.dtype) @ matrix
+    return x @ kernel.swapaxes(0, 1).reshape(kernel.shape[1], -1)
 
   def _split(self, x: jax.Array) -> jax.Array:
     return x.astype(self.dtype).reshape(*x.shape[:-1], self.blocks, -1)

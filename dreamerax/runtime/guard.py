@@ -46,7 +46,7 @@ def judge(state: State, metrics: Mapping[str, jax.Array]) -> Verdict:
   for x in (*losses.values(), *numbers):
     alike.setdefault(x.shape, []).append(jnp.isfinite(x))
   finite = [reduce(jnp.logical_and, group).all() for group in alike.values()]
-  return Verdict(reduce(jnp.logical_and, finite), losses)
+  return Verdict(reduce(jnp.logical_and, finite, jnp.array(True)), losses)
 
 
 class Guard:
