@@ -9,7 +9,6 @@ import jax.numpy as jnp
 
 from dreamerax.dynamics.base import DynamicsModule, Latent, reset_where
 from dreamerax.dynamics.stochastic import Stochastic
-from dreamerax.nets.modules import with_matrices_in
 from dreamerax.ops.scan import scan
 from dreamerax.types import ArraySpec
 
@@ -79,8 +78,7 @@ class FilteringModule(DynamicsModule):
     inputs = jax.tree.map(lambda x: x.swapaxes(0, 1), inputs)  # [T, B, ...]
     keys = jax.random.split(key, action.shape[1])
 
-    cast = with_matrices_in(self.dtype, self)
-    outputs = scan(lambda latent, inputs: cast._observe_step(latent, *inputs), latent, (*inputs, keys))
+    outputs = scan(lambda latent, inputs: self._observe_step(latent, *inputs), latent, (*inputs, keys))
     return jax.tree.map(lambda x: x.swapaxes(0, 1), outputs)  # [B, T, ...]
 
   def imagine_step(self, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:

@@ -22,9 +22,3 @@ def with_params(module: Module, params: Params) -> Module:
 def frozen(module: Module) -> Module:
   """The same module, whose parameters receive no gradient (its inputs still do)."""
   return with_params(module, jax.lax.stop_gradient(params_of(module)))
-
-
-def with_matrices_in(dtype: Any, module: Module) -> Module:
-  """The same module, whose matrices are cast to the dtype that it computes in: once, where each step of a scan would."""
-  params = params_of(module)
-  return with_params(module, jax.tree.map(lambda x: x.astype(dtype) if x.ndim > 1 else x, params))

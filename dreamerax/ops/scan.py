@@ -1,6 +1,6 @@
 """Sequences computed step by step, whose gradients leave as little as can be to the steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,8 @@ def scan(step: Callable[[Carry, Any], tuple[Carry, Any]], carry: Carry, inputs: 
   every step: small products, and over a batch that is sharded over devices a sum across all of them, T times an update. Here
   the steps forward write down the state alone, and the steps backward carry the gradient of the state alone. Between the two,
   all T steps are computed once more, side by side, for what the steps backward need; after them, with what arrived at each
-  step known, inputs and weights get theirs, in large products and with one sum across devices.
+  step known, inputs and weights get theirs, in large products and with one sum across devices. What a step does to its weights
+  alone, such as to cast and to cut them, is done once before the steps.
 
   `step` is a pure function; reverse mode, once.
   """
@@ -32,8 +33,10 @@ def scan(step: Callable[[Carry, Any], tuple[Carry, Any]], carry: Carry, inputs: 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _scan(step: Callable[..., Any], shared: tuple[Any, ...], carry: Carry, inputs: Inputs) -> tuple[Carry, Outputs]:
+  step = _with_weights(step, shared, carry, jax.tree.map(lambda x: x[0], inputs))
+
   def step_and_keep(carry: Carry, x: Any) -> tuple[Carry, tuple[Carry, Any]]:
-    carry, output = step(carry, x, *shared)
+    carry, output = step(carry, x)
     return carry, (carry, output)
 
   return jax.lax.scan(step_and_keep, carry, inputs)[1]
@@ -70,6 +73,26 @@ def _backward(
 _scan.defvjp(_forward, _backward)
 
 
+def _with_weights(
+  step: Callable[..., Any], shared: tuple[Any, ...], carry: Carry, x: Any
+) -> Callable[[Carry, Any], tuple[Carry, Any]]:
+  """`step` of one carry and input of these shapes, with what depends on `shared` alone computed now."""
+  traced, results = jax.make_jaxpr(step, return_shape=True)(carry, x, *shared)
+  jaxpr, count = traced.jaxpr, len(jax.tree.leaves((carry, x)))
+  varying, fixed = jaxpr.invars[:count], jaxpr.invars[count:]
+  known = dict(zip([*jaxpr.constvars, *fixed], [*traced.consts, *shared], strict=True))
+  dependent = _dependent(jaxpr, varying)
+  _evaluate((equation for equation in jaxpr.eqns if dependent.isdisjoint(equation.outvars)), known)
+  rest = [equation for equation in jaxpr.eqns if not dependent.isdisjoint(equation.outvars)]
+
+  def rest_of_step(carry: Carry, x: Any) -> tuple[Carry, Any]:
+    values = known | dict(zip(varying, jax.tree.leaves((carry, x)), strict=True))
+    _evaluate(rest, values)
+    return jax.tree.unflatten(jax.tree.structure(results), [_value(each, values) for each in jaxpr.outvars])
+
+  return rest_of_step
+
+
 def _pull_states(
   step: Callable[..., Any], shared: tuple[Any, ...], states: Carry, inputs: Inputs
 ) -> tuple[Callable[..., Carry], list[jax.Array], list[jax.Array]]:
@@ -89,8 +112,9 @@ def _pull_states(
 
   first = jax.tree.map(lambda x: x[0], (states, inputs))
   traced = jax.make_jaxpr(residuals)(*first, *shared)
-  varying = _depend(traced.jaxpr, len(jax.tree.leaves(first)))
-  flat, _ = jax.tree.flatten((states, inputs))
+  flat = jax.tree.leaves((states, inputs))
+  dependent = _dependent(traced.jaxpr, traced.jaxpr.invars[: len(flat)])
+  varying = [not isinstance(variable, Literal) and variable in dependent for variable in traced.jaxpr.outvars]
   arrays = jax.vmap(
     jaxpr_as_fun(traced),
     in_axes=[0] * len(flat) + [None] * len(shared),
@@ -107,14 +131,23 @@ def _pull_states(
   return pull, each, common
 
 
-def _depend(jaxpr: Any, count: int) -> list[bool]:
-  """Which results depend on the first `count` arguments."""
-  dependent = set(jaxpr.invars[:count])
-
-  def depends(variable: Any) -> bool:
-    return not isinstance(variable, Literal) and variable in dependent
-
+def _dependent(jaxpr: Any, arguments: Iterable[Any]) -> set[Any]:
+  """The variables that depend on these arguments."""
+  dependent = set(arguments)
   for equation in jaxpr.eqns:
-    if any(map(depends, equation.invars)):
+    if any(not isinstance(variable, Literal) and variable in dependent for variable in equation.invars):
       dependent.update(equation.outvars)
-  return [depends(variable) for variable in jaxpr.outvars]
+  return dependent
+
+
+def _evaluate(equations: Iterable[Any], values: dict[Any, Any]) -> None:
+  """Adds the equations' results to `values`, where their arguments are."""
+  for equation in equations:
+    arguments = [_value(variable, values) for variable in equation.invars]
+    results = equation.primitive.bind(*arguments, **equation.primitive.get_bind_params(equation.params))
+    several = equation.primitive.multiple_results
+    values.update(zip(equation.outvars, results if several else [results], strict=True))
+
+
+def _value(variable: Any, values: dict[Any, Any]) -> Any:
+  return variable.val if isinstance(variable, Literal) else values[variable]

@@ -2,7 +2,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from dreamerax.dynamics.rssm import RSSM
 from dreamerax.dynamics.stochastic import Categorical, Gaussian
@@ -43,17 +42,6 @@ def test_one_step_equals_numpy(stochastic):
   np.testing.assert_allclose(posterior, expected, rtol=1e-4, atol=1e-5)
   expected = plain.linear(params["prior_out"], plain.mlp(params["prior_mlp"], deter))
   np.testing.assert_allclose(prior, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_no_step_of_a_sequence_casts_the_weights():
-  """On an accelerator each cast is a launch, and reads all the weights."""
-  dynamics = config(Categorical(groups=3, classes=4)).build(5, 2, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
-  action, embed, is_first = contract.inputs()
-  start = dynamics.initial(contract.BATCH)
-  traced = jax.make_jaxpr(lambda key: dynamics.observe(start, action, embed[..., :5], is_first, key))(jax.random.key(0))
-  (scan,) = (equation for equation in traced.eqns if equation.primitive.name == "custom_vjp_call")
-  numbers = [var.aval for var in scan.invars if jnp.issubdtype(var.aval.dtype, jnp.floating)]
-  assert {array.dtype for array in numbers if array.ndim > 1} == {jnp.dtype("bfloat16")}
 
 
 def test_categorical_samples_are_one_hot_per_group_and_stored_in_a_byte_each():

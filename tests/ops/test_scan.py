@@ -77,6 +77,20 @@ def test_several_agents_at_once_get_their_own_gradients():
     close(jax.tree.map(lambda x, seed=seed: x[seed], together), gradients(plain, *alone))
 
 
+def test_no_step_computes_what_depends_on_the_weights_alone():
+  """On an accelerator each such cast or slice is a launch, and reads all the weights."""
+  weights, carry, (drive, _, _) = problem()
+
+  def states(weights):
+    return scan(lambda state, x: (jnp.cos(state @ jnp.sin(weights["kernel"].T) + x), None), carry["state"], drive)[0]
+
+  (outer,) = (each for each in jax.make_jaxpr(states)(weights).eqns if each.primitive.name == "custom_vjp_call")
+  (inner,) = (each for each in outer.params["call_jaxpr"].eqns if each.primitive.name == "scan")
+  names = {each.primitive.name for each in inner.params["jaxpr"].eqns}
+  assert {"dot_general", "cos"} <= names
+  assert not {"sin", "transpose"} & names
+
+
 SHARDED = """
 import jax, jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
