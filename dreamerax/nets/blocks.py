@@ -128,16 +128,21 @@ class BlockLinear(nnx.Module):
 class NormSilu(nnx.Module):
   """RMSNorm over the last axis with a learned scale, statistics in float32, then SiLU."""
 
-  def __init__(self, units: int, *, dtype: Any, epsilon: float = 1e-4):
-    self.dtype, self.epsilon = dtype, epsilon
+  def __init__(self, units: int, *, dtype: Any):
+    self.dtype = dtype
     self.scale = nnx.Param(jnp.ones(units))
 
   def __call__(self, x: jax.Array) -> jax.Array:
     """[..., units] -> [..., units] in the compute dtype."""
-    x = x.astype(jnp.float32)
-    # Without `keepdims`, with which the compiler does not see that a layer with and one without a gradient compute the same.
-    x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1) + self.epsilon)[..., None] * self.scale[...]
-    return jax.nn.silu(x).astype(self.dtype)
+    return norm_silu(x, self.scale[...]).astype(self.dtype)
+
+
+def norm_silu(x: jax.Array, scale: jax.Array) -> jax.Array:
+  """What `NormSilu` computes: x [..., units], scale [units] or one for each of several layers -> float32 [..., units]."""
+  x = x.astype(jnp.float32)
+  # Without `keepdims`, with which the compiler does not see that a layer with and one without a gradient compute the same.
+  x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1) + 1e-4)[..., None] * scale
+  return jax.nn.silu(x)
 
 
 class MLP(nnx.Module):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from dreamerax.nets.blocks import BlockLinear, Linear, NormSilu
+from dreamerax.nets.blocks import BlockLinear, Linear, NormSilu, norm_silu
 from dreamerax.ops.linear import block_product
 
 
@@ -40,9 +40,11 @@ class BlockGRU(nnx.Module):
 
   def __call__(self, deter: jax.Array, stoch: jax.Array, action_drive: jax.Array) -> jax.Array:
     """deter [..., D], stoch [..., S], action_drive [..., D] -> next deter [..., D]."""
-    inputs = [self.deter_norm(self.deter_in(deter)), self.stoch_norm(self.stoch_in(stoch))]
+    inputs = jnp.stack([self.deter_in(deter), self.stoch_in(stoch)], -2)
+    inputs = norm_silu(inputs, jnp.stack([self.deter_norm.scale[...], self.stoch_norm.scale[...]])).astype(self.dtype)
+    inputs = inputs.reshape(*deter.shape[:-1], -1)
     own = block_product(self._split(deter), self._mix_kernel()[:, : self.block_size])
-    mixed = own.reshape(deter.shape) + self._to_blocks(jnp.concatenate(inputs, -1), slice(0, 2)) + action_drive
+    mixed = own.reshape(deter.shape) + self._to_blocks(inputs, slice(0, 2)) + action_drive
     mixed = self.mix_norm(mixed + self.mix.bias[...].astype(self.dtype))
     reset, candidate, update = self.gates.split(mixed, 3)
     candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
