@@ -2,6 +2,7 @@
 
 import abc
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -100,10 +101,24 @@ def clip_per_tensor(clip: float, minimum_norm: float = 1e-3) -> optax.GradientTr
     if params is None:
       raise ValueError("clipping by parameter norm needs the parameters: pass them to update()")
 
-    def clip_one(gradient: jax.Array, param: jax.Array) -> jax.Array:
-      limit = clip * jnp.maximum(minimum_norm, jnp.linalg.norm(param.ravel()))
-      return gradient / jnp.maximum(1.0, jnp.linalg.norm(gradient.ravel()) / limit)
+    def clip_one(gradient: jax.Array, norm: jax.Array, param_norm: jax.Array) -> jax.Array:
+      return gradient / jnp.maximum(1.0, norm / (clip * jnp.maximum(minimum_norm, param_norm)))
 
-    return jax.tree.map(clip_one, updates, params), state
+    return jax.tree.map(clip_one, updates, _norms(updates), _norms(params)), state
 
   return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def _norms(tree: Any) -> Any:
+  """Every array's Euclidean norm. Vectors of one length get theirs together, each a launch or two less on an accelerator."""
+  leaves, structure = jax.tree.flatten(tree)
+  norms = [jnp.linalg.norm(leaf.ravel()) if leaf.ndim > 1 else None for leaf in leaves]
+  vectors: dict[int, list[int]] = {}
+  for index, leaf in enumerate(leaves):
+    if leaf.ndim <= 1:
+      vectors.setdefault(leaf.size, []).append(index)
+  for indices in vectors.values():
+    together = jnp.linalg.norm(jnp.stack([leaves[index].ravel() for index in indices]), axis=-1)
+    for index, norm in zip(indices, together, strict=True):
+      norms[index] = norm
+  return jax.tree.unflatten(structure, norms)

@@ -29,7 +29,13 @@ def laprop(params, gradients, *, rate, clip, eps, beta1, beta2, warmup):
 
 def tensors(seed, scale=1.0):
   rng = np.random.default_rng(seed)
-  return {"kernel": rng.normal(size=(3, 4)) * scale, "bias": np.zeros(4) + (seed > 0) * rng.normal(size=4) * scale}
+  bias = np.zeros(4) + (seed > 0) * rng.normal(size=4) * scale
+  return {
+    "kernel": rng.normal(size=(3, 4)) * scale,
+    "bias": bias,
+    "scale": 30 * rng.normal(size=4) * scale,  # of the same length as the bias, and of another norm
+    "log_std": rng.normal(size=()) * scale,
+  }
 
 
 def test_several_updates_equal_a_loop_through_warm_up_and_after():
