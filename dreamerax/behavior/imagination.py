@@ -6,6 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from dreamerax.ops.backend import unroll
+
 Latent = dict[str, jax.Array]
 
 
@@ -41,7 +43,7 @@ def imagine(
     return world.step(latent, action, step_key), (features, action)
 
   keys = jax.random.split(key, horizon + 1)
-  last, (features, actions) = jax.lax.scan(step, start, keys[:-1])  # [H, N, ...]
+  last, (features, actions) = jax.lax.scan(step, start, keys[:-1], unroll=unroll())  # [H, N, ...]
   last_features = world.features(last)
   last_action = policy(last_features, keys[-1])
   features = jnp.concatenate([features, last_features[None]])

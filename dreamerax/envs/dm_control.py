@@ -37,7 +37,7 @@ QUALITIES: Mapping[str, Quality] = {
 }
 # Names from the papers that are not the suite's own.
 ALIASES = {"cup_catch": "ball_in_cup_catch"}
-_CAMERAS = {"quadruped": 2}
+CAMERAS = {"quadruped": 2}  # by domain, where it is not 0
 
 
 def task_names() -> tuple[str, ...]:
@@ -72,7 +72,7 @@ def load(
   name = task.removeprefix(PREFIX)
   domain, behaviour = _tasks()[ALIASES.get(name, name)]
   env = _suite().load(domain, behaviour, task_kwargs={"random": seed})
-  eye = _camera(env.physics, _CAMERAS.get(domain, 0), image_size, QUALITIES[rendering_quality])
+  eye = _camera(env.physics, CAMERAS.get(domain, 0), image_size, QUALITIES[rendering_quality])
   image = (ArraySpec((image_size, image_size, 3), "uint8"), eye)
   return DmEnv(env, name=task, observations=observations, cameras={"image": image}, action_repeat=action_repeat)
 

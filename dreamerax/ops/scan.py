@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Literal, jaxpr_as_fun
 
+from dreamerax.ops.backend import unroll
+
 Carry = Any  # a pytree of floating-point arrays
 Inputs = Any  # a pytree of arrays [T, ...]
 Outputs = Any  # a pytree of arrays [T, ...]
@@ -39,7 +41,7 @@ def _scan(step: Callable[..., Any], shared: tuple[Any, ...], carry: Carry, input
     carry, output = step(carry, x)
     return carry, (carry, output)
 
-  return jax.lax.scan(step_and_keep, carry, inputs)[1]
+  return jax.lax.scan(step_and_keep, carry, inputs, unroll=unroll())[1]
 
 
 def _forward(step: Callable[..., Any], shared: tuple[Any, ...], carry: Carry, inputs: Inputs) -> tuple[Any, Any]:
@@ -60,7 +62,7 @@ def _backward(
     return pull(each, common, (arrived, by_output)), arrived
 
   nothing = jax.tree.map(jnp.zeros_like, carry)
-  by_carry, arrived = jax.lax.scan(step_back, nothing, (each, gradient), reverse=True)
+  by_carry, arrived = jax.lax.scan(step_back, nothing, (each, gradient), reverse=True, unroll=unroll())
 
   def side_by_side(shared: tuple[Any, ...], inputs: Inputs) -> tuple[Carry, Outputs]:
     return jax.vmap(lambda state, x: step(state, x, *shared))(states, inputs)

@@ -3,7 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from dreamerax.ops import backend
 from dreamerax.ops.scan import scan
 from tests.ops import shards
 
@@ -48,7 +50,9 @@ def close(one, other):
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5), one, other)
 
 
-def test_values_and_gradients_are_those_of_a_plain_scan():
+@pytest.mark.parametrize("on_cpu", [True, False])
+def test_values_and_gradients_are_those_of_a_plain_scan(on_cpu, monkeypatch):
+  monkeypatch.setattr(backend, "on_cpu", lambda: on_cpu)
   weights, carry, inputs = problem()
   expected = gradients(plain, weights, carry, inputs)
   assert all(np.abs(leaf).max() > 0.1 for leaf in jax.tree.leaves(expected))
