@@ -6,7 +6,9 @@ A frame is one agent step of one environment. Actions are random; with worker pr
 in flight, as in a run. `renderer` is what the renderer alone delivers when as many processes as there are workers (one
 without) draw at the same time, in stretches between those of the environments, and `share` the median ratio of the two.
 `physics_ms` and `render_ms` are medians for one frame there: the first is the simulator's step with the task's own Python,
-its action repeat included, the second the picture. `pixels_differ` and `mean_error` compare pictures with the published ones.
+its action repeat included, the second the picture. `dm_control` is what as many processes with as many environments deliver
+without dreamerax, each environment with the rendering context, buffer and threads that dm_control gives it, and
+`times_dm_control` the median ratio. `pixels_differ` and `mean_error` compare pictures with the published ones.
 """
 
 import argparse
@@ -23,7 +25,7 @@ import numpy as np
 from benchmarks.common import machine, report
 from dreamerax.envs import EnvBatch, EnvConfig, WorkerConfig, make, make_batch
 from dreamerax.envs.actions import random_actions
-from dreamerax.envs.dm_control import ALIASES
+from dreamerax.envs.dm_control import ALIASES, CAMERAS
 
 # Figures are taken over this many stretches of --steps each.
 REPEATS = 5
@@ -32,7 +34,7 @@ REPEATS = 5
 def measure(config: EnvConfig, num_envs: int, workers: int, steps: int) -> dict[str, Any]:
   """One row: frames per second of `num_envs` environments, median, least and most of REPEATS stretches of `steps`."""
   processes = max(1, min(num_envs, workers))
-  rates, parts = [], []
+  rates, parts, plain = [], [], []
   spawn = multiprocessing.get_context("spawn")
   with (
     closing(make_batch(config, num_envs, 0, WorkerConfig(workers))) as batch,
@@ -44,7 +46,9 @@ def measure(config: EnvConfig, num_envs: int, workers: int, steps: int) -> dict[
     for _ in range(REPEATS + 1):
       rates.append(_collect(halves, steps, rng))
       parts.append(list(renderers.map(_parts, [config] * processes, [steps] * processes)))
-  rates, parts = rates[1:], parts[1:]  # the first of each warms up
+      shares = [num_envs // processes + (index < num_envs % processes) for index in range(processes)]
+      plain.append(sum(renderers.map(_plain_rate, [config] * processes, shares, [steps] * processes)))
+  rates, parts, plain = rates[1:], parts[1:], plain[1:]  # the first of each warms up
   row: dict[str, Any] = {
     "benchmark": "env",
     "task": config.task,
@@ -63,6 +67,8 @@ def measure(config: EnvConfig, num_envs: int, workers: int, steps: int) -> dict[
     row |= {
       "renderer": float(np.median(alone)),
       "share": float(np.median(np.divide(rates, alone))),
+      "dm_control": float(np.median(plain)),
+      "times_dm_control": float(np.median(np.divide(rates, plain))),
       "physics_ms": 1e3 * float(physics),
       "render_ms": 1e3 * float(render),
       **_differences(config),
@@ -91,6 +97,32 @@ def _parts(config: EnvConfig, steps: int) -> tuple[float, float]:
   return physics, _step_seconds(config, steps) - physics
 
 
+def _plain_rate(config: EnvConfig, num_envs: int, steps: int) -> float:
+  """Frames per second of dm_control's own environments, one after the other, as somebody would write it without dreamerax."""
+  if not config.task.startswith("dmc/"):
+    return 0.0
+  from dm_control import suite
+
+  domain, behaviour = _names(config)
+  envs = [suite.load(domain, behaviour, task_kwargs={"random": seed}) for seed in range(num_envs)]
+  size, camera_id = config.image_size, CAMERAS.get(domain, 0)
+  spec, rng = envs[0].action_spec(), np.random.default_rng(0)
+  for env in envs:
+    env.reset()
+    env.physics.render(size, size, camera_id=camera_id)  # makes the context
+  start = time.perf_counter()
+  for _ in range(steps):
+    for env in envs:
+      action = rng.uniform(spec.minimum, spec.maximum)
+      for _ in range(config.action_repeat):
+        env.step(action)
+      env.physics.render(size, size, camera_id=camera_id)
+  rate = num_envs * steps / (time.perf_counter() - start)
+  for env in envs:
+    env.close()
+  return rate
+
+
 def _differences(config: EnvConfig) -> dict[str, float]:
   """Share of pixels that differ from the published ones, and the mean error of a value in 0 … 255, over 20 steps."""
   envs = [make(replace(config, rendering=rendering), seed=0) for rendering in ("published", config.rendering)]
@@ -112,10 +144,16 @@ def _vectors(config: EnvConfig) -> tuple[str, ...]:
   """The names of the task's own observations."""
   from dm_control import suite
 
+  return tuple(suite.load(*_names(config)).observation_spec())
+
+
+def _names(config: EnvConfig) -> tuple[str, str]:
+  """dm_control's domain and task."""
+  from dm_control import suite
+
   name = config.task.removeprefix("dmc/")
   name = ALIASES.get(name, name)
-  domain, task = next(pair for pair in suite.ALL_TASKS if "_".join(pair) == name)
-  return tuple(suite.load(domain, task).observation_spec())
+  return next(pair for pair in suite.ALL_TASKS if "_".join(pair) == name)
 
 
 def _step_seconds(config: EnvConfig, steps: int) -> float:
