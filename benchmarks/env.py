@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.common import machine, report
 from dreamerax.envs import EnvBatch, EnvConfig, WorkerConfig, make, make_batch
-from dreamerax.envs.actions import random_actions
+from dreamerax.envs.actions import BoxActions, random_actions
 from dreamerax.envs.dm_control import ALIASES, CAMERAS
 
 # Figures are taken over this many stretches of --steps each.
@@ -107,13 +107,14 @@ def _plain_rate(config: EnvConfig, num_envs: int, steps: int) -> float:
   envs = [suite.load(domain, behaviour, task_kwargs={"random": seed}) for seed in range(num_envs)]
   size, camera_id = config.image_size, CAMERAS.get(domain, 0)
   spec, rng = envs[0].action_spec(), np.random.default_rng(0)
+  actions = BoxActions(spec.minimum, spec.maximum)
   for env in envs:
     env.reset()
     env.physics.render(size, size, camera_id=camera_id)  # makes the context
   start = time.perf_counter()
   for _ in range(steps):
     for env in envs:
-      action = rng.uniform(spec.minimum, spec.maximum)
+      action = actions(random_actions(actions.spec, rng, 1)[0], config.task)
       for _ in range(config.action_repeat):
         env.step(action)
       env.physics.render(size, size, camera_id=camera_id)

@@ -33,7 +33,9 @@ class Quality(NamedTuple):
 QUALITIES: Mapping[str, Quality] = {
   "published": Quality(),
   # At most 0.2 % of pixels differ, but for dog's and those of quadruped_escape: docs/performance.md.
-  "balanced": Quality(512, MappingProxyType({"finger": 768, "quadruped": 768, "humanoid_CMU": 1024})),
+  "balanced": Quality(
+    shadow_map=512, shadow_maps=MappingProxyType({"finger": 768, "quadruped": 768, "humanoid_CMU": 1024})
+  ),
   "coarse": Quality(shadow_map=256, samples=0, facets=(12, 8), flags=MappingProxyType({"reflection": False})),
   "fast": Quality(samples=0, facets=(12, 8), flags=MappingProxyType({"shadow": False, "reflection": False})),
 }

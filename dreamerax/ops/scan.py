@@ -84,7 +84,7 @@ def _with_weights(
   varying, fixed = jaxpr.invars[:count], jaxpr.invars[count:]
   known = dict(zip([*jaxpr.constvars, *fixed], [*traced.consts, *shared], strict=True))
   dependent = _dependent(jaxpr, varying)
-  _evaluate((equation for equation in jaxpr.eqns if dependent.isdisjoint(equation.outvars)), known)
+  _evaluate([equation for equation in jaxpr.eqns if dependent.isdisjoint(equation.outvars)], known)
   rest = [equation for equation in jaxpr.eqns if not dependent.isdisjoint(equation.outvars)]
 
   def rest_of_step(carry: Carry, x: Any) -> tuple[Carry, Any]:
