@@ -2,10 +2,11 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from dreamerax import envs
+from dreamerax import envs, files
 from dreamerax.config import first_difference, from_dict, to_dict
 from dreamerax.presets import RunConfig
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
@@ -36,10 +37,11 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     FileNotFoundError: there is no run. ValueError: it cannot be read.
   """
   path = run_dir / CONFIG
-  if not path.is_file():
+  if not os.path.lexists(path):
     raise FileNotFoundError(f"{run_dir} is not a run directory: it has no {CONFIG}")
+  text = files.read_regular(path)
   try:
-    data = json.loads(path.read_text())
+    data = json.loads(text)
   except ValueError as error:
     raise ValueError(f"{path} is not JSON ({error}): restore it, or choose another --logdir") from error
   if not isinstance(data, dict) or not {"preset", "config"} <= data.keys():
@@ -70,7 +72,7 @@ def write_config(config: RunConfig, spec: EnvSpec, logdir: Path, preset: str | N
   data = {"preset": preset, "spec": spec_to_dict(spec), **more, "config": to_dict(config)}
   try:
     logdir.mkdir(parents=True, exist_ok=True)
-    (logdir / CONFIG).write_text(json.dumps(data, indent=2) + "\n")
+    files.write_whole(logdir / CONFIG, json.dumps(data, indent=2) + "\n")
   except OSError as error:
     raise ValueError(f"logdir={logdir} cannot be written ({error}): choose another --logdir") from error
 

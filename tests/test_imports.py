@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "dreamerax"
 
 # Layer -> layers that it may import besides itself. Mathematics and systems do not know each other; presets join them.
 MATHEMATICS = ("types", "ops", "nets", "dynamics", "world_model", "behavior", "agent")
-SYSTEMS = ("types", "envs", "replay", "recordings", "runtime")
+SYSTEMS = ("types", "files", "envs", "replay", "recordings", "runtime")
 JOINED = (
   "config",
   "presets",
@@ -31,11 +31,12 @@ JOINED = (
 BELOW_PRESETS = {*MATHEMATICS, *SYSTEMS, "deploy"}
 ALLOWED: dict[str, set[str]] = {
   **{layer: set(MATHEMATICS[:i]) for i, layer in enumerate(MATHEMATICS)},
-  "envs": {"types"},
-  "replay": {"types"},
-  "recordings": {"types", "envs"},
-  "runtime": {"types", "envs", "replay"},
-  "deploy": set(MATHEMATICS),  # an agent that acts in somebody's program, without the systems that trained it
+  "files": set(),
+  "envs": {"types", "files"},
+  "replay": {"types", "files"},
+  "recordings": {"types", "files", "envs"},
+  "runtime": {"types", "files", "envs", "replay"},
+  "deploy": {*MATHEMATICS, "files"},  # an agent that acts in somebody's program, without the systems that trained it
   **{layer: BELOW_PRESETS | set(JOINED[:i]) for i, layer in enumerate(JOINED)},
   "published": {"envs", "config"},  # a table
 }

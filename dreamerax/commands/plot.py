@@ -1,10 +1,12 @@
 """`dreamerax plot`: learning curves as a picture, or as a page with all that is known of the runs."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
+from dreamerax import files
 from dreamerax.analysis import plots, report
 from dreamerax.analysis.compare import compare, other_pictures
 from dreamerax.analysis.reference import load_reference
@@ -66,11 +68,13 @@ def run(arguments: Arguments) -> int:
   summaries, improvements = summarize(settings, arguments.returns)
   arguments.out.parent.mkdir(parents=True, exist_ok=True)
   if arguments.out.suffix == ".png":
-    figure.savefig(arguments.out, dpi=120)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    files.write_whole(arguments.out, picture.getvalue())
   else:
     compared = [report.Against(each.name, compare(settings, each)) for each in references]
     title = arguments.title or f"dreamerax: {', '.join(setting.label for setting in settings)}"
-    arguments.out.write_text(report.page(title, figure, settings, summaries, improvements, compared))
+    files.write_whole(arguments.out, report.page(title, figure, settings, summaries, improvements, compared))
   console = printing.console()
   for header, rows in (summary_rows(summaries), improvement_rows(improvements)):
     if rows:

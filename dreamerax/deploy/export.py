@@ -1,5 +1,6 @@
 """From an agent to a policy: in this program, or as a file that jax alone can run (StableHLO)."""
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import keystr, tree_leaves_with_path
 
+from dreamerax import files
 from dreamerax.agent import Agent
 from dreamerax.deploy.policy import FORMAT, HEADER, PARAMETERS, PROGRAM, Policy, State, Step
 from dreamerax.nets.modules import Params
@@ -73,8 +75,9 @@ def export(
   path.parent.mkdir(parents=True, exist_ok=True)
   arrays = {PARAMETERS + name: np.asarray(leaf) for name, leaf in used.items()}
   arrays |= {HEADER: _bytes(text.encode()), PROGRAM: _bytes(exported.serialize())}
-  with path.open("wb") as file:
-    np.savez(file, allow_pickle=False, **arrays)
+  content = io.BytesIO()
+  np.savez(content, allow_pickle=False, **arrays)
+  files.write_whole(path, content.getvalue())
 
 
 def _step(agent: Agent, explore: bool) -> Step:

@@ -1,5 +1,6 @@
 """Errors by horizon as a table, as metrics and as a plot."""
 
+import io
 from pathlib import Path
 
 import matplotlib
@@ -8,6 +9,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from dreamerax import files
 from dreamerax.offline.open_loop import MODEL, PREDICTORS, REWARD, HorizonErrors
 from dreamerax.types import EnvSpec
 
@@ -68,5 +70,7 @@ def plot(found: HorizonErrors, spec: EnvSpec, path: Path, title: str) -> None:
     panel.grid(alpha=0.3)
   panels[0][0].legend(fontsize="small")
   figure.suptitle(title, fontsize="medium")
-  figure.savefig(path, dpi=120)
+  picture = io.BytesIO()
+  figure.savefig(picture, format="png", dpi=120)
+  files.write_whole(path, picture.getvalue())
   plt.close(figure)

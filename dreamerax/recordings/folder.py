@@ -1,19 +1,19 @@
 """A folder of episodes: spec.json, and one .npz for each episode."""
 
+import io
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from dreamerax.envs import violations
+from dreamerax.files import read_regular, write_whole
 from dreamerax.recordings import episode as episodes
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition, to_columns
 
@@ -42,7 +42,7 @@ class EpisodeFolder:
         f"{self.path} holds no recorded episodes, as it has no {SPEC}: name the folder of `dreamerax record`"
       )
     with _about(file):
-      self.spec, self.about = _decode(json.loads(file.read_text()))
+      self.spec, self.about = _decode(json.loads(read_regular(file)))
 
   @classmethod
   def create(cls, path: str | Path, spec: EnvSpec, about: Mapping[str, Any] | None = None) -> "EpisodeFolder":
@@ -61,7 +61,7 @@ class EpisodeFolder:
       if not (path / SPEC).exists():
         if any(path.glob("*.npz")):
           raise ValueError(f"{path} has .npz files and no {SPEC}: choose another folder, or write its {SPEC}")
-        _publish(path / SPEC, lambda file: file.write(text.encode()))
+        write_whole(path / SPEC, text, replace=False)
     except OSError as error:
       raise ValueError(f"{path} cannot be written ({error}): choose another folder") from error
     folder = cls(path)
@@ -86,10 +86,12 @@ class EpisodeFolder:
     episodes.from_arrays(arrays, self.spec)
     numbers = [file.stem.removeprefix("episode-") for file in self.files()]
     number = max((int(each) + 1 for each in numbers if each.isdecimal()), default=0)
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
     while True:
       file = self.path / f"episode-{number:06}.npz"
       try:
-        if _publish(file, lambda target: np.savez_compressed(target, **arrays)):  # type: ignore[arg-type]
+        if write_whole(file, content.getvalue(), replace=False):
           return file
       except OSError as error:
         raise ValueError(f"{file} cannot be written ({error}): free space, or choose another folder") from error
@@ -137,33 +139,6 @@ def _array(archive: Any, name: str) -> np.ndarray:
     return archive[name]
   except ValueError as error:  # NumPy's own message advises to allow pickles
     raise ValueError(f"{name} cannot be read as a plain array ({error}): store numbers, not Python objects") from error
-
-
-def _publish(path: Path, write: Any) -> bool:
-  """Writes a file under a name of its own, then gives it its name; False where that is taken."""
-  descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".tmp", dir=path.parent)
-  try:
-    with os.fdopen(descriptor, "wb") as file:
-      _write_whole(file, write)
-    os.chmod(name, 0o666 & ~_umask())
-    os.link(name, path)  # a rename would overwrite
-    return True
-  except FileExistsError:
-    return False
-  finally:
-    os.unlink(name)
-
-
-def _write_whole(file: BinaryIO, write: Any) -> None:
-  write(file)
-  file.flush()
-  os.fsync(file.fileno())
-
-
-def _umask() -> int:
-  mask = os.umask(0)
-  os.umask(mask)
-  return mask
 
 
 def _encode(spec: EnvSpec, about: Mapping[str, Any]) -> dict[str, Any]:

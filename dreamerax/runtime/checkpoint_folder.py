@@ -6,6 +6,7 @@
 import shutil
 from pathlib import Path
 
+from dreamerax import files
 from dreamerax.runtime import checksums
 
 _NEW, _OLD, _BAD = ".new", ".old", ".bad"
@@ -37,7 +38,7 @@ def publish(new: Path) -> None:
     if old:
       old.rename(final)
     raise
-  checksums.sync_directory(new.parent)
+  files.sync_directory(new.parent)
 
 
 def delete_older(folder: Path, step: int) -> None:

@@ -4,6 +4,8 @@ import os
 import zlib
 from pathlib import Path
 
+from dreamerax import files
+
 MANIFEST = "manifest.txt"
 _CHUNK = 1 << 20  # bytes
 
@@ -17,18 +19,15 @@ def write_manifest(folder: Path) -> None:
   Raises:
     OSError: a file cannot be read, or the manifest not be written.
   """
-  files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+  found = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
   lines = [
-    f"{_checksum(path, sync=True)} {path.stat().st_size} {path.relative_to(folder).as_posix()}\n" for path in files
+    f"{_checksum(path, sync=True)} {path.stat().st_size} {path.relative_to(folder).as_posix()}\n" for path in found
   ]
   body = "".join(lines).encode()
-  with (folder / MANIFEST).open("wb") as file:
-    file.write(_hexadecimal(zlib.crc32(body)).encode() + b"\n" + body)
-    file.flush()
-    os.fsync(file.fileno())
+  files.write_whole(folder / MANIFEST, _hexadecimal(zlib.crc32(body)).encode() + b"\n" + body)
   for path in (folder, *folder.rglob("*")):
     if path.is_dir():
-      sync_directory(path)
+      files.sync_directory(path)
 
 
 def find_problem(folder: Path) -> str | None:
@@ -47,15 +46,6 @@ def find_problem(folder: Path) -> str | None:
     if problem is not None:
       return f"{name} {problem}"
   return None
-
-
-def sync_directory(path: Path) -> None:
-  """Names that were given or changed in a directory reach the disk."""
-  descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-  try:
-    os.fsync(descriptor)
-  finally:
-    os.close(descriptor)
 
 
 def _problem_of_file(path: Path, size: int, checksum: str) -> str | None:

@@ -1,5 +1,6 @@
 """Keeps the state finite: an update that would spoil it is not made, and the batch that caused it is kept for people."""
 
+import io
 import logging
 from collections.abc import Mapping
 from functools import reduce
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dreamerax import files
 from dreamerax.replay import Slots
 from dreamerax.runtime.errors import Diverged
 from dreamerax.runtime.protocol import State
@@ -91,7 +93,9 @@ class Guard:
 
 
 def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-  np.savez(path, **arrays)  # type: ignore[arg-type]
+  content = io.BytesIO()
+  np.savez(content, **arrays)  # type: ignore[arg-type]
+  files.write_whole(path, content.getvalue())
 
 
 def _account(spoilt: Spoilt) -> str:

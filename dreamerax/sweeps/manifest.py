@@ -2,13 +2,13 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from dreamerax import files
 from dreamerax.config import from_dict
 
 FILE = "manifest.json"
@@ -56,7 +56,7 @@ class Manifest:
     if not path.exists():
       return cls(path, {})
     try:
-      data = json.loads(path.read_text())["trials"]
+      data = json.loads(files.read_regular(path))["trials"]
       return cls(path, {name: from_dict(Record, record, name) for name, record in data.items()})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
       raise ValueError(
@@ -89,12 +89,7 @@ class Manifest:
   def save(self) -> None:
     """Writes the file, so that a crash leaves either the old one or the new one."""
     text = json.dumps({"trials": {name: dataclasses.asdict(r) for name, r in self._records.items()}}, indent=2)
-    new = self._path.with_suffix(".new")
-    with new.open("w") as file:
-      file.write(text + "\n")
-      file.flush()
-      os.fsync(file.fileno())
-    new.replace(self._path)
+    files.write_whole(self._path, text + "\n")
 
 
 def now() -> str:

@@ -1,0 +1,109 @@
+"""Writes small files so that a crash or a full disk leaves the old content or the new, and opens files without links."""
+
+import errno
+import fcntl
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+
+def write_whole(path: Path, content: str | bytes, *, replace: bool = True) -> bool:
+  """Gives a file its content, or leaves it as it was; returns whether it was written.
+
+  Nothing is written where the content is there already. Otherwise it goes to .<name>.new beside the file, reaches the disk,
+  and gets the name; then the name reaches the disk. Writers of one file wait for each other. What a killed writer has left
+  is used up by the next.
+
+  Args:
+    content: text is written as UTF-8.
+    replace: False leaves a file alone that is there, whatever it holds.
+
+  Raises:
+    ValueError: there is a symbolic link, a directory or a device under the name.
+    OSError: the directory is missing or cannot be written, or the disk is full; the old content is there.
+  """
+  data = content.encode() if isinstance(content, str) else content
+  path = Path(path)
+  with suppress(FileNotFoundError):
+    if read_regular(path) == data or not replace:
+      return False
+  new = path.with_name(f".{path.name}.new")
+  descriptor = _begin(new)
+  try:
+    try:
+      _write(descriptor, data)
+      if not replace:
+        os.link(new, path)
+      else:
+        os.replace(new, path)
+    finally:
+      with suppress(FileNotFoundError):
+        new.unlink()
+  except FileExistsError:
+    return False
+  finally:
+    os.close(descriptor)
+  sync_directory(path.parent)
+  return True
+
+
+def open_regular(path: Path, flags: int) -> int:
+  """A descriptor of a regular file, not inherited by programs; one that O_CREAT makes has the mode that the umask leaves.
+
+  Raises:
+    ValueError: there is a symbolic link, a directory, a pipe or a device under the name, which is named.
+    OSError: as `os.open`.
+  """
+  try:
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+  except OSError as error:
+    if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+      raise _irregular(path) from None
+    raise
+  if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    os.close(descriptor)
+    raise _irregular(path)
+  return descriptor
+
+
+def read_regular(path: Path) -> bytes:
+  """What a file holds. Raises as `open_regular` does."""
+  with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+    return file.read()
+
+
+def sync_directory(path: Path) -> None:
+  """Names that were given or changed in a directory reach the disk."""
+  descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)
+
+
+def _begin(new: Path) -> int:
+  """The empty temporary file, locked; the lock of a writer that is gone went with it."""
+  while True:
+    descriptor = open_regular(new, os.O_WRONLY | os.O_CREAT)
+    with suppress(OSError):  # a file system without locks
+      fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with suppress(FileNotFoundError):
+      if os.path.samestat(os.fstat(descriptor), os.lstat(new)):
+        os.ftruncate(descriptor, 0)
+        return descriptor
+    os.close(descriptor)  # the writer before has renamed it meanwhile
+
+
+def _write(descriptor: int, data: bytes) -> None:
+  rest = memoryview(data)
+  while rest:
+    rest = rest[os.write(descriptor, rest) :]
+  os.fsync(descriptor)
+
+
+def _irregular(path: Path) -> ValueError:
+  if path.is_symlink():
+    return ValueError(f"{path} is a symbolic link, and nothing is read or written through one: replace it by a file")
+  kind = "a directory" if path.is_dir() else "a pipe or a device"
+  return ValueError(f"{path} is {kind}, and should be a file: move it away")
