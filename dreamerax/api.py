@@ -48,7 +48,7 @@ def evaluate(run_dir: str | Path, episodes: int = 10, seed: int = 0, video: bool
   return evaluation.evaluate(
     policy,
     agent.policy_params(state),
-    partial(envs.make_batch, config.env, workers=config.workers),
+    partial(envs.make_batch, config.env, workers=config.workers, skip_nonfinite=config.loop.nonfinite == "skip"),
     episodes=episodes,
     num_envs=min(episodes, config.num_envs),
     seed=seed,

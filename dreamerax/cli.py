@@ -13,6 +13,7 @@ import tyro
 from dreamerax.config import nearest
 from dreamerax.envs import rendering
 from dreamerax.envs.dm_control import PREFIX as DMC
+from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.runtime.errors import Diverged, HostLost, NotSaved
 
 _HELP = """usage: dreamerax COMMAND [OPTIONS]
@@ -81,7 +82,7 @@ def _run(arguments: Sequence[str] | None) -> int:
   except (ValueError, FileNotFoundError) as error:
     print(f"dreamerax {name}: {error}", file=sys.stderr)
     return 2
-  except (rendering.NoRenderer, Diverged, HostLost, NotSaved) as error:
+  except (rendering.NoRenderer, EnvironmentFault, Diverged, HostLost, NotSaved) as error:
     print(f"dreamerax {name}: {error}", file=sys.stderr)
     return 1
   except KeyboardInterrupt:

@@ -146,7 +146,7 @@ def _ray_actors(config: RunConfig, agent: Agent, ray: ModuleType) -> Callable[[i
   on_cpu = dataclasses.replace(config.agent, compute_dtype="float32")
   setup = Setup(
     partial(Agent, on_cpu, agent.spec),
-    partial(envs.make_batch, config.env),
+    partial(envs.make_batch, config.env, skip_nonfinite=config.loop.nonfinite == "skip"),
     {name: array.dtype for name, array in agent.latent_spec.items()},
   )
   count = max(1, config.workers.processes(config.num_envs))
@@ -177,7 +177,13 @@ def _trainer(
   return partial(
     loop.train,
     agent,
-    partial(envs.make_batch, config.env, workers=config.workers, spec=agent.spec),
+    partial(
+      envs.make_batch,
+      config.env,
+      workers=config.workers,
+      spec=agent.spec,
+      skip_nonfinite=config.loop.nonfinite == "skip",
+    ),
     replay,
     config.schedule.build(rows * config.replay.batch_length),
     config.loop,

@@ -7,16 +7,18 @@
 import difflib
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Literal
 
 from dreamerax.envs import rendering
 from dreamerax.envs.base import EnvBatch, Environment, EpisodeSoFar, Step
 from dreamerax.envs.check import check_env
+from dreamerax.envs.contract import Checked
 from dreamerax.envs.dm_control import ALIASES, QUALITIES, task_names
 from dreamerax.envs.dm_control import PREFIX as DMC
 from dreamerax.envs.dm_control import load as _load_dmc
+from dreamerax.envs.faults import Breach, EnvironmentFault
 from dreamerax.envs.journal import derive_seeds
 from dreamerax.envs.process import Setup, WorkerProcess
 from dreamerax.envs.vector import SerialEnvs
@@ -28,6 +30,7 @@ __all__ = [
   "EnvBatch",
   "EnvConfig",
   "Environment",
+  "EnvironmentFault",
   "EpisodeSoFar",
   "Step",
   "WorkerConfig",
@@ -96,13 +99,27 @@ class WorkerConfig:
     return min(num_envs, self.count)
 
 
-def make(config: EnvConfig, seed: int) -> Environment:
+def make(config: EnvConfig, seed: int, *, checked: bool = True) -> Environment:
   """One environment. `seed` lies in [0, 2**32).
+
+  Args:
+    checked: whether each of its answers is held against its spec: see `Checked`.
 
   Raises:
     ValueError: the task does not exist (the nearest names are given) or cannot be made.
     RuntimeError: a dmc task, and no rendering backend works here.
   """
+  env = _load(config, seed)
+  if checked:
+    try:
+      env = Checked(env)
+    except Breach as breach:
+      raise ValueError(f"task={config.task!r}: {breach}") from breach
+  repeats = 1 if config.task.startswith(DMC) else config.action_repeat  # dm_control's repeat by themselves
+  return ActionRepeat(env, repeats) if repeats > 1 else env
+
+
+def _load(config: EnvConfig, seed: int) -> Environment:
   task = config.task
   if not 0 <= seed < 2**32:
     raise ValueError(f"seed={seed}: it must lie in [0, 2**32).")
@@ -119,14 +136,12 @@ def make(config: EnvConfig, seed: int) -> Environment:
   if task.startswith(GYM):
     from dreamerax.envs import gymnasium  # takes a while to import, and is not always needed
 
-    env = gymnasium.load(task, seed)
-  elif ":" in task:
+    return gymnasium.load(task, seed)
+  if ":" in task:
     from dreamerax.envs import custom
 
-    env = custom.load(task, seed)
-  else:
-    raise _unknown(task)
-  return ActionRepeat(env, config.action_repeat) if config.action_repeat > 1 else env
+    return custom.load(task, seed)
+  raise _unknown(task)
 
 
 def check_task(task: str) -> None:
@@ -154,6 +169,7 @@ def make_batch(
   workers: WorkerConfig | None = None,
   *,
   spec: EnvSpec | None = None,
+  skip_nonfinite: bool = False,
 ) -> EnvBatch:
   """`num_envs` environments with seeds of their own, derived from `seed`; where they step changes nothing that they show.
 
@@ -164,13 +180,14 @@ def make_batch(
   Args:
     workers: processes to step them in; None steps them in this one.
     spec: of the environments, where it is known; worker processes then make theirs while the caller does something else.
+    skip_nonfinite: end an episode that shows a number that is not finite, and go on; otherwise an EnvironmentFault says it.
 
   Raises:
     what `make` raises; ValueError: a worker cannot make its environments (where `spec` is given, the first reset tells).
   """
   seeds = derive_seeds(seed, num_envs)
   if ":" in config.task and not config.task.startswith(GYM):
-    env = make(config, seed=0)
+    env = make(replace(config, action_repeat=1), seed=0, checked=False)
     try:
       check_env(env, steps=20)
     except ValueError as error:
@@ -179,8 +196,16 @@ def make_batch(
       env.close()
   processes = workers.processes(num_envs) if workers else 0
   if not workers or not processes:
-    return SerialEnvs([make(config, seed) for seed in seeds], seeds)
-  start = partial(_start_worker, config, workers, num_envs, rendering.choose() if config.task.startswith(DMC) else None)
+    again = partial(make, config)
+    return SerialEnvs([again(seed) for seed in seeds], seeds, make=again, skip_nonfinite=skip_nonfinite)
+  start = partial(
+    _start_worker,
+    config,
+    workers,
+    num_envs,
+    skip_nonfinite,
+    rendering.choose() if config.task.startswith(DMC) else None,
+  )
   return WorkerEnvs(Workers(start, seeds, workers=processes, timeout=workers.timeout, spec=spec))
 
 
@@ -188,6 +213,7 @@ def _start_worker(
   config: EnvConfig,
   workers: WorkerConfig,
   num_envs: int,
+  skip_nonfinite: bool,
   backend: str | None,
   worker: int,
   rows: Sequence[int],
@@ -197,7 +223,9 @@ def _start_worker(
   environment = dict(_ONE_THREAD)
   if workers.gpus:
     environment[rendering.DEVICE] = str(workers.gpus[worker % len(workers.gpus)])
-  return WorkerProcess(Setup(asdict(config), tuple(rows), tuple(seeds), num_envs, backend), memory, environment)
+  return WorkerProcess(
+    Setup(asdict(config), tuple(rows), tuple(seeds), num_envs, skip_nonfinite, backend), memory, environment
+  )
 
 
 def _check_dmc(task: str) -> None:

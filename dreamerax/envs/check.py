@@ -11,6 +11,7 @@ import numpy as np
 from dreamerax.envs import violations
 from dreamerax.envs.actions import random_actions
 from dreamerax.envs.base import Environment, Step
+from dreamerax.envs.faults import Breach
 from dreamerax.envs.violations import Violation
 
 _log = logging.getLogger(__name__)
@@ -160,17 +161,20 @@ class _Walk:
       return
     try:
       step = call()
+    except Breach as breach:  # of an adapter, which cannot read what the environment gave
+      self.usable = False
+      yield Violation(f"{where}: {breach.problem}", breach.fix)
+      return
     except Exception as error:
       self.usable = False
       frame = traceback.extract_tb(error.__traceback__)[-1]
       place = f"{frame.filename}, line {frame.lineno}"
       yield Violation(f"{where} raised {error!r}", f"see {place}", cause=error)
       return
-    if not isinstance(step, Step):
+    yield from violations.of_step(step, self._env.spec, where, first=where == "reset")
+    if not violations.is_readable(step):
       self.usable = False
-      yield Violation(f"{where} returned {type(step).__name__}, not a Step", "return dreamerax.envs.Step(...)")
       return
-    yield from violations.of_step(step, self._env.spec, where)
     copies = {key: np.array(value) for key, value in step.observation.items()}
     self.record.append(step._replace(observation=copies))
 

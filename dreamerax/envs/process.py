@@ -2,7 +2,7 @@
 
 The owner sends a `Setup` as JSON; the worker makes its environments and answers with their spec. From then on the owner
 sends commands, and the worker answers each, in order, once the rows are written. An answer begins with DONE, before what is
-worth a line in the log, or with FAILED before a traceback; after that the worker has left. Frames and actions never travel
+worth a line in the log, or with FAILED or UNFIT before the reason why the worker leaves. Frames and actions never travel
 here, only in shared memory; but behind a command to replay come the actions of each episode, as the bytes of [n, A] float32.
 """
 
@@ -25,13 +25,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 _log = logging.getLogger(__name__)
 
 SLOTS = 2  # versions of each row: one is read while the other is written
 _COMMAND = struct.Struct("<iii?")
-DONE, FAILED = b"+", b"!"
+DONE, FAILED, UNFIT = b"+", b"!", b"?"  # UNFIT: starting it again would not help
 _LAST_LINES = 30  # of what a process that crashed had written to stderr
 _ABORT_SECONDS = 5.0  # to write its stack in
 _LEAVE_SECONDS = 5.0  # to close environments in
@@ -49,6 +50,7 @@ class Setup:
   rows: tuple[int, ...]  # which rows of the shared arrays are this worker's
   seeds: tuple[int, ...]  # one for each of them, to make it with
   num_envs: int  # rows in all
+  skip_nonfinite: bool  # end an episode that shows a number that is not finite, and go on
   backend: str | None  # renders with this, untried; None: the worker does not render, or finds out for itself
 
 
@@ -112,7 +114,7 @@ class WorkerProcess:
       self._tell(np.asarray(taken, np.float32).tobytes())
 
   def finish(self, command: Command, timeout: float) -> None:
-    """Waits until `command`, and whatever was begun before it, is done. Raises WorkerFault."""
+    """Waits until `command`, and whatever was begun before it, is done. Raises WorkerFault, EnvironmentFault."""
     while command in self.pending:
       account = self._answer(timeout)
       self.pending.popleft()
@@ -146,8 +148,9 @@ class WorkerProcess:
       status = self._process.wait()
       name = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
       raise WorkerFault(f"it ended with {name}\n{self._last_words()}".rstrip()) from None
-    if answer[:1] == FAILED:
-      raise WorkerFault(answer[1:].decode(errors="replace").rstrip())
+    if answer[:1] in (FAILED, UNFIT):
+      kind = WorkerFault if answer[:1] == FAILED else EnvironmentFault
+      raise kind(answer[1:].decode(errors="replace").rstrip())
     return answer[1:]
 
   def _abort(self) -> str:

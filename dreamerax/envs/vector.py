@@ -1,12 +1,23 @@
 """E environments stepped one after the other in this process."""
 
+import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from dreamerax.envs.base import EnvBatch, Environment, EpisodeSoFar, Step, Work
+from dreamerax.envs.faults import (
+  EnvironmentFault,
+  Failures,
+  NotFinite,
+  describe,
+  ends_episode,
+  ends_run,
+  is_told,
+  last_line,
+)
 from dreamerax.envs.journal import Journal, is_row
 from dreamerax.types import EnvSpec, Transition
 
@@ -14,12 +25,24 @@ _log = logging.getLogger(__name__)
 
 
 class SerialEnvs(EnvBatch):
-  """Steps its environments in `receive`, so that what the caller dispatches after `send` already runs meanwhile."""
+  """Steps its environments in `receive`, so that what the caller dispatches after `send` already runs meanwhile.
 
-  def __init__(self, envs: Sequence[Environment], seeds: Sequence[int]):
+  An environment that raises is made anew where it is known how, and its episode ends as one of a worker does: see `Workers`.
+  """
+
+  def __init__(
+    self,
+    envs: Sequence[Environment],
+    seeds: Sequence[int],
+    *,
+    make: Callable[[int], Environment] | None = None,
+    skip_nonfinite: bool = False,
+  ):
     """
     Args:
       seeds: one for each environment; those of its episodes follow from it.
+      make: an environment from its seed, to take the place of one that raised; None: what it raised is raised.
+      skip_nonfinite: end an episode that shows a number that is not finite, and go on; otherwise that is an EnvironmentFault.
 
     Raises:
       ValueError: there are no environments, not as many seeds, or their specs differ.
@@ -35,9 +58,14 @@ class SerialEnvs(EnvBatch):
         )
     self._envs = list(envs)
     self._spec = envs[0].spec
+    self._seeds = list(seeds)
     self._journal = Journal(seeds, self._spec.action.size)
     self._actions: np.ndarray | None = None
-    self._seconds = 0.0
+    self._newest: Transition | None = None
+    self._seconds = self._drawn = 0.0
+    self._make, self._skip_nonfinite = make, skip_nonfinite
+    self._failures = [Failures() for _ in envs]
+    self._faults = self._skipped = self._calls = 0
 
   @property
   def num_envs(self) -> int:
@@ -49,7 +77,11 @@ class SerialEnvs(EnvBatch):
 
   @property
   def work(self) -> Work:
-    return Work(self._seconds, sum(env.rendering_seconds for env in self._envs))
+    return Work(self._seconds, self._drawn + sum(env.rendering_seconds for env in self._envs))
+
+  @property
+  def faults(self) -> int:
+    return self._faults
 
   def reset(self) -> Transition:
     if self._actions is not None:
@@ -67,6 +99,7 @@ class SerialEnvs(EnvBatch):
     began = time.perf_counter()
     streams = zip(range(self.num_envs), episodes, strict=True)
     gone = np.array([not (episode.over or self._replay(i, episode, newest)) for i, episode in streams])
+    self._newest = newest
     self._seconds += time.perf_counter() - began
     self._journal.resume(0, episodes, gone)
     return gone
@@ -83,17 +116,63 @@ class SerialEnvs(EnvBatch):
     ended = self._journal.over.copy()
     actions[ended] = 0
     began = time.perf_counter()
-    steps = [
-      env.reset(self._journal.begin(i)) if ended[i] else env.step(actions[i]) for i, env in enumerate(self._envs)
-    ]
+    self._calls += 1
+    steps = [self._begin_episode(i) if ended[i] else self._step(i, actions[i]) for i in range(self.num_envs)]
     self._seconds += time.perf_counter() - began
-    rows = self._stack(steps, actions)
+    self._newest = rows = self._stack(steps, actions)
     self._journal.receive(0, actions, rows.is_first, rows.is_last)
     return rows
 
   def close(self) -> None:
     for env in self._envs:
       env.close()
+
+  def _begin_episode(self, index: int) -> Step:
+    """The first step of the environment's next episode, or of one after it where that cannot be begun."""
+    while True:
+      try:
+        return self._envs[index].reset(self._journal.begin(index))
+      except Exception as error:
+        self._replace(index, error)
+
+  def _step(self, index: int, action: np.ndarray) -> Step:
+    """The environment's next step, or one that ends its episode where it fails."""
+    try:
+      return self._envs[index].step(action)
+    except NotFinite as breach:
+      if not self._skip_nonfinite:
+        raise EnvironmentFault(ends_run(describe(index, breach))) from None
+      self._faults += 1
+      self._skipped += 1
+      if is_told(self._skipped):
+        _log.warning("%s", ends_episode(describe(index, breach), self._skipped))
+    except Exception as error:
+      self._replace(index, error)
+    return self._cut(index)
+
+  def _replace(self, index: int, error: Exception) -> None:
+    """Makes the environment anew. Called where `error` is handled."""
+    if self._make is None:
+      raise error
+    account, name = describe(index, error), f"environment {index}"
+    if isinstance(error, NotFinite) and not self._skip_nonfinite:
+      raise EnvironmentFault(ends_run(account)) from None
+    _log.warning("%s failed and is made anew; its episode ends here. What it said: %s", name, account)
+    self._faults += 1
+    self._failures[index].add(self._calls, name, account)
+    self._drawn += self._envs[index].rendering_seconds
+    with contextlib.suppress(Exception):  # what has failed may fail here too
+      self._envs[index].close()
+    try:
+      self._envs[index] = self._make(self._seeds[index])
+    except Exception as again:
+      raise EnvironmentFault(f"{name} could not be made anew: {again!r}; before, {last_line(account)}") from again
+
+  def _cut(self, index: int) -> Step:
+    """Ends the environment's episode: its newest row once more, as a last one."""
+    assert self._newest is not None, "step is not called before reset"
+    observation = {key: array[index] for key, array in self._newest.observation.items()}
+    return Step(observation, 0.0, is_first=False, is_last=True, is_terminal=False)
 
   def _replay(self, index: int, episode: EpisodeSoFar, newest: Transition) -> bool:
     """Whether the environment shows its newest row again."""

@@ -1,7 +1,7 @@
 """What may be wrong with a spec, a step or a reset, and how each is mended."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,10 @@ from dreamerax.envs.base import Environment, Step
 from dreamerax.types import ArraySpec, EnvSpec, Transition
 
 RESERVED = Transition._fields
+NUMBERS = (float, int, np.floating, np.integer, np.bool_)  # what a reward may be
+BOOLS = (bool, np.bool_)  # what a flag may be
+_SHOWN = 60  # characters of a value
+_LARGEST = float(np.finfo(np.float32).max)  # rewards are kept as float32
 
 
 class Violation(NamedTuple):
@@ -19,6 +23,7 @@ class Violation(NamedTuple):
   fix: str
   fatal: bool = True  # False: training works all the same
   cause: Exception | None = None  # where the environment itself has raised
+  numbers: bool = False  # all that is wrong is that a number is not finite
 
   def __str__(self) -> str:
     return f"{self.problem}: {self.fix}."
@@ -60,36 +65,67 @@ def of_reset(env: Environment) -> Iterator[Violation]:
       )
 
 
-def of_step(step: Step, spec: EnvSpec, where: str) -> Iterator[Violation]:
-  """What is wrong with what `reset` or `step` returned; `where` says which of them."""
-  if set(step.observation) != set(spec.observation):
+def of_step(step: Any, spec: EnvSpec, where: str, *, first: bool) -> Iterator[Violation]:
+  """What is wrong with what `reset` or `step` returned; `where` says where. first: whether it begins an episode."""
+  if not isinstance(step, Step):
+    yield Violation(f"{where}: it returned {type(step).__name__}, not a Step", "return dreamerax.envs.Step(...)")
+    return
+  shown = step.observation
+  if not isinstance(shown, Mapping):
     yield Violation(
-      f"{where}: the observation has the keys {sorted(step.observation)}, spec {sorted(spec.observation)}",
+      f"{where}: the observation is {type(shown).__name__}, not a dict",
+      "return arrays by the names of spec.observation",
+    )
+    return
+  if set(shown) != set(spec.observation):
+    yield Violation(
+      f"{where}: the observation has the keys {_names(shown)}, spec {_names(spec.observation)}",
       "show exactly what spec.observation names, at every step",
     )
   for key, array in spec.observation.items():
-    if key in step.observation:
-      yield from _of_array(step.observation[key], array, f"{where}: observation {key!r}", key)
-  if not np.isscalar(step.reward) or not np.isfinite(step.reward):  # type: ignore[arg-type]
-    yield Violation(
-      f"{where}: the reward is {step.reward!r}, not a finite number", "return float(reward), and never nan or inf"
-    )
-  yield from _of_flags(step, where)
+    if key in shown:
+      yield from _of_array(shown[key], array, f"{where}: observation {key!r}", key)
+  yield from _of_reward(step.reward, where)
+  yield from _of_flags(step, where, first)
 
 
-def _of_flags(step: Step, where: str) -> Iterator[Violation]:
-  unclear = [name for name in ("is_first", "is_last", "is_terminal") if not _is_bool(getattr(step, name))]
+def _names(arrays: Mapping[Any, Any]) -> list[str]:
+  return sorted(map(str, arrays))
+
+
+def _of_reward(reward: Any, where: str) -> Iterator[Violation]:
+  if not isinstance(reward, NUMBERS):
+    yield Violation(f"{where}: the reward is {_short(reward)}, not a finite number", "return float(reward)")
+  elif not is_finite(reward):
+    fix = "return a finite number as the reward, and never nan or inf"
+    yield Violation(f"{where}: the reward is {_short(reward)}, not a finite number", fix, numbers=True)
+
+
+def is_readable(step: Any) -> bool:
+  """Whether names, numbers and flags can be told from what an environment answered."""
+  return isinstance(step, Step) and isinstance(step.observation, Mapping) and isinstance(step.reward, NUMBERS)
+
+
+def is_finite(reward: Any) -> bool:
+  """Of NUMBERS: whether it is finite as float32 too."""
+  try:
+    return abs(float(reward)) <= _LARGEST
+  except OverflowError:  # an integer of hundreds of digits
+    return False
+
+
+def _of_flags(step: Step, where: str, first: bool) -> Iterator[Violation]:
+  unclear = [name for name in ("is_first", "is_last", "is_terminal") if not isinstance(getattr(step, name), BOOLS)]
   for name in unclear:
-    yield Violation(f"{where}: {name} is {getattr(step, name)!r}, not a bool", f"return bool({name})")
+    yield Violation(f"{where}: {name} is {_short(getattr(step, name))}, not a bool", f"return bool({name})")
   if unclear:
     return
-  is_reset = where == "reset"
-  if step.is_first != is_reset:
+  if step.is_first != first:
     yield Violation(f"{where}: is_first is {step.is_first}", "it marks what reset returns, and nothing else")
-  if is_reset and step.reward != 0:
-    yield Violation(f"reset: the reward is {step.reward}; nothing was done yet", "return 0.0 from reset")
-  if is_reset and step.is_last:
-    yield Violation("reset: is_last is True; an episode has at least one step", "return False from reset")
+  if first and isinstance(step.reward, NUMBERS) and step.reward != 0:
+    yield Violation(f"{where}: the reward is {step.reward}; nothing was done yet", "return 0.0 from reset")
+  if first and step.is_last:
+    yield Violation(f"{where}: is_last is True; an episode has at least one step", "return False from reset")
   if step.is_terminal and not step.is_last:
     yield Violation(
       f"{where}: is_terminal without is_last",
@@ -106,8 +142,14 @@ def _of_array(value: Any, spec: ArraySpec, what: str, key: str) -> Iterator[Viol
       f"convert {key!r} with astype and reshape, or change its ArraySpec",
     )
   elif not np.isfinite(value).all():
-    yield Violation(f"{what} holds values that are not finite", f"clip {key!r}, or leave out what may be nan or inf")
+    place = tuple(np.argwhere(~np.isfinite(value))[0].tolist())
+    yield Violation(
+      f"{what} is {value[place]} at {list(place)}, not a finite number",
+      f"clip {key!r}, or leave out what may be nan or inf",
+      numbers=True,
+    )
 
 
-def _is_bool(value: Any) -> bool:
-  return isinstance(value, bool | np.bool_)
+def _short(value: Any) -> str:
+  text = " ".join(repr(value).split())
+  return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

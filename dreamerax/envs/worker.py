@@ -19,8 +19,30 @@ import numpy as np
 from dreamerax import envs
 from dreamerax.envs import rendering
 from dreamerax.envs.base import Environment, Step
-from dreamerax.envs.process import DONE, FAILED, SLOTS, Command, Setup, rows_spec, spec_to_json
+from dreamerax.envs.faults import EnvironmentFault, NotFinite, describe, ends_episode, ends_run, is_told
+from dreamerax.envs.process import DONE, FAILED, SLOTS, UNFIT, Command, Setup, rows_spec, spec_to_json
 from dreamerax.envs.shared_arrays import map_arrays
+
+
+class _Failed(Exception):
+  """An environment raised; the message is all that is to be said."""
+
+
+class _Skips:
+  """Whether episodes with numbers that are not finite are left out, and how many were."""
+
+  def __init__(self, *, allowed: bool):
+    self.allowed, self.count = allowed, 0
+
+  def account(self, row: int, breach: NotFinite) -> str:
+    """
+    Raises:
+      EnvironmentFault: they are not left out.
+    """
+    if not self.allowed:
+      raise EnvironmentFault(ends_run(describe(row, breach))) from None
+    self.count += 1
+    return ends_episode(describe(row, breach), self.count) + "\n" if is_told(self.count) else ""
 
 
 def main(connection: Connection, memory: int) -> None:
@@ -31,8 +53,10 @@ def main(connection: Connection, memory: int) -> None:
     _serve(connection, memory, setup)
   except (EOFError, BrokenPipeError, ConnectionResetError):
     pass  # nobody is left to answer to
-  except rendering.WrongDevice as error:  # a setting, which no traceback explains
+  except (rendering.WrongDevice, _Failed) as error:  # which say it all
     connection.send_bytes(FAILED + str(error).encode())
+  except EnvironmentFault as error:
+    connection.send_bytes(UNFIT + str(error).encode())
   except Exception:
     connection.send_bytes(FAILED + traceback.format_exc().encode())
 
@@ -49,6 +73,7 @@ def _serve(connection: Connection, memory: int, setup: Setup) -> None:
     spec = next(iter(batch.values())).spec
     connection.send_bytes(DONE + json.dumps(spec_to_json(spec)).encode())
     arrays = map_arrays(memory, rows_spec(spec, setup.num_envs))
+    skips = _Skips(allowed=setup.skip_nonfinite)
     slots = [{name: array[slot] for name, array in arrays.items()} for slot in range(SLOTS)]
     while True:
       command = Command.read(connection.recv_bytes())
@@ -62,19 +87,28 @@ def _serve(connection: Connection, memory: int, setup: Setup) -> None:
         actions = {row: np.frombuffer(connection.recv_bytes(), np.float32).reshape(size).copy() for row in mine}
         account = _replay(mine, actions, arrays)
       else:
-        account = ""
-        _step(mine, arrays)
+        account = _step(mine, arrays, skips)
       connection.send_bytes(DONE + account.encode())
 
 
-def _step(batch: Mapping[int, Environment], arrays: Mapping[str, np.ndarray]) -> None:
-  """Steps the environments of these rows, or resets them."""
+def _step(batch: Mapping[int, Environment], arrays: Mapping[str, np.ndarray], skips: _Skips) -> str:
+  """Steps the environments of these rows, or resets them. A row whose episode has to end is marked `skip`; returns why."""
+  account = ""
   for row, env in batch.items():
-    if arrays["reset"][row]:
-      arrays["action"][row] = 0
-      _write(env, partial(env.reset, int(arrays["seed"][row])), row, arrays)
-    else:
-      _write(env, partial(env.step, arrays["action"][row].copy()), row, arrays)
+    try:
+      if arrays["reset"][row]:
+        arrays["action"][row] = 0
+        _write(env, partial(env.reset, int(arrays["seed"][row])), row, arrays)
+      else:
+        _write(env, partial(env.step, arrays["action"][row].copy()), row, arrays)
+    except NotFinite as breach:
+      account += skips.account(row, breach)
+      if arrays["reset"][row]:  # there is nothing to end
+        raise _Failed(describe(row, breach)) from None
+      arrays["skip"][row] = True
+    except Exception as error:
+      raise _Failed(describe(row, error)) from None
+  return account
 
 
 def _replay(
@@ -85,9 +119,9 @@ def _replay(
   for row, env in batch.items():
     try:
       _write(env, partial(env.replay, int(arrays["seed"][row]), actions[row]), row, arrays)
-    except Exception:
+    except Exception as error:
       arrays["skip"][row] = True
-      accounts.append(f"environment {row} raised while its episode was replayed\n{traceback.format_exc()}")
+      accounts.append(f"could not bring an episode back: {describe(row, error)}\n")
   return "".join(accounts)
 
 

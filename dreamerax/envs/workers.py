@@ -2,13 +2,13 @@
 
 import logging
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 
 import numpy as np
 
 from dreamerax.envs.base import EnvBatch, EpisodeSoFar, Step, Work
+from dreamerax.envs.faults import EnvironmentFault, Failures, last_line
 from dreamerax.envs.journal import Journal, is_row
 from dreamerax.envs.process import SLOTS, Command, WorkerFault, WorkerProcess, rows_spec
 from dreamerax.envs.shared_arrays import map_arrays, reserve
@@ -16,8 +16,6 @@ from dreamerax.types import EnvSpec, Transition
 
 _log = logging.getLogger(__name__)
 
-# A worker that fails so often within so many commands will not get better.
-_FAULTS, _WITHIN = 5, 1000
 _START_SECONDS = 300.0  # to make environments in, whatever a step may take
 _REPLAY_SECONDS = 1.0  # for every step that a worker replays, on top of what a single one may take
 
@@ -48,12 +46,12 @@ class Workers:
         raise it in their first call.
     """
     self.num_envs = len(seeds)
-    self.faults = 0  # how often a worker failed
+    self.faults = 0  # how often a worker failed, and how many episodes of others ended as their numbers were not finite
     self.work = Work()
     self._start, self._seeds, self._timeout = start, seeds, timeout
     self._rows = [range(worker, len(seeds), workers) for worker in range(workers)]
     self._commands = [0] * workers  # sent to each
-    self._failed = [deque[int](maxlen=_FAULTS) for _ in range(workers)]  # when each failed, in its commands
+    self._failures = [Failures() for _ in range(workers)]
     self._memory = reserve()
     self._processes: list[WorkerProcess] = []
     with ExitStack() as stack:
@@ -84,11 +82,12 @@ class Workers:
     """Waits until the rows are written.
 
     Raises:
-      RuntimeError: a worker fails again and again.
+      EnvironmentFault: a worker fails again and again, or an environment shows what ends the run.
     """
     for worker in self._involved(command):
       self._wait(worker, command, self._timeout)
     now = self._finished(command)
+    self.faults += int((now["skip"] & ~self._lost[command.low : command.high]).sum())
     for row in np.flatnonzero(now["skip"]).tolist():
       self._truncate(command.low + row, command.slot)
     self.journal.receive(command.low, now["action"], now["is_first"], now["is_last"])
@@ -179,12 +178,9 @@ class Workers:
     Episodes that it was beginning are not tried again: others are begun. Nor is one that it was replaying.
     """
     names = f"worker {worker} (environments {', '.join(map(str, self._rows[worker]))})"
-    recent = self._failed[worker]
-    recent.append(self._commands[worker])
-    if len(recent) == _FAULTS and recent[-1] - recent[0] < _WITHIN:
-      raise RuntimeError(f"{names} failed {_FAULTS} times within {_WITHIN} steps, the last time so: {fault}")
     self.faults += 1
     _log.warning("%s failed and is started again; its episodes end here. What it said: %s", names, fault)
+    self._failures[worker].add(self._commands[worker], names, str(fault))
     pending = self._processes[worker].pending
     self._processes[worker].close()
     rows = list(self._rows[worker])
@@ -198,7 +194,7 @@ class Workers:
     try:
       self._processes[worker].spec(max(self._timeout, _START_SECONDS))
     except WorkerFault as again:
-      raise RuntimeError(f"{names} could not be started again: {again}") from None
+      raise EnvironmentFault(f"{names} could not be started again: {last_line(str(again))}") from None
     for command in pending:
       self._processes[worker].begin(command)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dreamerax.envs.base import Environment, Step, to_row
+from dreamerax.envs.contract import Checked
 from dreamerax.recordings.folder import EpisodeFolder
 from dreamerax.recordings.recorder import Recorder
 from dreamerax.types import EnvSpec
@@ -22,9 +23,9 @@ class RecordedEnv(Environment):
       about: where the episodes come from, kept in spec.json.
 
     Raises:
-      what `EpisodeFolder.create` raises.
+      what `EpisodeFolder.create` raises; in `reset` and `step` what `Checked` raises.
     """
-    self._env = env
+    self._env = env if isinstance(env, Checked) else Checked(env)
     self._recorder = Recorder(EpisodeFolder.create(folder, env.spec, about))
 
   @property

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from dreamerax.envs.base import EnvBatch, EpisodeSoFar, Work
+from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.runtime.leaves import from_leaves, to_leaves
 from dreamerax.runtime.policy import Policy, RandomPolicy
 from dreamerax.runtime.protocol import Carry, Params
@@ -65,6 +66,8 @@ class _Part:
     self.carry: Carry = None
     self.row: Transition  # nobody has acted on it, unless a step is in flight
     self.arrived: Transition | None = None  # the outcome of the step in flight, where that was awaited early
+    self.added = np.zeros(envs.num_envs, bool)  # where `row` is in the replay already
+    self.failed = False  # the environments have failed for good
     self.tracker = EpisodeTracker(envs.num_envs, first)
 
   def begin(self) -> None:
@@ -81,6 +84,15 @@ class _Part:
   def receive(self) -> None:
     """Ends the step in flight."""
     self.row, self.arrived = self.arrived or self.envs.receive(), None
+
+  def give_up(self) -> None:
+    """Ends all episodes in place of the step in flight: where `row`, which is in the replay, is not last, it is shown again."""
+    row = jax.tree.map(np.array, self.row)
+    self.added, self.failed = row.is_last, True
+    none = np.zeros_like(row.is_last)
+    self.row = row._replace(
+      reward=np.zeros_like(row.reward), is_first=none, is_last=~none, is_terminal=none & row.is_terminal
+    )
 
 
 class Collector:
@@ -153,20 +165,37 @@ class Collector:
     part.envs.send(actions)
     self._in_flight.append(part)
     with self._timer("insert"):
-      self._replay.add(part.row, {name: np.asarray(value) for name, value in latents.items()}, part.streams)
+      self._insert(part, {name: np.asarray(value) for name, value in latents.items()})
+
+  def _insert(self, part: _Part, latents: ArrayDict) -> None:
+    """Adds the part's newest row to the replay, but for what is there already."""
+    if not part.added.any():
+      self._replay.add(part.row, latents, part.streams)
+      return
+    new, part.added = np.flatnonzero(~part.added), np.zeros_like(part.added)
+    if new.size:
+      row, latents = jax.tree.map(lambda x: x[new], (part.row, dict(latents)))
+      self._replay.add(row, latents, (new + part.streams.start).tolist())
 
   def receive(self) -> tuple[int, list[Episode]]:
     """Ends the oldest step in flight; nothing while there are parts that have not begun one.
 
     Returns:
       How many decisions it executed (streams that were reset made none), and the episodes that it ended.
+
+    Raises:
+      EnvironmentFault: environments have failed for good; `extra` is still what a run that goes on needs.
     """
     if self._ready:
       return 0, []
     part = self._in_flight.popleft()
-    with self._timer("envs"):
-      part.receive()
     self._ready.append(part)
+    with self._timer("envs"):
+      try:
+        part.receive()
+      except EnvironmentFault:
+        part.give_up()
+        raise
     return int((~part.row.is_first).sum()), part.tracker.add(part.row)
 
   def extra(self) -> dict[str, Any]:
@@ -176,11 +205,13 @@ class Collector:
     """
     parts = []
     for part in self._parts:
-      flying = part in self._in_flight
-      row = part.await_outcome() if flying else part.row
+      row = self._newest(part)
       state = {"row": row._asdict(), "carry": to_leaves(part.carry), "tracker": part.tracker.state()}
-      parts.append({**state, "flying": np.full(part.envs.num_envs, flying)})
-    episodes = [episode for part in self._parts for episode in part.envs.episodes()]
+      flying = np.full(part.envs.num_envs, part in self._in_flight)
+      parts.append({**state, "flying": flying, "added": part.added})
+    episodes = [
+      episode._replace(over=episode.over or part.failed) for part in self._parts for episode in part.envs.episodes()
+    ]
     return {
       **jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts),
       "episodes": {
@@ -190,6 +221,17 @@ class Collector:
         "actions": np.concatenate([episode.actions for episode in episodes]),
       },
     }
+
+  def _newest(self, part: _Part) -> Transition:
+    """What the part's environments showed last, a step in flight included."""
+    if part in self._in_flight:
+      try:
+        return part.await_outcome()
+      except EnvironmentFault:  # while a run is saved that ends for such a reason
+        self._in_flight.remove(part)
+        self._ready.append(part)
+        part.give_up()
+    return part.row
 
   def _restore(self, extra: Mapping[str, Any]) -> None:
     told = extra["episodes"]
@@ -211,7 +253,7 @@ class Collector:
         part.arrived = row
         self._in_flight.append(part)
         continue
-      part.row = row
+      part.row, part.added = row, extra.get("added", np.zeros(len(flying), bool))[mine].copy()
       self._ready.append(part)
       if flying[mine].any():  # there were more parts than there are now
         before = part.tracker.state()

@@ -85,6 +85,7 @@ def train(
     ValueError: settings that do not fit each other, the devices, or the run in `logdir`, or another process trains there;
       nothing was lost.
     Diverged: an update or an action is not finite; earlier checkpoints are intact.
+    EnvironmentFault: environments fail again and again, or show numbers that are not finite; the run is saved.
     NotSaved: the run is over, and its last checkpoint could not be written.
     HostLost: another host has ended; start all of them again.
   """

@@ -28,7 +28,8 @@ class LoopConfig:
   sync: bool = False
   """Nothing depends on the clock, and checkpoints hold the replay's latents: reruns and restarts are equal to the bit."""
   nonfinite: Literal["stop", "skip"] = "stop"
-  """What follows an update that is not finite: the run ends and keeps its batch and state, or goes on without it."""
+  """What follows an update that is not finite: the run ends and keeps its batch and state, or goes on without it. And what
+  follows a number that is not finite in what an environment shows: the run is saved and ends, or the episode is cut short."""
   profile: bool = False
   """Say where a step's time goes once training is under way, and write a trace of it to <logdir>/profile."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.runtime.protocol import Params
 from dreamerax.runtime.remote import Chunk, Lost
 from dreamerax.runtime.stepper import Setup, Stepper
@@ -73,6 +74,9 @@ class RayActors:
     try:
       return actor, self._ray.get(ready[0])
     except self._ray.exceptions.RayError as error:  # it, its process or its node is gone, or an environment has raised
+      cause = getattr(error, "cause", None)
+      if isinstance(cause, EnvironmentFault):
+        raise EnvironmentFault(f"actor {actor}: {cause}") from None
       return actor, self._lose(actor, str(error).strip())
 
   def restart(self, actor: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from dreamerax.envs.base import Work
+from dreamerax.envs.faults import EnvironmentFault, last_line
 from dreamerax.replay import Replay
 from dreamerax.runtime.collect import Episode, EpisodeTracker
 from dreamerax.runtime.policy import Policy, RandomPolicy
@@ -137,7 +138,7 @@ class RemoteCollector:
       How many decisions are in it, and the episodes that ended.
 
     Raises:
-      RuntimeError: an actor is lost again and again.
+      EnvironmentFault: an actor is lost again and again, or its environments have failed for good.
     """
     with self._timer("envs"):
       actor, answer = self._actors.receive()
@@ -174,7 +175,9 @@ class RemoteCollector:
     self._failed[actor] += 1
     name = f"actor {actor} (environments {', '.join(map(str, self._actors.streams[actor]))})"
     if self._failed[actor] == _FAULTS:
-      raise RuntimeError(f"{name} was lost {_FAULTS} times and made no step between, the last time so: {lost.reason}")
+      raise EnvironmentFault(
+        f"{name} was lost {_FAULTS} times and made no step between, the last time so: {last_line(lost.reason)}"
+      )
     _log.warning("%s is gone and another takes its place; its episodes end here. What it said: %s", name, lost.reason)
     if unfinished := self._unfinished(actor):
       self._close(*unfinished)

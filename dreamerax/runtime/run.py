@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 
 from dreamerax.envs.base import Work
+from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.replay import Replay
 from dreamerax.runtime.agreement import Agreement, Turn
 from dreamerax.runtime.checkpoint import Checkpoints, Saved
@@ -96,6 +97,8 @@ class Run:
       interrupted, self._evaluation = True, None
     except Diverged as error:
       raise self.checkpoints.spared(error, "env steps") from None
+    except EnvironmentFault as fault:
+      raise self._saved_after(fault) from None
     self._checkpoint()
     self.checkpoints.wait()
     failed = self._hosts.sum([self.checkpoints.failed is not None])[0]  # and none ends while host 0 still writes
@@ -107,6 +110,16 @@ class Run:
     if interrupted:
       self.progress.say(f"saved at {self.counters.env_steps:,} env steps: continue it with --logdir {self.logdir}")
     return TrainResult(self.counters, self._seconds, self._evaluation, interrupted)
+
+  def _saved_after(self, fault: EnvironmentFault) -> EnvironmentFault:
+    """`fault`, and where the run goes on; what was collected before it is saved where no other host has to join in."""
+    if self._hosts.count == 1:
+      self.counters = self.counters._replace(updates=self.learner.updates)
+      self._checkpoint()
+      self.checkpoints.wait()
+    newest = self.checkpoints.newest
+    where = "nothing is saved" if newest is None else f"saved at {newest:,} env steps"
+    return EnvironmentFault(f"{fault}; {where}: mend the environment, and go on with --logdir {self.logdir}")
 
   @property
   def _seconds(self) -> float:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
+from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.runtime.compilation import Program, Source, compile_source
 from dreamerax.runtime.errors import Diverged, NotSaved
 from dreamerax.runtime.interrupt import StopSignals
@@ -41,7 +42,7 @@ def train_together(runs: Mapping[str, Callable[..., TrainResult]]) -> dict[str, 
     runs: `loop.train` but for its `company`, by the names that begin their lines.
 
   Raises:
-    Diverged, NotSaved: of one run or several, once the others are over.
+    Diverged, EnvironmentFault, NotSaved: of one run or several, once the others are over.
     Exception: what else a run raises; the others have saved and left.
   """
   group = SeedGroup(len(runs))
@@ -50,7 +51,7 @@ def train_together(runs: Mapping[str, Callable[..., TrainResult]]) -> dict[str, 
     def train(index: int, name: str, run: Callable[..., TrainResult]) -> TrainResult:
       try:
         return run(company=replace(shared, name=name, compile_update=partial(group.compile, index)))
-      except (Diverged, NotSaved):
+      except (Diverged, EnvironmentFault, NotSaved):
         raise
       except BaseException:
         shared.stop.requested = True
@@ -61,7 +62,7 @@ def train_together(runs: Mapping[str, Callable[..., TrainResult]]) -> dict[str, 
     started = {name: threads.submit(train, index, name, run) for index, (name, run) in enumerate(runs.items())}
     failed = {name: error for name, future in started.items() if (error := future.exception())}
   for error in failed.values():
-    if not isinstance(error, (Diverged, NotSaved)):
+    if not isinstance(error, (Diverged, EnvironmentFault, NotSaved)):
       raise error
   for error in failed.values():
     raise type(error)("; ".join(f"{name}: {each}" for name, each in failed.items())) from error

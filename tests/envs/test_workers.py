@@ -12,6 +12,7 @@ import pytest
 from dreamerax.envs import EnvConfig, WorkerConfig, make_batch
 from dreamerax.envs.actions import random_actions
 from dreamerax.envs.base import EnvBatch
+from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.envs.journal import derive_seeds, episode_seed
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
@@ -186,7 +187,9 @@ def test_a_failure_where_an_episode_begins_loses_nothing(start):
 def test_an_environment_that_fails_always_ends_the_run(start):
   envs = start("raising", 2, 1)
   envs.reset()
-  with pytest.raises(RuntimeError, match=r"worker 0 .* failed 5 times .*\n(.*\n)*.*not upright"):
+  with pytest.raises(
+    EnvironmentFault, match=r"^worker 0 .* failed 5 times .*so: ZeroDivisionError: the pole is not upright$"
+  ):
     for _ in range(20):
       envs.step(np.stack([SAFE, BREAK]))
 
