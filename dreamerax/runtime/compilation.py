@@ -31,16 +31,16 @@ Program = Callable[..., Any]  # a compiled function
 
 def compile_source(source: Source) -> Program:
   """Waits for the compiler."""
-  return _trace(source).lower().compile()
+  return trace(source).lower().compile()
 
 
 def flops(source: Source) -> Mapping[str, int]:
   """Floating-point operations of its matrix products and convolutions by dtype, on all devices together."""
-  return count_flops(_trace(source).jaxpr)
+  return count_flops(trace(source).jaxpr)
 
 
-def _trace(source: Source) -> Any:
-  """The function is traced in the mesh of its arguments, which says how a batch is spread."""
+def trace(source: Source) -> Any:
+  """A traced `jax.jit` of it. The function is traced in the mesh of its arguments, which says how a batch is spread."""
   mesh = jax.tree.leaves(source.arguments)[0].sharding.mesh
   jitted = jax.jit(
     source.function,

@@ -123,7 +123,8 @@ def _train(start: Start, begin: Callable[[], None], stack: ExitStack) -> TrainRe
   shapes = abstract_state(start.agent, start.learners)
   state, saved, extra = checkpoints.restore(shapes) or (None, Saved.nothing(start.seed), {})
   start.check_continues(saved)
-  progress = Progress(start.env_steps, saved.counters, start.company.display, start.company.name)
+  display, every = start.company.display, start.config.eval_every
+  progress = Progress(start.env_steps, saved.counters, display, start.company.name, eval_every=every)
   if saved.counters.env_steps >= start.env_steps:
     progress.say(f"{logdir} has reached {saved.counters.env_steps:,} env steps: raise env_steps to continue it")
     return TrainResult(saved.counters, saved.seconds, None, False)
@@ -140,6 +141,7 @@ def _train(start: Start, begin: Callable[[], None], stack: ExitStack) -> TrainRe
     action_repeat=start.action_repeat,
     say=progress.say,
   )
+  progress.wait_for(lambda: f"making {start.num_envs} environment{'s' * (start.num_envs > 1)} and the parameters")
   # Processes make the environments, and a thread the programs, while this one makes the first state.
   envs = stack.enter_context(closing(_begin_envs(start, found)))
   if state is None:
@@ -233,6 +235,7 @@ def _make_programs(start: Start, state: State) -> Programs:
     start.learners,
     skip=start.config.nonfinite == "skip",
     compile_update=start.company.compile_update,
+    compiling=start.company.compiling,
   )
 
 

@@ -12,6 +12,7 @@ import jax
 from dreamerax.replay import Replay
 from dreamerax.runtime.checkpoint import FOLDER, Checkpoints, Saved
 from dreamerax.runtime.compilation import enable_cache
+from dreamerax.runtime.compile_times import Compiler
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.errors import Diverged, Interrupted, NotSaved
 from dreamerax.runtime.guard import Guard
@@ -97,7 +98,7 @@ def train(
     shapes, skip = abstract_state(agent, learners), config.nonfinite == "skip"
     restored = checkpoints.restore(shapes)
     begin()
-    programs = Programs(agent, shapes, replay.batch_spec, learners, skip=skip)
+    programs = Programs(agent, shapes, replay.batch_spec, learners, skip=skip, compile_update=Compiler(say).compile)
     stack.enter_context(closing(programs))
     state, saved, extra = restored or (init_state(agent, learners, init_key), Saved.nothing(seed), {})
     if extra:

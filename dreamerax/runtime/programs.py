@@ -43,6 +43,7 @@ class Programs:
     *,
     skip: bool = False,
     compile_update: Callable[[Source], Program] = compile_source,
+    compiling: Callable[[], str] = lambda: "compiling the update",
   ):
     """
     Args:
@@ -50,11 +51,12 @@ class Programs:
       batch: this host's rows of every batch, as `Replay.batch_spec`.
       skip: updates that are not sound are left out and those after them made; else none is made after the first.
       compile_update: called in the thread.
+      compiling: what it does, for people.
 
     Raises:
       ValueError: the batch cannot be split over the devices.
     """
-    self.agent, self.mesh, self.skip = agent, mesh, skip
+    self.agent, self.mesh, self.skip, self.compiling = agent, mesh, skip, compiling
     hosts = len({device.process_index for device in mesh.devices.flat})
 
     def whole(rows: ArraySpec) -> jax.ShapeDtypeStruct:

@@ -99,6 +99,7 @@ class Run:
       raise self.checkpoints.spared(error, "env steps") from None
     except EnvironmentFault as fault:
       raise self._saved_after(fault) from None
+    self.progress.wait_for(lambda: "saving")
     self._checkpoint()
     self.checkpoints.wait()
     failed = self._hosts.sum([self.checkpoints.failed is not None])[0]  # and none ends while host 0 still writes
@@ -127,15 +128,17 @@ class Run:
 
   def _train(self) -> None:
     if not self._is_filled:
+      self.progress.wait_for(
+        lambda: f"prefill: {self.agreement.turn.stored:,.0f}/{self.config.prefill_steps:,} agent steps"
+      )
       while not self._is_filled and self.counters.env_steps < self.total:
         self.prefilled += self._step(0)
         _ = self.learner.programs.compiled  # or failed: nobody should wait for the rest of the prefill to hear of it
       if self.config.prefill_policy == "random":
         self.collector.follow(self.policy)
       self.schedule.waive(self.counters)
-    if not self.learner.programs.compiled:
-      self.progress.say("waiting for the update to compile; the next run of these sizes finds it ready")
-    self.learner.programs.wait_compiled(self.agreement.check_within_turn)
+    self.progress.wait_for(self.learner.programs.compiling)
+    self.learner.programs.wait_compiled(self._check_and_show)
     self.progress.begin(self.counters)
     first = self.learner.updates
     while self.counters.env_steps < self.total:
@@ -143,6 +146,10 @@ class Run:
       if self._unprofiled and self.learner.updates - first >= _WARM_UP:
         self._profile()
       self._look_at_clocks()
+
+  def _check_and_show(self) -> None:
+    self.agreement.check_within_turn()
+    self.progress.tick()
 
   @property
   def _is_filled(self) -> bool:
@@ -264,7 +271,7 @@ class Run:
     if not (self.config.eval_episodes and self._hosts.leads):
       return
     try:
-      with self._timer("evaluation"):
+      with self._timer("evaluation"), self.progress.evaluating(self.config.eval_episodes):
         result = self.judge(
           episodes=self.config.eval_episodes,
           seed=environment_seed(self.seed, EVALUATE, self.counters.env_steps),

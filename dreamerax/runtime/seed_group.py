@@ -1,6 +1,6 @@
 """One vmapped update for several learners, each of which believes that it has a program to itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Condition, Lock
 from typing import Any
 
@@ -19,9 +19,9 @@ class SeedGroup:
   always that of N, and where a member has left, its place computes on with a copy of what another has given.
   """
 
-  def __init__(self, size: int):
+  def __init__(self, size: int, compile_source: Callable[[Source], Program] = compile_source):
     """size: N."""
-    self._size = size
+    self._size, self._compile = size, compile_source
     self._compiling = Lock()
     self._program: Program | None = None
     self._donated: tuple[int, ...] = ()
@@ -36,7 +36,7 @@ class SeedGroup:
     with self._compiling:
       if self._program is None:
         self._donated = source.donated
-        self._program = compile_source(vmapped(source, self._size))
+        self._program = self._compile(vmapped(source, self._size))
       return lambda *arguments: self.call(index, arguments)
 
   def call(self, index: int, arguments: Arguments) -> Any:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from dreamerax.envs.faults import EnvironmentFault
-from dreamerax.runtime.compilation import Program, Source, compile_source
+from dreamerax.runtime.compilation import Program, Source
+from dreamerax.runtime.compile_times import Compiler
 from dreamerax.runtime.errors import Diverged, NotSaved
 from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.progress import Display
@@ -23,13 +24,15 @@ class Company:
   stop: StopSignals
   display: Display
   compile_update: Callable[[Source], Program]
+  compiling: Callable[[], str]  # what the compiler does
 
 
 @contextmanager
 def alone(*, quiet: bool = False) -> Iterator[Company]:
   """For a run that has the process to itself, and shows nothing where another process does."""
   with StopSignals() as stop, Display(quiet=quiet) as display:
-    yield Company("", stop, display, compile_source)
+    compiler = Compiler(display.say)
+    yield Company("", stop, display, compiler.compile, lambda: compiler.status)
 
 
 def train_together(runs: Mapping[str, Callable[..., TrainResult]]) -> dict[str, TrainResult]:
@@ -45,8 +48,8 @@ def train_together(runs: Mapping[str, Callable[..., TrainResult]]) -> dict[str, 
     Diverged, EnvironmentFault, NotSaved: of one run or several, once the others are over.
     Exception: what else a run raises; the others have saved and left.
   """
-  group = SeedGroup(len(runs))
   with alone() as shared, ThreadPoolExecutor(len(runs), "seed") as threads:
+    group = SeedGroup(len(runs), shared.compile_update)
 
     def train(index: int, name: str, run: Callable[..., TrainResult]) -> TrainResult:
       try:
