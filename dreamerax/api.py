@@ -12,6 +12,7 @@ from dreamerax import envs
 from dreamerax.agent import Agent
 from dreamerax.deploy import export
 from dreamerax.deploy.policy import Policy as LoadedPolicy
+from dreamerax.own_code import NOBODY, Trusted
 from dreamerax.presets import RunConfig
 from dreamerax.run_directory import env_spec, load_config, load_preset, spec_to_dict, stored_spec
 from dreamerax.runtime import checkpoint
@@ -32,16 +33,21 @@ __all__ = [
 ]
 
 
-def evaluate(run_dir: str | Path, episodes: int = 10, seed: int = 0, video: bool = False) -> EvalResult:
+def evaluate(
+  run_dir: str | Path, episodes: int = 10, seed: int = 0, video: bool = False, *, trust: Trusted = NOBODY
+) -> EvalResult:
   """Scores the newest checkpoint of a run: mode actions, environments of its own with seeds of their own.
 
   Args:
     video: also return the frames of the first episode.
+    trust: code of your own that may run because the run's configuration names it: packages, modules, `module:name`, or
+      True for whatever it names.
 
   Raises:
     FileNotFoundError: no run or no checkpoint is there. ValueError: it does not fit this version.
+    NotTrusted: the environment or a part of the run is code that is not trusted.
   """
-  config = load_config(run_dir)
+  config = load_config(run_dir, trust)
   agent = Agent(config.agent, env_spec(config))
   state, _ = checkpoint.load_state(Path(run_dir).absolute(), agent)
   policy = Policy(agent, explore=False, key=jax.random.key(seed))
@@ -56,16 +62,18 @@ def evaluate(run_dir: str | Path, episodes: int = 10, seed: int = 0, video: bool
   )
 
 
-def load_policy(run_dir: str | Path, *, explore: bool = False) -> LoadedPolicy:
+def load_policy(run_dir: str | Path, *, explore: bool = False, trust: Trusted = NOBODY) -> LoadedPolicy:
   """The newest checkpoint's policy, to act with in this program: see docs/using.md. Needs no environment.
 
   Args:
     explore: samples actions as in training, in place of the mode.
+    trust: as `evaluate` has it.
 
   Raises:
     FileNotFoundError: no run or no checkpoint is there. ValueError: it does not fit this version.
+    NotTrusted: a part of the run is code that is not trusted.
   """
-  config = load_config(run_dir)
+  config = load_config(run_dir, trust)
   return export.make_policy(*_trained(Path(run_dir), config), explore=explore, header=_about(Path(run_dir), config))
 
 
@@ -77,6 +85,7 @@ def export_policy(
   platforms: Sequence[str] = ("cpu", "cuda"),
   explore: bool = False,
   compute_dtype: Literal["float32", "bfloat16"] = "float32",
+  trust: Trusted = NOBODY,
 ) -> None:
   """Writes the newest checkpoint's policy as one file, for `dreamerax.load_exported`.
 
@@ -85,20 +94,21 @@ def export_policy(
     platforms: where it can run, of cpu, cuda, rocm and tpu.
     explore: samples actions as in training, in place of the mode.
     compute_dtype: what the program computes in, wherever it runs.
+    trust: as `evaluate` has it.
 
   Raises:
     what `load_policy` raises; ValueError: the agent has no program for any number of environments.
   """
-  config = load_config(run_dir)
+  config = load_config(run_dir, trust)
   config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, compute_dtype=compute_dtype))
   agent, params = _trained(Path(run_dir), config)
   header = _about(Path(run_dir), config)
   export.export(agent, params, Path(out), explore=explore, batch=batch, platforms=platforms, header=header)
 
 
-def load_agent(run_dir: str | Path) -> tuple[Agent, Any]:
+def load_agent(run_dir: str | Path, trust: Trusted = NOBODY) -> tuple[Agent, Any]:
   """The newest checkpoint's agent, and the parameters that acting needs, on a device. Raises what `load_policy` does."""
-  return _trained(Path(run_dir), load_config(run_dir))
+  return _trained(Path(run_dir), load_config(run_dir, trust))
 
 
 def _trained(run_dir: Path, config: RunConfig) -> tuple[Agent, Any]:

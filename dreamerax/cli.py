@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import sys
@@ -14,6 +15,7 @@ from dreamerax.config import nearest
 from dreamerax.envs import rendering
 from dreamerax.envs.dm_control import PREFIX as DMC
 from dreamerax.envs.faults import EnvironmentFault
+from dreamerax.own_code import Trust
 from dreamerax.runtime.errors import Diverged, HostLost, NotSaved
 
 _HELP = """usage: dreamerax COMMAND [OPTIONS]
@@ -101,7 +103,7 @@ def _train(arguments: list[str]) -> int:
 def _read_train(preset: str | None, arguments: Sequence[str]):
   from dreamerax.commands import train
 
-  default = train.defaults(preset, size=_peek(arguments, "--size"), logdir=_peek(arguments, "--logdir"))
+  default = train.defaults(preset, trust=_peek_trust(arguments), **_peeked(arguments, "size", "logdir", "config"))
   return tyro.cli(
     train.Arguments,
     default=default,
@@ -167,8 +169,8 @@ def _train_world_model(arguments: list[str]) -> int:
   from dreamerax.commands import train_world_model
 
   preset = _pop_preset(arguments)
-  given = {name: _peek(arguments, f"--{name}") for name in ("data", "size", "logdir")}
-  default = train_world_model.defaults(preset, **given)
+  given = _peeked(arguments, "data", "size", "logdir")
+  default = train_world_model.defaults(preset, trust=_peek_trust(arguments), **given)
   prog = f"dreamerax train-world-model {preset or '[PRESET]'}"
   config = (tyro.conf.AvoidSubcommands,)
   parsed = tyro.cli(train_world_model.Arguments, default=default, args=arguments, prog=prog, config=config)
@@ -178,7 +180,7 @@ def _train_world_model(arguments: list[str]) -> int:
 def _record(arguments: list[str]) -> int:
   from dreamerax.commands import record
 
-  default = record.defaults(_peek(arguments, "--policy"))
+  default = record.defaults(_peek(arguments, "--policy"), _peek_trust(arguments))
   return record.run(tyro.cli(record.Arguments, default=default, args=arguments, prog="dreamerax record"))
 
 
@@ -243,3 +245,23 @@ def _peek(arguments: Sequence[str], flag: str) -> str | None:
     if argument.startswith(flag + "="):
       return argument.removeprefix(flag + "=")
   return None
+
+
+def _peeked(arguments: Sequence[str], *names: str) -> dict[str, str | None]:
+  """The values given to options, by name."""
+  return {name: _peek(arguments, f"--{name}") for name in names}
+
+
+def _peek_trust(arguments: Sequence[str]) -> Trust:
+  """What --trust says, before anything is read whose code it is about."""
+  from dreamerax.commands.trusting import to_trust
+
+  words = (_peek_all(arguments[i:], "--trust") for i in range(len(arguments)))
+  return to_trust(next((each for each in words if each is not None), None))
+
+
+def _peek_all(arguments: Sequence[str], flag: str) -> tuple[str, ...] | None:
+  """All words behind `flag`, where `arguments` begin with it."""
+  if arguments[0] == flag:
+    return tuple(itertools.takewhile(lambda word: not word.startswith("-"), arguments[1:]))
+  return (arguments[0].removeprefix(f"{flag}="),) if arguments[0].startswith(f"{flag}=") else None

@@ -1,39 +1,49 @@
-"""Frozen dataclasses to JSON and back; data only, so that reading somebody's config.json runs no code of theirs."""
+"""Frozen dataclasses to JSON and back; data only, so that reading somebody's config.json runs no code of theirs.
+
+A class of dreamerax is stored by its name, any other by its import path, which is followed only where it is trusted.
+"""
 
 import dataclasses
 import difflib
+import inspect
 import types
 import typing
 from typing import Any, TypeVar
 
+from dreamerax import own_code
+from dreamerax.own_code import NOBODY, Trust
+
 T = TypeVar("T")
 _PART = "part"  # names the class where a field takes any subclass of what it is annotated with
+_OURS = __name__.partition(".")[0] + "."
 
 
 def to_dict(config: Any) -> Any:
   """Nested dataclasses as JSON-ready dicts, each with the name of its class under "part"."""
   if dataclasses.is_dataclass(config) and not isinstance(config, type):
     fields = {field.name: to_dict(getattr(config, field.name)) for field in dataclasses.fields(config)}
-    return {_PART: type(config).__name__, **fields}
+    return {_PART: _name(type(config)), **fields}
   if isinstance(config, (tuple, list)):
     return [to_dict(item) for item in config]
   return config
 
 
-def from_dict(cls: type[T], data: Any, path: str = "config", *, complete: bool = True) -> T:
-  """Rebuilds what `to_dict` wrote.
+def from_dict(cls: type[T], data: Any, path: str = "config", *, complete: bool = True, trust: Trust = NOBODY) -> T:
+  """Rebuilds what `to_dict` wrote. Import paths in it that are not trusted are marked `Stored`.
 
   Args:
-    cls: the expected dataclass; data may name a subclass of it that the program has imported.
+    cls: the expected dataclass; data may name a subclass of it that the program has imported, or that is trusted.
     complete: False gives a field that is missing its default, for what a person has written.
+    trust: code that the person has named, and that may be imported.
 
   Raises:
     ValueError: names the field that is missing, unknown or of the wrong type.
+    NotTrusted: a part is of a module that is not trusted.
   """
   if not isinstance(data, dict):
     raise ValueError(f"{path}: expected the fields of {cls.__name__}, got {data!r}")
   data = dict(data)
-  cls = _subclass(cls, data.pop(_PART, cls.__name__), path)
+  cls = _subclass(cls, data.pop(_PART, cls.__name__), path, trust)
   hints = typing.get_type_hints(cls)
   fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
   for name in data:
@@ -42,7 +52,7 @@ def from_dict(cls: type[T], data: Any, path: str = "config", *, complete: bool =
   missing = [name for name in fields if name not in data and (complete or _is_required(fields[name]))]
   if missing:
     raise ValueError(f"{path}.{missing[0]}: is missing; this version of {cls.__name__} needs it")
-  values = {name: _decode(hints[name], value, f"{path}.{name}", complete) for name, value in data.items()}
+  values = {name: _decode(hints[name], value, f"{path}.{name}", complete, trust) for name, value in data.items()}
   try:
     return cls(**values)
   except ValueError as error:
@@ -68,11 +78,11 @@ def _is_required(field: dataclasses.Field) -> bool:
   return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-def _decode(hint: Any, value: Any, path: str, complete: bool) -> Any:
+def _decode(hint: Any, value: Any, path: str, complete: bool, trust: Trust) -> Any:
   origin, arguments = typing.get_origin(hint), typing.get_args(hint)
   if origin in (typing.Union, types.UnionType):
     hint = next(argument for argument in arguments if argument is not type(None))
-    return None if value is None else _decode(hint, value, path, complete)
+    return None if value is None else _decode(hint, value, path, complete, trust)
   if origin is typing.Literal:
     if value not in arguments:
       raise ValueError(f"{path}={value!r}: must be one of {', '.join(map(repr, arguments))}")
@@ -80,23 +90,40 @@ def _decode(hint: Any, value: Any, path: str, complete: bool) -> Any:
   if origin is tuple:
     if not isinstance(value, list):
       raise ValueError(f"{path}={value!r}: must be a list")
-    return tuple(_decode(arguments[0], item, f"{path}[{i}]", complete) for i, item in enumerate(value))
+    return tuple(_decode(arguments[0], item, f"{path}[{i}]", complete, trust) for i, item in enumerate(value))
   if dataclasses.is_dataclass(hint):
-    return from_dict(typing.cast(type, hint), value, path, complete=complete)
+    return from_dict(typing.cast(type, hint), value, path, complete=complete, trust=trust)
   if hint is float and isinstance(value, int) and not isinstance(value, bool):
     return float(value)
   if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
     raise ValueError(f"{path}={value!r}: must be of type {hint.__name__}")
-  return value
+  return trust.read(value) if isinstance(value, str) else value
 
 
-def _subclass(cls: type, name: str, path: str) -> type:
-  known = {cls.__name__: cls}
-  pending = [cls]
+def _name(cls: type) -> str:
+  """How a part is stored: a name of ours, or an import path."""
+  return cls.__name__ if cls.__module__.startswith(_OURS) else f"{cls.__module__}:{cls.__qualname__}"
+
+
+def _subclass(cls: type, name: str, path: str, trust: Trust) -> type:
+  """The class that a file calls `name`: one that is imported already, or that the person trusts."""
+  known, pending = {}, [cls]
   while pending:
-    for child in pending.pop().__subclasses__():
-      known[child.__name__] = child
-      pending.append(child)
-  if name not in known:
-    raise ValueError(f"{path}: no {cls.__name__} is called {name!r}{nearest(name, known)}")
-  return known[name]
+    part = pending.pop()
+    if not inspect.isabstract(part):
+      known[_name(part)] = part
+    pending += part.__subclasses__()
+  for part in list(known.values()):
+    known.setdefault(part.__name__, part)
+  if isinstance(name, str) and name in known:
+    return known[name]
+  if not isinstance(name, str) or ":" not in name:
+    raise ValueError(f"{path}: no {cls.__name__} is called {name!r}{nearest(str(name), known)}")
+  if name.startswith("__main__:"):
+    raise ValueError(
+      f"{path}={name!r} was defined in a program that ran by itself: move it to a module, and train again"
+    )
+  found = own_code.find(trust.read(name), path, "class")
+  if not (isinstance(found, type) and issubclass(found, cls)) or inspect.isabstract(found):
+    raise ValueError(f"{path}: {name!r} is no {cls.__name__}")
+  return found

@@ -1,11 +1,13 @@
 """Whole runs: which parts make a method, and the figures that it was published with."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
 import tyro
 
+from dreamerax import own_code
 from dreamerax.agent import AgentConfig
 from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.behavior.actor_critic_v2 import ActorCriticV2
@@ -311,12 +313,33 @@ PRESETS: Mapping[str, Preset] = {
 def build(preset: str, size: str | None = None) -> RunConfig:
   """The run that a preset's name and a size stand for; the preset's default size where none is given.
 
+  `module:name` is a preset of the person's own: a RunConfig, or a function that returns one and may take a size.
+
   Raises:
     ValueError: unknown preset or size; names the nearest.
   """
+  if ":" in preset:
+    return _build_own(preset, size)
   if preset not in PRESETS:
     raise ValueError(f"preset={preset!r} is not one of {', '.join(PRESETS)}{nearest(preset, PRESETS)}")
   sizes = PRESETS[preset].sizes
   if size is not None and size not in sizes:
     raise ValueError(f"size={size!r} is not one of {', '.join(sizes)} of {preset}{nearest(size, sizes)}")
   return PRESETS[preset].build(size or PRESETS[preset].default_size)
+
+
+def _build_own(path: str, size: str | None) -> RunConfig:
+  built = own_code.find(path, "preset")
+  if callable(built) and not isinstance(built, RunConfig):
+    parameters = inspect.signature(built).parameters
+    if size is None and any(each.default is each.empty for each in parameters.values()):
+      raise ValueError(f"preset={path!r} takes a size: give --size")
+    try:
+      built = built(size) if parameters and size is not None else built()
+    except Exception as error:
+      raise ValueError(f"preset={path!r} raised {own_code.account(error)}") from error
+  if not isinstance(built, RunConfig):
+    raise ValueError(f"preset={path!r} is {type(built).__name__}: name a RunConfig, or a function that returns one")
+  if size not in (None, built.size):
+    raise ValueError(f"size={size!r}: preset={path!r} has the size {built.size!r}; leave --size out")
+  return built

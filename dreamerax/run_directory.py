@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dreamerax import envs, files
+from dreamerax import envs, files, parts
 from dreamerax.config import first_difference, from_dict, to_dict
+from dreamerax.own_code import NOBODY, Trust, Trusted
 from dreamerax.presets import RunConfig
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
@@ -25,18 +26,27 @@ def check_started_as(run_dir: str | Path, preset: str | None, size: str | None) 
   Raises:
     ValueError: it was started with another preset or size. Also what `load_config` raises.
   """
-  for name, asked, stored in (("preset", preset, load_preset(run_dir)), ("size", size, load_config(run_dir).size)):
+  for name, asked, stored in (("preset", preset, load_preset(run_dir)), ("size", size, load_size(run_dir))):
     if asked not in (None, stored):
       raise ValueError(f"{name}={asked!r}: the run in {run_dir} was started with {stored!r}; choose another --logdir")
+
+
+def load_size(run_dir: str | Path) -> Any:
+  """The model size that a run was started with."""
+  config = read_config(Path(run_dir))["config"]
+  return config.get("size") if isinstance(config, dict) else None
 
 
 def read_config(run_dir: Path) -> dict[str, Any]:
   """What config.json holds: "preset", "config", and what else there is.
 
+  Args:
+    run_dir: the directory, or a config.json by itself.
+
   Raises:
     FileNotFoundError: there is no run. ValueError: it cannot be read.
   """
-  path = run_dir / CONFIG
+  path = run_dir if run_dir.is_file() else run_dir / CONFIG
   if not os.path.lexists(path):
     raise FileNotFoundError(f"{run_dir} is not a run directory: it has no {CONFIG}")
   text = files.read_regular(path)
@@ -49,13 +59,24 @@ def read_config(run_dir: Path) -> dict[str, Any]:
   return data
 
 
-def load_config(run_dir: str | Path) -> RunConfig:
+def load_config(run_dir: str | Path, trust: Trusted = NOBODY) -> RunConfig:
   """The configuration that a run was started with.
+
+  Args:
+    trust: code of a person's own that may run because the configuration names it: packages, modules, `module:name`, or
+      True for whatever it names. A task that is not among it cannot be made.
 
   Raises:
     FileNotFoundError: there is no run. ValueError: names the field that this version cannot read.
+    NotTrusted: a part of the run is of a module that is not trusted.
   """
-  return from_dict(RunConfig, read_config(Path(run_dir))["config"])
+  return decode_config(read_config(Path(run_dir))["config"], trust)
+
+
+def decode_config(data: Any, trust: Trusted = NOBODY) -> RunConfig:
+  """A run's configuration from what config.json has under "config". Raises what `load_config` does."""
+  parts.import_all()
+  return from_dict(RunConfig, data, trust=Trust.of(trust))
 
 
 def load_preset(run_dir: str | Path) -> str | None:
@@ -85,12 +106,20 @@ def check_same_run(config: RunConfig, logdir: Path) -> None:
   """
   if not (logdir / CONFIG).exists():
     return
-  if RECORDED in read_config(logdir):
+  check_acts(logdir)
+  check_same_config(config, logdir)
+
+
+def check_acts(run_dir: str | Path) -> None:
+  """
+  Raises:
+    ValueError: the run trained a world model alone.
+  """
+  if RECORDED in read_config(Path(run_dir)):
     raise ValueError(
-      f"{logdir} holds a world model that was trained alone: begin a run from it with --init-world-model {logdir} and "
+      f"{run_dir} holds a world model that was trained alone: begin a run from it with --init-world-model {run_dir} and "
       "another --logdir"
     )
-  check_same_config(config, logdir)
 
 
 def check_same_config(config: RunConfig, logdir: Path) -> None:

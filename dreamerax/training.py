@@ -11,6 +11,7 @@ import jax
 
 from dreamerax import envs, transfer
 from dreamerax.agent import Agent
+from dreamerax.own_code import NOBODY, Trusted
 from dreamerax.presets import RunConfig
 from dreamerax.replay.budget import machine_memory
 from dreamerax.replay.replay import Replay
@@ -45,6 +46,7 @@ def train(
   *,
   init_world_model: str | Path | None = None,
   ray_address: str | None = None,
+  trust: Trusted = NOBODY,
 ) -> TrainResult:
   """Trains in the run directory `logdir`, or goes on from the checkpoint that is there.
 
@@ -55,6 +57,7 @@ def train(
     init_world_model: a run directory, whose newest world model this run begins with; recorded in config.json. A run that goes
       on does not load it again.
     ray_address: of a cluster whose actors collect, or "local" for a Ray on this machine alone; None collects without Ray.
+    trust: code that may run because the configuration of init_world_model names it.
 
   Raises:
     FileNotFoundError: init_world_model holds no run or no checkpoint.
@@ -77,7 +80,7 @@ def train(
   ray = None if ray_address is None else connect(ray_address, "--ray-address")  # before jax has begun threads
   agent = Agent(config.agent, env_spec(config))
   remote = None if ray is None else _ray_actors(config, agent, ray)
-  return _trainer(config, agent, logdir, preset, source)(remote=remote)
+  return _trainer(config, agent, logdir, preset, partial(_agent_of, trust=trust), source)(remote=remote)
 
 
 def train_seeds(
@@ -87,6 +90,7 @@ def train_seeds(
   preset: str | None = None,
   *,
   init_world_model: str | Path | None = None,
+  trust: Trusted = NOBODY,
 ) -> list[TrainResult]:
   """Trains `seeds` agents on one device, with the seeds config.seed, config.seed + 1, ..., and one vmapped update for all.
 
@@ -107,7 +111,9 @@ def train_seeds(
   for seed, each in configs.items():
     folder = seed_dir(logdir, seed)
     source = _beginning(folder, init_world_model)
-    runs[f"seed {seed}"] = _trainer(_share_of_machine(each, seeds), agent, folder, preset, source, recorded=each)
+    runs[f"seed {seed}"] = _trainer(
+      _share_of_machine(each, seeds), agent, folder, preset, partial(_agent_of, trust=trust), source, recorded=each
+    )
   return list(train_together(runs).values())
 
 
@@ -158,17 +164,19 @@ def _trainer(
   agent: Agent,
   logdir: Path,
   preset: str | None,
+  agent_of: Callable[[Path], Agent],
   source: Path | None,
   recorded: RunConfig | None = None,
 ) -> Callable[..., TrainResult]:
   """`loop.train` with all that follows from the configuration.
 
   Args:
+    agent_of: the agent of a run directory.
     source: the run directory that the world model's first parameters come from.
     recorded: what config.json has; by default `config`.
   """
   if source and not (logdir / CONFIG).exists():
-    transfer.check_fits(source, _agent_of(source), agent)
+    transfer.check_fits(source, agent_of(source), agent)
   rows = batch_rows(config.replay.batch_size, config.mesh, learner_mesh(config.mesh))
   replay_config = dataclasses.replace(config.replay, batch_size=rows // jax.process_count())
   seed = own_seed(config.seed, jax.process_index())
@@ -195,7 +203,7 @@ def _trainer(
     task=config.env.task,
     mesh=config.mesh,
     begin=partial(write_config, recorded or config, agent.spec, logdir, preset, **about),
-    initial=lambda state: transfer.with_world_model(state, source, _agent_of(source)) if source else state,
+    initial=lambda state: transfer.with_world_model(state, source, agent_of(source)) if source else state,
   )
 
 
@@ -213,6 +221,6 @@ def _beginning(logdir: Path, given: str | Path | None) -> Path | None:
   return None if stored is None else Path(stored)
 
 
-def _agent_of(run_dir: Path) -> Agent:
-  config = load_config(run_dir)
+def _agent_of(run_dir: Path, trust: Trusted) -> Agent:
+  config = load_config(run_dir, trust)
   return Agent(config.agent, stored_spec(run_dir, config))

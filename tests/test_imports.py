@@ -11,8 +11,9 @@ PACKAGE = Path(__file__).resolve().parent.parent / "dreamerax"
 
 # Layer -> layers that it may import besides itself. Mathematics and systems do not know each other; presets join them.
 MATHEMATICS = ("types", "ops", "nets", "dynamics", "world_model", "behavior", "agent")
-SYSTEMS = ("types", "files", "envs", "replay", "recordings", "runtime")
+SYSTEMS = ("types", "files", "own_code", "envs", "replay", "recordings", "runtime")
 JOINED = (
+  "parts",
   "config",
   "presets",
   "transfer",
@@ -32,7 +33,8 @@ BELOW_PRESETS = {*MATHEMATICS, *SYSTEMS, "deploy"}
 ALLOWED: dict[str, set[str]] = {
   **{layer: set(MATHEMATICS[:i]) for i, layer in enumerate(MATHEMATICS)},
   "files": set(),
-  "envs": {"types", "files"},
+  "own_code": set(),
+  "envs": {"types", "files", "own_code"},
   "replay": {"types", "files"},
   "recordings": {"types", "files", "envs"},
   "runtime": {"types", "files", "envs", "replay"},

@@ -9,6 +9,7 @@ import numpy as np
 from dreamerax import api, envs, run_directory
 from dreamerax.agent import Agent
 from dreamerax.envs.base import EnvBatch
+from dreamerax.own_code import NOBODY, Trust
 from dreamerax.runtime.evaluate import colored, picture
 from dreamerax.runtime.policy import Policy
 from dreamerax.types import Batch, Transition
@@ -30,22 +31,23 @@ class Dream(NamedTuple):
     return np.abs(self.prediction - self.truth / np.float32(255)).mean((1, 2, 3))
 
 
-def dream(run_dir: Path, *, steps: int, context: int, horizon: int, seed: int) -> Dream:
+def dream(run_dir: Path, *, steps: int, context: int, horizon: int, seed: int, trust: Trust = NOBODY) -> Dream:
   """Plays an episode with mode actions, then lets the model see `context` of its steps, dream `horizon`, and so on.
 
   Args:
     steps: decisions to play at most. What does not fill a turn is left out.
     seed: of the environment and of all draws.
+    trust: code that may run because the run's configuration names it.
 
   Raises:
     FileNotFoundError: no run or no checkpoint is there. ValueError: the environment shows no pictures, or its episode is
       shorter than a turn.
   """
-  agent, params = api.load_agent(run_dir)
+  agent, params = api.load_agent(run_dir, trust)
   name = picture(agent.spec)
   if name is None:
     raise ValueError("this environment shows no pictures: there is nothing to film")
-  batch = envs.make_batch(run_directory.load_config(run_dir).env, 1, seed)
+  batch = envs.make_batch(run_directory.load_config(run_dir, trust).env, 1, seed)
   act_key, dream_key = jax.random.split(jax.random.key(seed))
   try:
     rows, latents = _play(Policy(agent, explore=False, key=act_key), agent, params, batch, steps)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from dreamerax import run_directory
 from dreamerax.commands.findings import Finding, show
+from dreamerax.commands.trusting import TrustOption
+from dreamerax.own_code import NOBODY, NotTrusted, Trust
 from dreamerax.replay import inspect
 from dreamerax.replay.budget import size_of
 from dreamerax.runtime.checkpoint import FOLDER, verify
@@ -18,7 +20,7 @@ _NAMED = 5  # damaged records that are named
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Arguments(TrustOption):
   """Checks a run directory and changes nothing in it. The exit status is 1 where something keeps the run from going on."""
 
   run_dir: Path
@@ -31,12 +33,12 @@ def run(arguments: Arguments) -> int:
   Raises:
     FileNotFoundError: there is no run.
   """
-  return show(examine(arguments.run_dir))
+  return show(examine(arguments.run_dir, arguments.trusted))
 
 
-def examine(run_dir: Path) -> Iterator[Finding]:
+def examine(run_dir: Path, trust: Trust = NOBODY) -> Iterator[Finding]:
   """Findings, in the order in which a run that goes on would stumble over them."""
-  yield _config(run_dir)
+  yield _config(run_dir, trust)
   user = holder(run_dir)
   yield Finding("in use", f"by {user}" if user else "no")
   yield from _checkpoints(run_dir)
@@ -49,9 +51,11 @@ def examine(run_dir: Path) -> Iterator[Finding]:
   yield _disk(run_dir)
 
 
-def _config(run_dir: Path) -> Finding:
+def _config(run_dir: Path, trust: Trust) -> Finding:
   try:
-    config = run_directory.load_config(run_dir)
+    config = run_directory.load_config(run_dir, trust)
+  except NotTrusted as error:
+    return Finding("config.json", f"{run_directory.load_preset(run_dir)}, with parts that are not trusted", str(error))
   except ValueError as error:
     fix = f"{error}; go on with the version that began the run, or begin another"
     return Finding("config.json", "this version cannot read it", fix, fatal=True)

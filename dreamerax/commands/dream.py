@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dreamerax import api, run_directory
+from dreamerax.commands.trusting import TrustOption
 from dreamerax.runtime.compilation import enable_cache
 from dreamerax.viewer.dreams import Dreamer
 from dreamerax.viewer.rooms import Rooms
@@ -13,7 +14,7 @@ from dreamerax.viewer.starts import find_starts
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Arguments(TrustOption):
   """Serves a page on this machine's loopback address, for its own browsers only. There you act, or let the agent act, in the
   world model of a run's newest checkpoint. The run may go on training meanwhile. Ctrl-C ends it."""
 
@@ -43,8 +44,8 @@ def run(arguments: Arguments) -> int:
   """
   logging.getLogger("absl").setLevel(logging.ERROR)  # orbax warns that a checkpoint which is only read is only read
   enable_cache()
-  config = run_directory.load_config(arguments.run_dir)
-  dreamer = Dreamer(*api.load_agent(arguments.run_dir))
+  config = run_directory.load_config(arguments.run_dir, arguments.trusted)
+  dreamer = Dreamer(*api.load_agent(arguments.run_dir, arguments.trusted))
   starts = find_starts(arguments.run_dir, config, arguments.context, arguments.seed)
   title = {"run": arguments.run_dir.resolve().name, "task": config.env.task}
   rooms = Rooms(dreamer, starts, title=title, seed=arguments.seed)

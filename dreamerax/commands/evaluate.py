@@ -6,12 +6,13 @@ from pathlib import Path
 
 from dreamerax import api
 from dreamerax.commands import films
+from dreamerax.commands.trusting import TrustOption
 
 _FRAMES_PER_SECOND = 25
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Arguments(TrustOption):
   """Scores the newest checkpoint of a run with mode actions, in environments of its own."""
 
   run_dir: Path
@@ -34,7 +35,11 @@ def run(arguments: Arguments) -> int:
   """Prints mean and spread of the return; returns the exit status."""
   logging.getLogger("absl").setLevel(logging.ERROR)  # orbax warns that a checkpoint which is only read is only read
   result = api.evaluate(
-    arguments.run_dir, episodes=arguments.episodes, seed=arguments.seed, video=arguments.video is not None
+    arguments.run_dir,
+    episodes=arguments.episodes,
+    seed=arguments.seed,
+    video=arguments.video is not None,
+    trust=arguments.trusted,
   )
   returns = result.returns
   print(

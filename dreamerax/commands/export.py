@@ -10,13 +10,14 @@ from typing import Literal
 import numpy as np
 
 from dreamerax import api
+from dreamerax.commands.trusting import TrustOption
 from dreamerax.deploy import policy
 
 _CALLS = 100  # that latency is measured over
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Arguments(TrustOption):
   """Writes the policy of a run's newest checkpoint as a program with its parameters, and measures how fast it decides."""
 
   run_dir: Path
@@ -51,6 +52,7 @@ def run(arguments: Arguments) -> int:
     platforms=arguments.platforms,
     explore=arguments.explore,
     compute_dtype=arguments.compute_dtype,
+    trust=arguments.trusted,
   )
   batch = "any batch size" if arguments.batch is None else f"batches of {arguments.batch}"
   size = arguments.out.stat().st_size / 2**20

@@ -8,8 +8,10 @@ import jax
 import numpy as np
 
 from dreamerax import api, envs, run_directory
+from dreamerax.commands.trusting import TrustOption
 from dreamerax.envs import EnvConfig, WorkerConfig
 from dreamerax.envs.quota import episodes_each
+from dreamerax.own_code import NOBODY, Trust
 from dreamerax.recordings import EpisodeFolder, chance, record
 from dreamerax.recordings.recorder import Act
 from dreamerax.replay.budget import size_of
@@ -21,7 +23,7 @@ _SAY_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Arguments(EnvConfig):
+class Arguments(TrustOption, EnvConfig):
   """Plays episodes and writes each to a file of its own when it ends; `dreamerax train-world-model` trains on them. A folder
   that holds episodes of the same environment gets further ones."""
 
@@ -48,13 +50,16 @@ class Arguments(EnvConfig):
       raise ValueError(f"seed={self.seed} must not be negative")
 
 
-def defaults(policy: str | None) -> Arguments:
+def defaults(policy: str | None, trust: Trust = NOBODY) -> Arguments:
   """Arguments before further options: an agent acts in the environment of its run.
 
   Raises:
     FileNotFoundError: there is no such run.
   """
-  return Arguments(**asdict(run_directory.load_config(policy).env)) if policy not in (None, CHANCE) else Arguments()
+  if policy in (None, CHANCE):
+    return Arguments()
+  env = run_directory.load_config(policy, trust).env
+  return Arguments(**{each.name: getattr(env, each.name) for each in fields(env)})
 
 
 def run(arguments: Arguments) -> int:
@@ -98,7 +103,7 @@ class _Seen:
 def _actor(arguments: Arguments, spec: EnvSpec, num_envs: int, seed: int) -> Act:
   if arguments.policy == CHANCE:
     return chance(spec, seed)
-  agent, params = api.load_agent(arguments.policy)
+  agent, params = api.load_agent(arguments.policy, arguments.trusted)
   if agent.spec != spec:
     raise ValueError(
       f"policy={arguments.policy} was trained on {agent.spec}, and this environment is {spec}: give the task, size and "

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from dreamerax import api, presets, run_directory
+from dreamerax.commands.trusting import TrustOption
+from dreamerax.own_code import NOBODY, Trust, module_of
 from dreamerax.presets import PRESETS, RunConfig
 from dreamerax.runtime import hosts
 
@@ -13,11 +15,13 @@ DEFAULT_PRESET = "quick"
 
 
 @dataclass(frozen=True)
-class Arguments(RunConfig):
+class Arguments(TrustOption, RunConfig):
   """A run, or one for each of several seeds, and where they are kept."""
 
   logdir: Path | None = None
   """Run directory; a run that is already there goes on. Default: runs/<preset>-<task>-<time>."""
+  config: Path | None = None
+  """Begin a new run with the configuration of another: its directory, or a config.json. Further options differ from it."""
   init_world_model: Path | None = None
   """Begin with the world model of this run directory, made by `train-world-model` or `train`; it must have the same parts."""
   distributed: bool = False
@@ -55,20 +59,42 @@ class Arguments(RunConfig):
     return self.distributed or any(x is not None for x in (self.coordinator, self.processes, self.process))
 
 
-def defaults(preset: str | None, size: str | None, logdir: str | None) -> Arguments:
-  """What a run looks like before further options: that of the run directory if one is there, else the preset's.
+def defaults(
+  preset: str | None, size: str | None, logdir: str | None, *, config: str | None = None, trust: Trust = NOBODY
+) -> Arguments:
+  """What a run looks like before further options: that of the run directory if one is there, else what `config` has, else
+  the preset's.
+
+  Args:
+    preset: a name of PRESETS, or the person's own, `module:name`.
+    trust: code that may run because a stored configuration names it.
 
   Raises:
     ValueError: unknown preset or size, or not those of the run that is already there.
   """
+  if config is not None and preset is not None:
+    raise ValueError(f"config={config}: it has its preset; leave {preset} out")
   seeds = run_directory.find_seeds(Path(logdir)) if logdir is not None else {}
   there = _run_in(logdir)
   if there is not None:
     run_directory.check_started_as(there, preset, size)
-    config = run_directory.load_config(there)
+    stored = run_directory.load_config(there, _trust_with(trust, preset, there))
+  elif config is not None:
+    stored = run_directory.load_config(config, trust)
+    run_directory.check_acts(config)
+    if size not in (None, stored.size):
+      raise ValueError(f"size={size!r}: {config} has {stored.size!r}; begin with a preset for another size")
   else:
-    config = presets.build(preset or DEFAULT_PRESET, size)
-  return Arguments(**{field.name: getattr(config, field.name) for field in fields(config)}, seeds=len(seeds) or 1)
+    stored = presets.build(preset or DEFAULT_PRESET, size)
+  return Arguments(**{field.name: getattr(stored, field.name) for field in fields(stored)}, seeds=len(seeds) or 1)
+
+
+def _trust_with(trust: Trust, preset: str | None, run_dir: Path) -> Trust:
+  """Who names a preset of their own names its module, and the environment that it trains in."""
+  if preset is None or ":" not in preset:
+    return trust
+  built = presets.build(preset, run_directory.load_size(run_dir))
+  return trust.adding(module_of(preset), built.env.task)
 
 
 def describe(preset: str | None) -> str:
@@ -99,16 +125,17 @@ def run(preset: str | None, arguments: Arguments) -> int:
       raise ValueError("--distributed needs --logdir: a directory that all hosts share")
     hosts.join(arguments.coordinator, arguments.processes, arguments.process)
   there = _run_in(logdir)
-  preset = (run_directory.load_preset(there) if there is not None else preset) or DEFAULT_PRESET
+  known = there if there is not None else arguments.config
+  preset = (run_directory.load_preset(known) if known is not None else preset) or DEFAULT_PRESET
   if logdir is None:
     task = config.env.task.replace("/", "-").replace(":", "-")
-    logdir = Path("runs") / f"{preset}-{task}-{time.strftime('%Y%m%d-%H%M%S')}"
+    logdir = Path("runs") / f"{preset.replace(':', '-')}-{task}-{time.strftime('%Y%m%d-%H%M%S')}"
   initial = arguments.init_world_model
   if arguments.seeds > 1 or run_directory.find_seeds(logdir):
-    api.train_seeds(config, logdir, arguments.seeds, preset, init_world_model=initial)
+    api.train_seeds(config, logdir, arguments.seeds, preset, init_world_model=initial, trust=arguments.trusted)
   else:
     ray = arguments.ray_address if arguments.collect == "ray" else None
-    api.train(config, logdir, preset, init_world_model=initial, ray_address=ray)
+    api.train(config, logdir, preset, init_world_model=initial, ray_address=ray, trust=arguments.trusted)
   return 0
 
 

@@ -8,9 +8,11 @@ from dreamerax import presets, run_directory
 from dreamerax.agent import AgentConfig
 from dreamerax.commands import printing
 from dreamerax.commands.train import DEFAULT_PRESET
+from dreamerax.commands.trusting import TrustOption
 from dreamerax.offline import figures
 from dreamerax.offline import train as offline
 from dreamerax.offline.open_loop import HorizonErrors, OpenLoopConfig
+from dreamerax.own_code import NOBODY, Trust
 from dreamerax.presets import RunConfig
 from dreamerax.recordings import EpisodeFolder
 from dreamerax.replay.replay import ReplayConfig
@@ -19,7 +21,7 @@ from dreamerax.runtime.offline import OfflineConfig
 
 
 @dataclass(frozen=True)
-class Arguments(OfflineConfig):
+class Arguments(TrustOption, OfflineConfig):
   """Trains a preset's world model on the episodes of `dreamerax record`, without a behaviour, and says how far ahead it
   predicts those that it was not trained on. Ctrl-C saves and leaves; the same --logdir goes on from there."""
 
@@ -39,14 +41,16 @@ class Arguments(OfflineConfig):
   agent: AgentConfig = field(default_factory=AgentConfig)
 
 
-def defaults(preset: str | None, *, data: str | None, size: str | None, logdir: str | None) -> Arguments:
+def defaults(
+  preset: str | None, *, data: str | None, size: str | None, logdir: str | None, trust: Trust = NOBODY
+) -> Arguments:
   """A run before further options: that of the run directory if one is there, else the preset's, alone.
 
   Raises:
     ValueError: unknown preset or size, or not those of the run that is already there; the folder cannot be read.
   """
   if logdir is not None and (Path(logdir) / run_directory.CONFIG).exists():
-    recorded, config = offline.load(logdir), run_directory.load_config(logdir)
+    recorded, config = offline.load(logdir), run_directory.load_config(logdir, trust)
     run_directory.check_started_as(logdir, preset, size)
     loop = {each.name: getattr(recorded.loop, each.name) for each in fields(OfflineConfig)}
     return _arguments(config, **loop, held_out=recorded.held_out, open_loop=recorded.open_loop)
@@ -69,7 +73,7 @@ def run(preset: str | None, arguments: Arguments) -> int:
     raise ValueError("data: name the folder of the episodes, --data DIR; `dreamerax record --out DIR` makes one")
   folder, logdir = EpisodeFolder(arguments.data), arguments.logdir
   if logdir is not None and (logdir / run_directory.CONFIG).exists():
-    preset, base = run_directory.load_preset(logdir), run_directory.load_config(logdir)
+    preset, base = run_directory.load_preset(logdir), run_directory.load_config(logdir, arguments.trusted)
   else:
     preset = preset or DEFAULT_PRESET
     base = offline.alone(presets.build(preset, arguments.size), folder)

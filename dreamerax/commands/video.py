@@ -6,10 +6,11 @@ from pathlib import Path
 
 from dreamerax.analysis import dream
 from dreamerax.commands import films
+from dreamerax.commands.trusting import TrustOption
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Arguments(TrustOption):
   """Films an episode of a run's newest checkpoint with mode actions: what happened, what the world model makes of it, and the
   error, side by side. Under a green bar the model sees the frames; under a red one it dreams them from the actions alone."""
 
@@ -46,6 +47,7 @@ def run(arguments: Arguments) -> int:
     context=arguments.context,
     horizon=arguments.horizon,
     seed=arguments.seed,
+    trust=arguments.trusted,
   )
   films.write(arguments.out, dream.film(dreamt), arguments.fps)
   errors = dreamt.errors()

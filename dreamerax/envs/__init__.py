@@ -24,6 +24,7 @@ from dreamerax.envs.process import Setup, WorkerProcess
 from dreamerax.envs.vector import SerialEnvs
 from dreamerax.envs.workers import WorkerEnvs, Workers
 from dreamerax.envs.wrappers import ActionRepeat
+from dreamerax.own_code import check_named
 from dreamerax.types import EnvSpec
 
 __all__ = [
@@ -107,6 +108,7 @@ def make(config: EnvConfig, seed: int, *, checked: bool = True) -> Environment:
 
   Raises:
     ValueError: the task does not exist (the nearest names are given) or cannot be made.
+    NotTrusted: it imports code, and comes from a file.
     RuntimeError: a dmc task, and no rendering backend works here.
   """
   env = _load(config, seed)
@@ -121,6 +123,7 @@ def make(config: EnvConfig, seed: int, *, checked: bool = True) -> Environment:
 
 def _load(config: EnvConfig, seed: int) -> Environment:
   task = config.task
+  check_named(task, "task")
   if not 0 <= seed < 2**32:
     raise ValueError(f"seed={seed}: it must lie in [0, 2**32).")
   if task.startswith(DMC):
@@ -148,8 +151,9 @@ def check_task(task: str) -> None:
   """Whether there is such a task; quick, and works where nothing can be drawn.
 
   Raises:
-    ValueError: the task does not exist; the nearest names are given.
+    ValueError: the task does not exist; the nearest names are given. NotTrusted: it imports code, and comes from a file.
   """
+  check_named(task, "task")
   if task.startswith(DMC):
     _check_dmc(task)
   elif task.startswith(GYM):
@@ -185,6 +189,7 @@ def make_batch(
   Raises:
     what `make` raises; ValueError: a worker cannot make its environments (where `spec` is given, the first reset tells).
   """
+  check_named(config.task, "task")  # before a worker process gets it as plain text
   seeds = derive_seeds(seed, num_envs)
   if ":" in config.task and not config.task.startswith(GYM):
     env = make(replace(config, action_repeat=1), seed=0, checked=False)

@@ -1,10 +1,8 @@
 """A user's own environment: `package.module:factory`.
 
-This is the only way in which a user's code runs: naming a task with a colon imports the module in front of it and calls
-the factory behind it.
+Naming a task with a colon imports the module in front of it and calls the factory behind it.
 """
 
-import importlib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import dm_env
 import gymnasium
 
+from dreamerax import own_code
 from dreamerax.envs.base import Environment
 from dreamerax.envs.dm_env import DmEnv
 from dreamerax.envs.gymnasium import GymEnv
@@ -35,16 +34,10 @@ def find(task: str) -> Callable[..., Any]:
   Raises:
     ValueError: there is no such module or factory.
   """
-  module_name, _, factory_name = task.partition(":")
-  try:
-    module = importlib.import_module(module_name)
-  except ModuleNotFoundError as error:
-    raise ValueError(
-      f"task={task!r}: cannot import {module_name!r} ({error}). Install its package, or set PYTHONPATH to its folder."
-    ) from error
-  factory = getattr(module, factory_name, None)
+  factory = own_code.find(task, "task")
   if not callable(factory):
-    raise ValueError(f"task={task!r}: the module {module_name!r} has no function {factory_name!r}.")
+    module_name, _, name = task.partition(":")
+    raise ValueError(f"task={task!r}: the module {module_name!r} has no function {name!r}.")
   return factory
 
 
@@ -63,12 +56,21 @@ def adapt(env: Any, seed: int, name: str) -> Environment:
 
 
 def _call(factory: Callable[..., Any], seed: int, task: str) -> Any:
+  given = _arguments(factory, seed, task)
+  try:
+    return factory(**given) if isinstance(given, dict) else factory(*given)
+  except Exception as error:
+    raise ValueError(f"task={task!r}: the factory raised {own_code.account(error)}") from error
+
+
+def _arguments(factory: Callable[..., Any], seed: int, task: str) -> dict[str, Any] | tuple[Any, ...]:
+  """What the factory is called with, by name or by position."""
   parameters = inspect.signature(factory).parameters
   if "seed" in parameters:
-    return factory(seed=seed)
+    return {"seed": seed}
   variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
   required = [p for p in parameters.values() if p.default is p.empty and p.kind not in variadic]
   if len(required) > 1:
     names = ", ".join(parameter.name for parameter in required)
     raise ValueError(f"task={task!r}: the factory needs {names}; it may need one argument at most, the seed.")
-  return factory(seed) if required else factory()
+  return (seed,) if required else ()

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from dreamerax.config import from_dict
+from dreamerax.own_code import EVERYTHING
 
 _SET_ELSEWHERE = {
   "task": "tasks",
@@ -121,7 +122,7 @@ def read(path: Path) -> Sweep:
     data = yaml.safe_load(path.read_text())
   except yaml.YAMLError as error:
     raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-  return from_dict(Sweep, data, path.name, complete=False)
+  return from_dict(Sweep, data, path.name, complete=False, trust=EVERYTHING)  # the person has named the file
 
 
 def to_flags(options: Mapping[str, Any]) -> list[str]:

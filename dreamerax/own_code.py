@@ -1,0 +1,125 @@
+"""Code of a person's own, by import path `package.module:name`: when it may run, and how it is found.
+
+Importing runs code, so a file from elsewhere must not decide what is imported. Whatever reads a file marks the import paths
+in it as `Stored`, except those that its caller trusts; whatever imports refuses a path that is marked.
+"""
+
+import importlib
+import os
+import sysconfig
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+_PACKAGE = Path(__file__).parent
+
+
+class NotTrusted(ValueError):
+  """A file names code that the person has not named."""
+
+
+class Stored(str):
+  """An import path that a file has and nobody has named."""
+
+  __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Trust:
+  """The code that a person has named, and that may run because a file names it too."""
+
+  names: frozenset[str] = frozenset()  # packages, modules, or paths module:name
+  everything: bool = False
+
+  @classmethod
+  def of(cls, given: "Trusted") -> "Trust":
+    """What a person says: True trusts everything, names trust these packages, modules or `module:name`."""
+    if isinstance(given, Trust):
+      return given
+    if isinstance(given, bool):
+      return cls(everything=given)
+    return cls(frozenset([given] if isinstance(given, str) else given))
+
+  def adding(self, *names: str) -> "Trust":
+    """Trusts these, too."""
+    return Trust(self.names | {*names}, self.everything)
+
+  def allows(self, path: str) -> bool:
+    """Whether `path`, `module:name` or `gym/module:id`, is named: itself, its module or a package around it."""
+    parts = module_of(path).split(".")
+    around = {".".join(parts[: i + 1]) for i in range(len(parts))}
+    return self.everything or not self.names.isdisjoint({path, *around})
+
+  def read(self, text: str) -> str:
+    """A string of a file: marked where it is an import path that nobody has named."""
+    return Stored(text) if ":" in text and not self.allows(text) else text
+
+
+Trusted: TypeAlias = Trust | bool | str | Iterable[str]
+NOBODY = Trust()
+EVERYTHING = Trust(everything=True)
+
+
+def module_of(path: str) -> str:
+  """The module that `path` imports: "a.b" of "a.b:name" and of "gym/a.b:Id-v0"."""
+  return path.partition(":")[0].rpartition("/")[2]
+
+
+def check_named(path: str, what: str) -> None:
+  """
+  Args:
+    what: as which field a file has it.
+
+  Raises:
+    NotTrusted: a file has the import path, and the person has not named it.
+  """
+  if isinstance(path, Stored):
+    module = module_of(path)
+    raise NotTrusted(
+      f"{what}={str(path)!r} was read from a file and imports {module}, which runs code: name it, --trust {module}, if you "
+      f"trust it (in Python, trust={module!r})"
+    )
+
+
+def find(path: str, what: str, kind: str = "function") -> Any:
+  """What `module:name` stands for; the module is imported.
+
+  Args:
+    what: as errors call it.
+    kind: of what the path should stand for.
+
+  Raises:
+    NotTrusted: a file has the path, and the person has not named it.
+    ValueError: there is no such module or name, or importing it raises.
+  """
+  check_named(path, what)
+  module_name, _, name = path.partition(":")
+  try:
+    found = importlib.import_module(module_name)
+  except Exception as error:
+    if isinstance(error, ModuleNotFoundError) and error.name and f"{module_name}.".startswith(f"{error.name}."):
+      raise ValueError(
+        f"{what}={path!r}: cannot import {module_name!r} ({error}). Install its package, run this in its folder, or set "
+        "PYTHONPATH to it."
+      ) from error
+    raise ValueError(f"{what}={path!r}: importing {module_name!r} failed: {account(error)}") from error
+  for part in name.split("."):
+    found = getattr(found, part, None)
+  if found is None:
+    raise ValueError(f"{what}={path!r}: the module {module_name!r} has no {kind} {name!r}.")
+  return found
+
+
+def account(error: BaseException) -> str:
+  """An exception of a person's code in one line, with the file and line of theirs that it passed last."""
+  said = " ".join(f"{type(error).__name__}: {error}".split())
+  frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_theirs(frame.filename)]
+  return f"{said} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else said
+
+
+def _is_theirs(file: str) -> bool:
+  """Whether a source file is neither ours, nor Python's, nor of an installed package."""
+  folders = (str(_PACKAGE), *(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib")))
+  return not file.startswith("<") and not any(file.startswith(folder + os.sep) for folder in folders)
