@@ -11,6 +11,8 @@ if TYPE_CHECKING:
   from dreamerax.api import evaluate, export_policy, load_policy, train, train_seeds
   from dreamerax.deploy.policy import load as load_exported
 
+__version__ = "0.1.0"
+
 __all__ = ["evaluate", "export_policy", "load_exported", "load_policy", "train", "train_seeds"]
 
 _FOUND_IN = {name: ("dreamerax.api", name) for name in __all__}

@@ -14,6 +14,7 @@ MATHEMATICS = ("types", "ops", "nets", "dynamics", "world_model", "behavior", "a
 SYSTEMS = ("types", "files", "own_code", "envs", "replay", "recordings", "runtime")
 JOINED = (
   "parts",
+  "provenance",
   "config",
   "presets",
   "transfer",
@@ -74,7 +75,7 @@ def imports(path: Path) -> set[str]:
 
 def layers_imported(path: Path) -> set[str]:
   parts = (name.split(".") for name in imports(path))
-  return {part[1] for part in parts if part[0] == "dreamerax" and len(part) > 1}
+  return {part[1] for part in parts if part[0] == "dreamerax" and len(part) > 1} - {"__version__"}
 
 
 def importers_of(package: str) -> set[str]:

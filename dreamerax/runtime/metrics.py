@@ -3,11 +3,13 @@
 import json
 import logging
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from dreamerax import files
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.tensorboard import EventFile
 
@@ -46,9 +48,8 @@ class MetricsWriter:
       after: env steps of that checkpoint, or -1: TensorBoard hides what came later.
     """
     self._path = logdir / "metrics.jsonl"
-    self._file = self._path.open("ab", buffering=0)
-    self.size = min(size, self._file.tell())  # bytes of whole lines
-    self._file.truncate(self.size)
+    self._file = os.fdopen(files.open_regular(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "r+b", buffering=0)
+    self.size = self._cut(size)  # bytes of whole lines
     self._unwritten = b""
     # TensorBoard hides events from purge_step on that an interrupted run has written.
     self._board = EventFile(logdir, purge_step=after + 1 if after >= 0 else None)
@@ -66,14 +67,39 @@ class MetricsWriter:
     """An animation for TensorBoard. frames: uint8 [T, H, W, 3]."""
     self._board.video(name, frames, counters.env_steps)
 
+  def text(self, counters: Counters, name: str, markdown: str) -> None:
+    """A text for TensorBoard."""
+    self._board.text(name, markdown, counters.env_steps)
+
   def flush(self) -> None:
-    """Everything written so far reaches the files."""
+    """Everything written so far reaches the files, and metrics.jsonl the disk: a checkpoint may count on its `size`."""
+    self._append(b"")
+    try:
+      os.fsync(self._file.fileno())
+      files.sync_directory(self._path.parent)
+    except OSError as error:
+      _log.warning("%s may not have reached the disk: %s", self._path, error)
     self._board.flush()
 
   def close(self) -> None:
-    """Flushes and closes the files."""
+    """Flushes and closes the files; lines that can still not be written are lost, which is said."""
+    self.flush()
+    if self._unwritten:
+      self._file.truncate(self.size)
+      _log.warning("%s cannot be written: its last %d lines are lost", self._path, self._unwritten.count(b"\n"))
     self._file.close()
     self._board.close()
+
+  def _cut(self, size: int) -> int:
+    """Leaves whole lines of at most `size` bytes; returns how many bytes they are."""
+    there = self._file.seek(0, os.SEEK_END)
+    kept = min(size, there)
+    self._file.seek(0)
+    whole = self._file.read(kept).rfind(b"\n") + 1
+    if whole < size:
+      _log.warning("%s lacks %d bytes that it had at the checkpoint: these lines are lost", self._path, size - whole)
+    self._file.truncate(whole)
+    return whole
 
   def _append(self, line: bytes) -> None:
     waiting, self._unwritten = self._unwritten, self._unwritten + line
@@ -81,7 +107,7 @@ class MetricsWriter:
       while self._unwritten:
         written = self._file.write(self._unwritten)
         self._unwritten = self._unwritten[written:]
-      self.size = self._file.tell()
+      self.size = self._file.seek(0, os.SEEK_END)
     except OSError as error:
       if not waiting:
         _log.warning("%s cannot be written (%s); its lines wait until it can", self._path, error)
@@ -96,6 +122,8 @@ class NoMetrics:
     """Leaves it to host 0, as the others do."""
 
   def video(self, counters: Counters, name: str, frames: np.ndarray) -> None: ...
+
+  def text(self, counters: Counters, name: str, markdown: str) -> None: ...
 
   def flush(self) -> None: ...
 

@@ -10,15 +10,20 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from dreamerax import files
+
 _log = logging.getLogger(__name__)
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+_FILES_ALONE = (*_UNSUPPORTED, errno.EBADF, errno.EINVAL, errno.EISDIR)  # NFS locks what is open for writing
+_LOCK = "lock"
 
 
 class RunLock:
   """Holds `logdir` for this process, from `with` on until it is left or the process ends, by kill -9 too.
 
-  The operating system's lock on logdir/lock counts (flock); the file itself stays, and says who held it last. Where the
-  file system has no such locks, one warning says so.
+  The operating system's locks on the directory and on logdir/lock count (flock): the first holds when the file is removed, the
+  second where directories cannot be locked. The file itself stays, and says who held it last. Where the file system has no
+  such locks, one warning says so.
   """
 
   def __init__(self, logdir: Path, say: Callable[[str], None] = _log.warning):
@@ -28,7 +33,7 @@ class RunLock:
       say: told once where the file system cannot lock.
     """
     self._logdir, self._say = Path(logdir), say
-    self._file: int | None = None
+    self._open: list[int] = []  # descriptors that hold the locks
 
   def __enter__(self) -> "RunLock":
     """
@@ -37,12 +42,16 @@ class RunLock:
     """
     try:
       self._logdir.mkdir(parents=True, exist_ok=True)
-      # Not inherited by programs that this process starts, which would hold the lock after its end.
-      self._file = os.open(self._logdir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-      self._lock(self._file)
+      # Not inherited by programs that this process starts, which would hold the locks after its end.
+      self._open.append(os.open(self._logdir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+      self._lock(self._open[0], _FILES_ALONE)
+      file = files.open_regular(self._logdir / _LOCK, os.O_RDWR | os.O_CREAT)
+      self._open.append(file)
+      if not self._lock(file, _UNSUPPORTED):
+        self._say(f"{self._logdir} is on a file system without locks: take care that no other process trains in it")
       row = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
-      os.ftruncate(self._file, 0)
-      os.pwrite(self._file, json.dumps(row).encode() + b"\n", 0)
+      os.ftruncate(file, 0)
+      os.pwrite(file, json.dumps(row).encode() + b"\n", 0)
     except BaseException as error:
       self.__exit__()
       if isinstance(error, OSError):
@@ -51,45 +60,50 @@ class RunLock:
     return self
 
   def __exit__(self, *_: object) -> None:
-    if self._file is not None:
-      os.close(self._file)
-      self._file = None
+    while self._open:
+      os.close(self._open.pop())
 
-  def _lock(self, file: int) -> None:
+  def _lock(self, descriptor: int, unsupported: tuple[int, ...]) -> bool:
+    """False where the file system cannot."""
     try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
       raise ValueError(
-        f"logdir={self._logdir} is in use by {_holder(file)}: stop it, or choose another --logdir"
+        f"logdir={self._logdir} is in use by {_holder(self._logdir)}: stop it, or choose another --logdir"
       ) from None
     except OSError as error:
-      if error.errno not in _UNSUPPORTED:
+      if error.errno not in unsupported:
         raise
-      self._say(f"{self._logdir} is on a file system without locks: take care that no other process trains in it")
+      return False
+    return True
 
 
 def holder(logdir: Path) -> str | None:
   """Who trains in `logdir` now, in words; None if nobody does, or if that cannot be told. Changes nothing."""
+  return _holder(logdir) if _is_locked(logdir) or _is_locked(logdir / _LOCK) else None
+
+
+def _is_locked(path: Path) -> bool:
   try:
-    file = os.open(logdir / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
   except OSError:
-    return None
+    return False
   try:
-    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
   except BlockingIOError:
-    return _holder(file)
+    return True
   except OSError:
-    return None
+    return False
   finally:
-    os.close(file)
-  return None
+    os.close(descriptor)
+  return False
 
 
-def _holder(file: int) -> str:
+def _holder(logdir: Path) -> str:
   try:
-    row = json.loads(os.pread(file, 4096, 0))
+    row = json.loads(files.read_regular(logdir / _LOCK))
     return f"process {row['pid']} on {row['host']} (since {row['since']})"
-  except (ValueError, KeyError, TypeError):  # it has begun this moment, and not written yet
+  except (OSError, ValueError, KeyError, TypeError):  # it has begun this moment, or somebody has removed the file
     return "another process"
 
 

@@ -3,10 +3,12 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
+from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
 from tensorboardX.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
@@ -14,6 +16,7 @@ from tensorboardX.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 _log = logging.getLogger(__name__)
 _FRAMES_PER_SECOND = 20
 _FLUSH_SECONDS = 30.0
+_RETRY_SECONDS = 60.0  # after events could not be written
 
 
 class EventFile:
@@ -28,7 +31,7 @@ class EventFile:
     self._logdir = logdir
     self._files = 0
     self._writer: EventsWriter | None = None
-    self._failed = False
+    self._failed_at: float | None = None
     self._flushed = time.monotonic()
     if purge_step is not None:
       self._write(Event(step=purge_step, session_log=SessionLog(status=SessionLog.START)))
@@ -44,11 +47,15 @@ class EventFile:
     image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=encoded)
     self._write(Event(step=step, summary=Summary(value=[Summary.Value(tag=name, image=image)])))
 
+  def text(self, name: str, markdown: str, step: int) -> None:
+    """A text, for the tab of that name."""
+    self._write(Event(step=step, summary=summary.text(name, markdown)))
+
   def flush(self) -> None:
     """Everything written so far reaches the file."""
     self._flushed = time.monotonic()
     if self._writer:
-      self._try(self._writer.flush)
+      self._try(self._flush)
 
   def close(self) -> None:
     """Flushes and closes the file."""
@@ -56,10 +63,17 @@ class EventFile:
       self._try(self._writer.close)
 
   def _write(self, event: Event) -> None:
+    if self._failed_at is not None and time.monotonic() - self._failed_at < _RETRY_SECONDS:
+      return  # else every event would leave an empty file
     event.wall_time = time.time()
     self._try(lambda: self._open().write_event(event))
     if time.monotonic() - self._flushed > _FLUSH_SECONDS:
       self.flush()
+
+  def _flush(self) -> None:
+    assert self._writer is not None
+    self._writer.flush()
+    self._failed_at = None
 
   def _open(self) -> EventsWriter:
     if self._writer is None:
@@ -70,8 +84,19 @@ class EventFile:
   def _try(self, action: Callable[[], object]) -> None:
     try:
       action()
-      self._failed = False
     except OSError as error:
-      if not self._failed:
+      if self._failed_at is None:
         _log.warning("TensorBoard's events cannot be written (%s) and are lost until they can", error)
-      self._failed, self._writer = True, None
+      self._failed_at = time.monotonic()
+      self._drop_file()
+
+  def _drop_file(self) -> None:
+    """Leaves the file to what reached it; one that nothing reached is removed."""
+    writer, self._writer = self._writer, None
+    if writer is not None:
+      with suppress(OSError):
+        writer.close()
+      path = Path(writer._file_name)
+      with suppress(OSError):
+        if path.stat().st_size == 0:
+          path.unlink()

@@ -3,6 +3,8 @@
 import io
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -56,6 +58,41 @@ def test_a_restart_drops_what_came_after_the_checkpoint(tmp_path: Path):
   assert [row["env_steps"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [10, 20, 25]
   write(tmp_path, 1)
   assert [row["env_steps"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1]
+
+
+def test_a_line_torn_before_the_checkpoint_is_cut_off(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+  write(tmp_path, 10, 20)
+  path = tmp_path / "metrics.jsonl"
+  size = path.stat().st_size
+  path.write_bytes(path.read_bytes()[:-9])
+  write(tmp_path, 30, size=size, after=20)
+  assert [row["env_steps"] for row in read_metrics(path)] == [10, 30]
+  assert "lacks" in caplog.text and "at the checkpoint" in caplog.text
+
+
+def test_lines_that_waited_for_space_are_written_at_close(tmp_path: Path):
+  program = (
+    "import resource, sys\nfrom pathlib import Path\nfrom dreamerax.runtime.metrics import MetricsWriter\n"
+    "from dreamerax.runtime.counters import Counters\n"
+    "writer = MetricsWriter(Path(sys.argv[1]))\nresource.setrlimit(resource.RLIMIT_FSIZE, (200, -1))\n"
+    "for step in range(9):\n  writer.write(Counters(step, step, 0), 0.5, {'a': 1.0})\n"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))\nwriter.close()\n"
+    "assert writer.size == (Path(sys.argv[1]) / 'metrics.jsonl').stat().st_size"
+  )
+  done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=False)
+  assert done.returncode == 0, done.stderr
+  assert "cannot be written" in done.stderr
+  assert [row["env_steps"] for row in read_metrics(tmp_path / "metrics.jsonl")] == list(range(9))
+  assert len(events(tmp_path)) > 0 and all(path.stat().st_size for path in tmp_path.glob("events.*"))
+
+
+def test_metrics_are_not_written_through_a_link(tmp_path: Path):
+  (tmp_path / "mine").write_text("kept")
+  (tmp_path / "run").mkdir()
+  (tmp_path / "run" / "metrics.jsonl").symlink_to(tmp_path / "mine")
+  with pytest.raises(ValueError, match=r"run/metrics\.jsonl is a symbolic link"):
+    MetricsWriter(tmp_path / "run")
+  assert (tmp_path / "mine").read_text() == "kept"
 
 
 def test_numbers_that_are_not_finite_are_null(tmp_path: Path):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dreamerax.runtime.run_lock import RunLock
+from dreamerax.runtime.run_lock import RunLock, holder
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = "import sys; from pathlib import Path; from dreamerax.runtime.run_lock import RunLock\n"
@@ -61,17 +61,36 @@ def test_what_a_dead_process_left_in_the_file_is_no_obstacle(tmp_path: Path, lef
 def test_a_logdir_that_cannot_be_is_named(tmp_path: Path):
   file = tmp_path / "file"
   file.touch()
-  (tmp_path / "taken" / "lock").mkdir(parents=True)
   cases = {
     file: "is a file: move it away",
     file / "run": "cannot be written: Not a directory",
     Path("/proc/run"): "cannot be written: No such file or directory",
     Path("/proc"): "cannot be written: ",
-    tmp_path / "taken": "cannot be written: Is a directory",
   }
   for logdir, message in cases.items():
     with pytest.raises(ValueError, match=f"logdir={logdir} {message}.* choose another --logdir"), RunLock(logdir):
       pass
+
+
+def test_the_lock_holds_when_its_file_is_removed(tmp_path: Path):
+  with RunLock(tmp_path):
+    (tmp_path / "lock").unlink()
+    assert holder(tmp_path) == "another process"
+    with pytest.raises(ValueError, match="is in use by another process: stop it"), RunLock(tmp_path):
+      pass
+  assert holder(tmp_path) is None
+
+
+def test_a_lock_that_leads_elsewhere_is_refused_by_name(tmp_path: Path):
+  (tmp_path / "mine").write_text("kept")
+  (tmp_path / "run").mkdir()
+  (tmp_path / "run" / "lock").symlink_to(tmp_path / "mine")
+  with pytest.raises(ValueError, match="run/lock is a symbolic link"), RunLock(tmp_path / "run"):
+    pass
+  assert (tmp_path / "mine").read_text() == "kept"
+  (tmp_path / "taken" / "lock").mkdir(parents=True)
+  with pytest.raises(ValueError, match="taken/lock is a directory"), RunLock(tmp_path / "taken"):
+    pass
 
 
 def test_a_file_system_without_locks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
