@@ -103,7 +103,9 @@ def dreamer_v3(size: str) -> RunConfig:
   dreamerax train dreamer-v3 --task dmc/walker_walk --size 12m
 
   Differs from the published repository's configuration on purpose: actions repeat twice and the train ratio is 512, which the
-  published curves fit, where the repository has no repeat and 256; both replay each env step equally often.
+  published curves fit, where the repository has no repeat and 256. Both make one update per 4 env steps; an env step is
+  replayed 512 times here and 256 times there, because an agent step here stands for two env steps. The published curves were
+  made with 8 environments; here there are 16.
   """
   widths = SIZES[size]
   units = widths.units

@@ -5,14 +5,16 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from dreamerax.analysis.curves import Returns, read_curve, window
+from dreamerax.analysis.curves import RETURNS, Returns, Window, read_curve, window
 from dreamerax.analysis.reference import Reference
-from dreamerax.analysis.runs import RunRecord, Setting
-from dreamerax.published import Score
+from dreamerax.analysis.runs import RunRecord, Setting, by_seed
+from dreamerax.published import Score, task_of
 
 Verdict = Literal["above", "reached", "below", "unclear"]
 _FEW_SEEDS, _FEW_VALUES = 5, 3
 _PUBLISHED_IMAGE = 64
+# What a caveat that is not the reason of an unclear verdict begins with.
+_UNEQUAL = "method, action repeat, rendering, observations, model size, episodes, actions, seeds, runs, window, spread"
 
 
 class Comparison(NamedTuple):
@@ -62,18 +64,16 @@ def compare(
   ]
 
 
-def other_pictures(settings: Sequence[Setting]) -> list[str]:
-  """Where runs saw something else than the published ones: their returns are not of the same problem."""
-  found = []
-  for setting in settings:
-    for task, runs in setting.runs.items():
-      env = runs[0].config.env
-      if env.rendering != "published":
-        found.append(f"{setting.label} on {task} was trained with rendering={env.rendering!r}")
-      if env.image_size != _PUBLISHED_IMAGE or env.observations != ("image",):
-        shown = f"image_size={env.image_size}, observations={env.observations}"
-        found.append(f"{setting.label} on {task} was trained with {shown}")
-  return found
+def unequal(caveats: Sequence[str]) -> str:
+  """What the caveats are of, in a few words: "method, action repeat, rendering"."""
+  names = dict.fromkeys(caveat.partition(": ")[0] for caveat in caveats)
+  return ", ".join(name for name in names if name in _UNEQUAL.split(", "))
+
+
+def unequal_settings(settings: Sequence[Setting], reference: Reference, task: str) -> str:
+  """In what runs on a task differ from the published ones, before anything is said of returns and seeds."""
+  runs = [setting.runs[task][0] for setting in settings if task in setting.runs]
+  return unequal([caveat for run in runs for caveat in _of_settings(run, reference, task_of(task))])
 
 
 def _compare(
@@ -94,18 +94,22 @@ def _compare(
     return unclear(f"{reference.name} has no score on this task")
   if at is not None and at not in known:
     return unclear(f"{reference.name} has scores at {', '.join(f'{step:,}' for step in known)} env steps only")
-  reached = min(run.env_steps for run in runs)
+  begun = by_seed(run for run in runs if run.rows)
+  if not begun:
+    return unclear("no run has metrics yet")
+  reached = min(max(run.env_steps for run in same) for same in begun.values())
   steps = at or max((step for step in known if step <= reached), default=None)
   if steps is None or steps > reached:
     return unclear(f"a seed has come to {reached:,} env steps only; the scores are at {steps or known[0]:,} or later")
   theirs = reference.at(task, steps)
-  windows = [window(read_curve(run.rows, returns), steps) for run in runs]
-  found = [each for each in windows if each is not None]
-  if len(found) < len(windows):
+  windows = [[_window(run, returns, steps) for run in same] for same in begun.values()]
+  found = [[each for each in same if each] for same in windows]
+  if not all(found):
     fix = "train with a smaller --eval-every, or compare with --returns training" if returns == "evaluation" else ""
     return unclear(f"a seed has no {returns} return in the window that ends there{fix and ': '}{fix}", theirs=theirs)
-  seeds = tuple(each.mean for each in found)
-  caveats = _caveats(runs, reference, theirs, returns, min(each.count for each in found))
+  seeds = tuple(float(np.mean([each.mean for each in same])) for same in found)
+  values = min(sum(each.count for each in same) for same in found)
+  caveats = _caveats(runs, reference, theirs, returns, values, len(seeds))
   ahead = float(np.mean(seeds)) - theirs.mean
   spread = theirs.std if theirs.std is not None else (float(np.std(seeds, ddof=1)) if len(seeds) > 1 else None)
   if spread is None:
@@ -115,15 +119,20 @@ def _compare(
   return Comparison(label, task, theirs, returns, seeds, ahead / spread if spread else None, verdict, caveats)
 
 
+def _window(run: RunRecord, returns: Returns, steps: int) -> Window | None:
+  """None where the run has not come so far, too."""
+  return window(read_curve(run.rows, RETURNS[returns]), steps) if run.env_steps >= steps else None
+
+
 def _caveats(
-  runs: Sequence[RunRecord], reference: Reference, theirs: Score, returns: Returns, values: int
+  runs: Sequence[RunRecord], reference: Reference, theirs: Score, returns: Returns, values: int, seeds: int
 ) -> tuple[str, ...]:
   """What makes a comparison unfair, in words."""
   return tuple(
     [
       *_of_settings(runs[0], reference, theirs.task),
       *_of_returns(reference, returns),
-      *_of_numbers(runs, theirs, returns, values),
+      *_of_numbers(runs, theirs, returns, values, seeds),
     ]
   )
 
@@ -158,13 +167,15 @@ def _of_returns(reference: Reference, returns: Returns) -> list[str]:
   return found
 
 
-def _of_numbers(runs: Sequence[RunRecord], theirs: Score, returns: Returns, values: int) -> list[str]:
-  found, count = [], len(runs)
+def _of_numbers(runs: Sequence[RunRecord], theirs: Score, returns: Returns, values: int, count: int) -> list[str]:
+  found = []
   if count < min(theirs.seeds or _FEW_SEEDS, _FEW_SEEDS):
     of_theirs = f"theirs {theirs.seeds}" if theirs.seeds else "theirs not told"
     found.append(f"seeds: ours {count}, {of_theirs}")
-  if len({run.config.seed for run in runs}) < count:
-    found.append("seeds: the same seed counts more than once")
+  if empty := sum(not run.rows for run in runs):
+    found.append(f"runs: {empty} of {len(runs)} without metrics left out")
+  if len([run for run in runs if run.rows]) > count:
+    found.append("runs: a seed was run more than once, and counts once, with the mean of its runs")
   if values < _FEW_VALUES:
     what = "evaluations" if returns == "evaluation" else "episodes"
     found.append(f"window: a seed has only {values} {what} in it")

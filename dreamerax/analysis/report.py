@@ -43,8 +43,13 @@ def page(
   summaries: Sequence[Summary],
   improvements: Sequence[Improvement],
   comparisons: Sequence[Against],
+  left_out: Sequence[str] = (),
 ) -> str:
-  """The page's HTML; pictures and videos are within it."""
+  """The page's HTML; pictures and videos are within it.
+
+  Args:
+    left_out: lines about runs that are not drawn.
+  """
   runs = [run for setting in settings for task in sorted(setting.runs) for run in setting.runs[task]]
   parts = [f"<h1>{escape(title)}</h1>", _section("Curves", [_image(_svg(figure), "svg+xml", "learning curves")])]
   if summaries:
@@ -54,7 +59,7 @@ def page(
     )
     parts.append(_section("Over all tasks", [note, *tables]))
   parts += [_comparison(each) for each in comparisons]
-  parts.append(_section("Runs", [_runs(runs)]))
+  parts.append(_section("Runs", [_runs(runs), *(f"<p>{escape(line)}</p>" for line in left_out)]))
   films = [film for run in runs for film in _films(run)]
   if films:
     note = (

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dreamerax import run_directory
+from dreamerax.analysis.curves import is_number
 from dreamerax.config import to_dict
 from dreamerax.presets import RunConfig
 from dreamerax.runtime.metrics import read_metrics
@@ -39,20 +40,45 @@ class Setting(NamedTuple):
   runs: Mapping[str, Sequence[RunRecord]]  # by task
 
 
-def find_runs(paths: Iterable[Path]) -> list[RunRecord]:
-  """The runs in these directories, at any depth.
+class Found(NamedTuple):
+  """What is in some directories."""
+
+  runs: Sequence[RunRecord]  # at least one
+  left_out: Mapping[Path, str]  # runs that cannot be read, and why
+
+  def told(self) -> list[str]:
+    """A line for each run that is left out."""
+    return [f"{path} is left out: {why}" for path, why in self.left_out.items()]
+
+
+def find_runs(paths: Iterable[Path]) -> Found:
+  """The runs in these directories, at any depth. Those that cannot be read are left out.
 
   Raises:
-    FileNotFoundError: a directory holds none. ValueError: a run cannot be read.
+    FileNotFoundError: a directory holds none. ValueError: none of them can be read; says why the first cannot.
   """
   found: dict[Path, RunRecord] = {}
+  left_out: dict[Path, str] = {}
   for path in paths:
     configs = sorted(path.rglob(run_directory.CONFIG)) if path.is_dir() else []
     if not configs:
       raise FileNotFoundError(f"{path} holds no run: no {run_directory.CONFIG} is in it or below it")
     for config in configs:
-      found.setdefault(config.parent.resolve(), _read(config.parent))
-  return list(found.values())
+      try:
+        found.setdefault(config.parent.resolve(), _read(config.parent))
+      except (ValueError, OSError, LookupError, TypeError) as error:
+        left_out[config.parent] = str(error)
+  if not found:
+    raise ValueError(f"none of these runs can be read; of {next(iter(left_out))}: {next(iter(left_out.values()))}")
+  return Found(list(found.values()), left_out)
+
+
+def by_seed(runs: Iterable[RunRecord]) -> dict[int, list[RunRecord]]:
+  """The runs of each seed: a seed counts once, however often it was run."""
+  found: dict[int, list[RunRecord]] = {}
+  for run in runs:
+    found.setdefault(run.config.seed, []).append(run)
+  return found
 
 
 def group(runs: Sequence[RunRecord]) -> list[Setting]:
@@ -72,7 +98,9 @@ def group(runs: Sequence[RunRecord]) -> list[Setting]:
 def _read(path: Path) -> RunRecord:
   metrics = path / "metrics.jsonl"
   rows = read_metrics(metrics) if metrics.exists() else []
-  rows = [row for row in rows if "env_steps" in row]
+  if not all(isinstance(row, dict) for row in rows):
+    raise ValueError(f"{metrics} has a line that is no JSON object; delete it")
+  rows = [row for row in rows if is_number(row.get("env_steps"))]
   return RunRecord(path, run_directory.load_preset(path), run_directory.load_config(path), rows)
 
 

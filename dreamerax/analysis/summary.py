@@ -14,8 +14,8 @@ from dreamerax.analysis.aggregate import (
   optimality_gap,
   probability_of_improvement,
 )
-from dreamerax.analysis.curves import Returns, read_curve, window
-from dreamerax.analysis.runs import Setting
+from dreamerax.analysis.curves import RETURNS, Returns, read_curve, window
+from dreamerax.analysis.runs import Setting, by_seed
 
 
 class Summary(NamedTuple):
@@ -23,8 +23,9 @@ class Summary(NamedTuple):
 
   label: str
   tasks: tuple[str, ...]
-  runs: int
-  env_steps: int  # that every run has reached, where its window ends
+  seeds: int  # summed over tasks
+  returns: Returns
+  env_steps: int  # that every seed has reached, where its window ends
   mean: Estimate
   interquartile_mean: Estimate
   optimality_gap: Estimate
@@ -39,18 +40,23 @@ class Improvement(NamedTuple):
 
 
 def summarize(settings: Sequence[Setting], returns: Returns) -> tuple[list[Summary], list[Improvement]]:
-  """Scores where the shortest run ends, over tasks of the suite that all settings have; nothing where there are none.
+  """Scores where the shortest seed ends, over tasks of the suite that all settings have; nothing where there are none.
 
-  Tasks whose runs have no return in the window are left out.
+  Tasks whose runs have no return in the window are left out; a seed counts once, however often it was run.
   """
   common = set.intersection(*(set(setting.runs) for setting in settings))
   common = {task for task in common if task.startswith("dmc/")}
-  runs = [run for setting in settings for task in common for run in setting.runs[task]]
-  end = min((run.env_steps for run in runs), default=0)
+  seeds = {(setting.label, task): by_seed(setting.runs[task]) for setting in settings for task in common}
+  longest = [max(run.env_steps for run in same) for each in seeds.values() for same in each.values()]
+  end = min((steps for steps in longest if steps), default=0)
 
   def scores(setting: Setting, task: str) -> list[float]:
-    found = [window(read_curve(run.rows, returns), end) for run in setting.runs[task]]
-    return [each.mean / HIGHEST_RETURN for each in found if each]
+    """One for each seed: the mean of its runs."""
+    found = [
+      [each.mean for run in same if (each := window(read_curve(run.rows, RETURNS[returns]), end))]
+      for same in seeds[setting.label, task].values()
+    ]
+    return [float(np.mean(means)) / HIGHEST_RETURN for means in found if means]
 
   tables = [{task: np.array(scores(setting, task)) for task in sorted(common)} for setting in settings]
   tasks = tuple(task for task in sorted(common) if all(len(table[task]) for table in tables))
@@ -59,7 +65,9 @@ def summarize(settings: Sequence[Setting], returns: Returns) -> tuple[list[Summa
   samples = [[table[task] for task in tasks] for table in tables]
   statistics = (mean, interquartile_mean, optimality_gap)
   summaries = [
-    Summary(setting.label, tasks, sum(map(len, sample)), end, *(bootstrap(each, sample) for each in statistics))
+    Summary(
+      setting.label, tasks, sum(map(len, sample)), returns, end, *(bootstrap(each, sample) for each in statistics)
+    )
     for setting, sample in zip(settings, samples, strict=True)
   ]
   pairs = [(i, j) for i in range(len(settings)) for j in range(len(settings)) if i < j]

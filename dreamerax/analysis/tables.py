@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from dreamerax.analysis.aggregate import Estimate
-from dreamerax.analysis.compare import Comparison
+from dreamerax.analysis.compare import Comparison, unequal
 from dreamerax.analysis.summary import Improvement, Summary
 
 
 def comparison_rows(found: Sequence[Comparison], against: str) -> tuple[list[str], list[list[str]]]:
   """Header and one row for each comparison; the verdict comes last."""
-  header = ["task", "setting", "env steps", "returns", "ours", against, "difference", "verdict"]
+  header = ["task", "setting", "env steps", "returns", "ours", against, "difference", "unequal", "verdict"]
   rows = []
   for each in found:
     ours = _score(each.mean, each.std, len(each.seeds)) if each.seeds else "–"
@@ -18,13 +18,15 @@ def comparison_rows(found: Sequence[Comparison], against: str) -> tuple[list[str
       steps = f"{each.theirs.env_steps:,}"
       theirs = _score(each.theirs.mean, each.theirs.std, each.theirs.seeds)
     difference = "–" if each.difference is None else f"{each.difference:+.1f} std"
-    rows.append([each.task, each.label, steps, each.returns, ours, theirs, difference, each.verdict])
+    rows.append(
+      [each.task, each.label, steps, each.returns, ours, theirs, difference, unequal(each.caveats) or "–", each.verdict]
+    )
   return header, rows
 
 
 def _score(mean: float, std: float | None, seeds: int | None) -> str:
   spread = "" if std is None else f" ± {std:.1f}"
-  return f"{mean:.1f}{spread}" + (f" ({seeds} seeds)" if seeds else "")
+  return f"{mean:.1f}{spread}" + (f" ({seeds} seed{'s' * (seeds != 1)})" if seeds else "")
 
 
 def caveats(found: Sequence[Comparison]) -> dict[str, tuple[str, ...]]:
@@ -38,9 +40,9 @@ def caveats(found: Sequence[Comparison]) -> dict[str, tuple[str, ...]]:
 
 def summary_rows(found: Sequence[Summary]) -> tuple[list[str], list[list[str]]]:
   """Header and one row for each setting."""
-  header = ["setting", "tasks", "runs", "env steps", "mean", "IQM", "optimality gap"]
+  header = ["setting", "tasks", "seeds", "env steps", "returns", "mean", "IQM", "optimality gap"]
   rows = [
-    [each.label, str(len(each.tasks)), str(each.runs), f"{each.env_steps:,}"]
+    [each.label, str(len(each.tasks)), str(each.seeds), f"{each.env_steps:,}", each.returns]
     + [_interval(value) for value in (each.mean, each.interquartile_mean, each.optimality_gap)]
     for each in found
   ]

@@ -1,5 +1,6 @@
 """`dreamerax compare`: runs beside published scores."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Literal
 
 from rich.markup import escape
 
-from dreamerax.analysis.compare import Comparison, compare, other_pictures
+from dreamerax.analysis.compare import Comparison, compare
 from dreamerax.analysis.reference import load_reference
 from dreamerax.analysis.runs import find_runs, group
 from dreamerax.analysis.tables import caveats, comparison_rows
@@ -33,8 +34,6 @@ class Arguments:
   """A task is reached if it is at most so many of their standard deviations below theirs,"""
   margin: float = 10.0
   """or at most so many points of return."""
-  anyway: bool = False
-  """Compare runs that were trained on other pictures, too."""
 
   def __post_init__(self):
     if not self.runs:
@@ -45,15 +44,16 @@ class Arguments:
 
 
 def run(arguments: Arguments) -> int:
-  """Prints a table, then what makes each comparison unfair; returns the exit status.
+  """Prints a table with what is unequal, then each of that in words; returns the exit status.
 
   Raises:
-    ValueError: unknown method or file, or pictures that differ. FileNotFoundError: no run is there.
+    ValueError: unknown method or file. FileNotFoundError: no run is there.
   """
   reference = load_reference(arguments.against)
-  settings = group(find_runs(arguments.runs))
-  if not arguments.anyway and (different := other_pictures(settings)):
-    raise ValueError(f"{'; '.join(different)}: published scores are of other pictures. --anyway compares all the same")
+  runs = find_runs(arguments.runs)
+  for line in runs.told():
+    print(line, file=sys.stderr)
+  settings = group(runs.runs)
   found = compare(
     settings,
     reference,

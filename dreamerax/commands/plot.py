@@ -1,6 +1,7 @@
 """`dreamerax plot`: learning curves as a picture, or as a page with all that is known of the runs."""
 
 import io
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Literal
 
 from dreamerax import files
 from dreamerax.analysis import plots, report
-from dreamerax.analysis.compare import compare, other_pictures
-from dreamerax.analysis.reference import load_reference
+from dreamerax.analysis.compare import compare, unequal_settings
+from dreamerax.analysis.curves import RETURNS, Returns
+from dreamerax.analysis.reference import Reference, load_reference
 from dreamerax.analysis.runs import Setting, find_runs, group
 from dreamerax.analysis.summary import summarize
 from dreamerax.analysis.tables import improvement_rows, summary_rows
@@ -24,18 +26,20 @@ class Arguments:
   """Run directories, or directories of them."""
   out: Path = Path("curves.png")
   """FILE.png: the curves. FILE.html: a page that needs nothing else, with tables, videos, configurations and failures, too."""
-  returns: Literal["evaluation", "training"] = "evaluation"
-  """Which returns."""
+  returns: Literal["evaluation", "training"] | None = None
+  """Which returns. By default evaluation; with --against the kind that was published, with a panel for each kind."""
+  y: str | None = None
+  """A metric of metrics.jsonl to draw in place of returns: eval/log/success, train/loss/total."""
   against: tuple[str, ...] = ()
   """Methods of the published table, or the authors' score files."""
   x: tuple[Literal["env_steps", "minutes"], ...] = ("env_steps",)
   """Over what; a panel for each."""
   level: float | None = None
-  """A return to mark, that of random actions say."""
+  """A value to mark, the return of random actions say."""
   title: str = ""
   """Above everything."""
   anyway: bool = False
-  """Also runs whose environments differ from each other or from the published ones."""
+  """Also runs whose environments differ from each other."""
 
   def __post_init__(self):
     if not self.runs:
@@ -52,35 +56,51 @@ def run(arguments: Arguments) -> int:
   Raises:
     ValueError: environments that differ, no returns of that kind, an unknown method. FileNotFoundError: no run is there.
   """
+  if arguments.y is not None and (arguments.returns or arguments.against):
+    raise ValueError(f"--y {arguments.y} is drawn in place of returns: leave --returns and --against out")
   references = [load_reference(name) for name in arguments.against]
-  settings = group(find_runs(arguments.runs))
-  different = _differences(settings) + (other_pictures(settings) if references else [])
+  found = find_runs(arguments.runs)
+  for line in found.told():
+    print(line, file=sys.stderr)
+  settings = group(found.runs)
+  different = _differences(settings)
   if different and not arguments.anyway:
     raise ValueError(f"{'; '.join(different)}: returns are not of the same thing. --anyway draws them all the same")
-  figure = plots.draw(
-    settings,
-    returns=arguments.returns,
-    references=references,
+  kinds = _kinds(arguments, references)
+  panels = plots.Panels(
+    metrics=[arguments.y] if arguments.y else [RETURNS[kind] for kind in kinds],
     axes=arguments.x,
+    references=references,
     level=arguments.level,
-    title=arguments.title,
+    note=lambda task, reference: unequal_settings(settings, reference, task),
   )
-  summaries, improvements = summarize(settings, arguments.returns)
+  figure = plots.draw(settings, panels, title=arguments.title)
+  tables = [] if arguments.y else [summarize(settings, kind) for kind in kinds]
+  summaries = [each for table, _ in tables for each in table]
+  improvements = [each for _, table in tables for each in table]
   arguments.out.parent.mkdir(parents=True, exist_ok=True)
   if arguments.out.suffix == ".png":
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120)
     files.write_whole(arguments.out, picture.getvalue())
   else:
-    compared = [report.Against(each.name, compare(settings, each)) for each in references]
+    compared = [report.Against(each.name, compare(settings, each, returns=arguments.returns)) for each in references]
     title = arguments.title or f"dreamerax: {', '.join(setting.label for setting in settings)}"
-    files.write_whole(arguments.out, report.page(title, figure, settings, summaries, improvements, compared))
+    page = report.page(title, figure, settings, summaries, improvements, compared, found.told())
+    files.write_whole(arguments.out, page)
   console = printing.console()
   for header, rows in (summary_rows(summaries), improvement_rows(improvements)):
     if rows:
       console.print(printing.table(header, rows))
   console.print(f"{arguments.out}", highlight=False, soft_wrap=True)
   return 0
+
+
+def _kinds(arguments: Arguments, references: Sequence[Reference]) -> list[Returns]:
+  """The kinds of returns that are drawn."""
+  if arguments.returns:
+    return [arguments.returns]
+  return sorted({reference.method.returns or "evaluation" for reference in references}) or ["evaluation"]
 
 
 def _differences(settings: Sequence[Setting]) -> list[str]:

@@ -21,7 +21,7 @@ from tests.analysis.recorded import make_run
 
 
 def compared(folder: Path, against: str = "dreamerv3", **options) -> list[Comparison]:
-  return compare(group(find_runs([folder])), load_reference(against), **options)
+  return compare(group(find_runs([folder]).runs), load_reference(against), **options)
 
 
 def test_a_window_ends_at_its_step_and_is_so_wide():
@@ -158,7 +158,7 @@ def test_settings_are_told_apart(tmp_path: Path):
   make_run(tmp_path / "b", seed=1, env_steps=60_000)
   make_run(tmp_path / "c", seed=0, schedule=TrainRatioConfig(ratio=32.0))
   make_run(tmp_path / "d", preset="quick")
-  settings = group(find_runs([tmp_path, tmp_path / "a"]))
+  settings = group(find_runs([tmp_path, tmp_path / "a"]).runs)
   assert {setting.label: len(setting.runs["dmc/walker_walk"]) for setting in settings} == {
     "dreamer-v3 12m, schedule.ratio=512.0": 2,
     "dreamer-v3 12m, schedule.ratio=32.0": 1,
@@ -170,7 +170,11 @@ def test_the_exit_status_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str
   make_run(tmp_path / "good", level=650.0)
   assert cli.main(["compare", str(tmp_path / "good")]) == 0
   printed = " ".join(capsys.readouterr().out.split())
-  assert "601.7 ± 123.4 (10 seeds)" in printed and "+0.4 std reached" in printed and "model size: ours 12m" in printed
+  assert (
+    "601.7 ± 123.4 (10 seeds)" in printed
+    and "+0.4 std model size, seeds reached" in printed
+    and "model size: ours 12m" in printed
+  )
   make_run(tmp_path / "bad", level=100.0, task="dmc/cheetah_run")
   assert cli.main(["compare", str(tmp_path)]) == 1
   assert cli.main(["compare", str(tmp_path / "none")]) == 2
@@ -179,9 +183,33 @@ def test_the_exit_status_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str
   assert "did you mean dreamerv3" in capsys.readouterr().err
 
 
-def test_other_pictures_are_refused_unless_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-  make_run(tmp_path / "run", level=650.0, env={"rendering": "balanced"})
-  assert cli.main(["compare", str(tmp_path)]) == 2
-  assert "rendering='balanced'" in capsys.readouterr().err
-  assert cli.main(["compare", str(tmp_path), "--anyway"]) == 0
-  assert "rendering: ours balanced" in capsys.readouterr().out
+def test_runs_on_other_pictures_are_compared_and_the_table_says_what_is_unequal(
+  tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+  """As `make train` leaves a run, with another length."""
+  make_run(tmp_path / "run", preset="quick", level=650.0, env={"rendering": "balanced"})
+  assert cli.main(["compare", str(tmp_path)]) == 0
+  printed = " ".join(capsys.readouterr().out.split())
+  assert "+0.4 std method, action repeat, rendering, model size, seeds reached" in printed
+  assert "rendering: ours balanced, theirs dm_control's own" in printed
+
+
+def test_a_seed_counts_once_and_runs_without_metrics_are_left_out(tmp_path: Path):
+  for name, seed, level in (("a", 0, 500.0), ("copy", 0, 500.0), ("b", 1, 800.0)):
+    make_run(tmp_path / name, seed=seed, level=level)
+  (make_run(tmp_path / "begun", seed=2) / "metrics.jsonl").write_text("")
+  (found,) = compared(tmp_path)
+  assert found.seeds == (500, 800) and found.theirs and found.theirs.env_steps == 100_000
+  assert "runs: 1 of 4 without metrics left out" in found.caveats
+  assert "runs: a seed was run more than once, and counts once, with the mean of its runs" in found.caveats
+
+
+def test_broken_runs_are_said_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+  make_run(tmp_path / "good", level=650.0)
+  for number, text in enumerate(("[1]\n", "{\n{}\n", '{"env_steps": null}\n"x"\n')):
+    (make_run(tmp_path / f"bad-{number}", seed=number) / "metrics.jsonl").write_text(text)
+  for number, text in enumerate(("", "[]", '{"config": 3}')):
+    (make_run(tmp_path / f"worse-{number}") / "config.json").write_text(text)
+  assert cli.main(["compare", str(tmp_path)]) == 0
+  told = capsys.readouterr().err.splitlines()
+  assert len(told) == 6 and all(" is left out: " in line for line in told)

@@ -1,5 +1,7 @@
 """Curves and pages of runs."""
 
+import base64
+import json
 import shutil
 import subprocess
 import time
@@ -14,7 +16,7 @@ import pytest
 from dreamerax import cli
 from dreamerax.analysis.animations import newest_animations
 from dreamerax.analysis.curves import Curve, on_grid, read_curve, smooth
-from dreamerax.analysis.plots import draw
+from dreamerax.analysis.plots import Panels, draw
 from dreamerax.analysis.reference import load_reference
 from dreamerax.analysis.runs import find_runs, group
 from dreamerax.analysis.summary import summarize
@@ -36,12 +38,12 @@ def sweep(tmp_path: Path) -> Path:
 
 def test_curves_are_read_from_metrics(tmp_path: Path):
   rows = read_metrics(make_run(tmp_path / "run", level=300.0, env_steps=20_000) / "metrics.jsonl")
-  curve = read_curve(rows, "evaluation")
+  curve = read_curve(rows, "eval/return")
   np.testing.assert_array_equal(curve.env_steps, [5000, 10000, 15000, 20000])
-  np.testing.assert_array_equal(curve.returns, [310] * 4)
+  np.testing.assert_array_equal(curve.values, [310] * 4)
   np.testing.assert_allclose(curve.minutes, curve.env_steps / 6000)
-  np.testing.assert_array_equal(read_curve(rows, "training").returns, [300] * 4)
-  assert not len(read_curve([], "training").returns)
+  np.testing.assert_array_equal(read_curve(rows, "episode/return").values, [300] * 4)
+  assert not len(read_curve([], "episode/return").values)
 
 
 def test_curves_of_seeds_meet_where_all_have_been():
@@ -56,19 +58,23 @@ def test_curves_of_seeds_meet_where_all_have_been():
 def test_episodes_are_averaged_over_stretches():
   curve = Curve(np.arange(1.0, 101), np.tile([0.0, 10.0], 50), np.zeros(100))
   smoothed = smooth(curve, points=10)
-  np.testing.assert_allclose(smoothed.returns, [5] * 10)
+  np.testing.assert_allclose(smoothed.values, [5] * 10)
   np.testing.assert_allclose(smoothed.env_steps[:2], [5.5, 15.5])
 
 
 def test_a_figure_has_a_panel_for_each_task_and_a_line_for_each_mean(sweep: Path):
-  figure = draw(group(find_runs([sweep])), references=[load_reference("dreamerv3")])
-  panels = [axis for axis in figure.axes if axis.get_title()]
-  assert [panel.get_title() for panel in panels] == ["dmc/cheetah_run", "dmc/walker_walk"]
+  figure = draw(group(find_runs([sweep]).runs), Panels(references=[load_reference("dreamerv3")]))
+  panels = list(figure.axes)
+  assert [panel.get_title().split("\n")[:2] for panel in panels] == [
+    [task, "evaluation returns beside training"] for task in ("dmc/cheetah_run", "dmc/walker_walk")
+  ]
   (legend,) = figure.legends
   assert {text.get_text() for text in legend.get_texts()} == {
     "dreamer-v3 12m (mean of 2 seeds)",
     "dreamer-v2 published (mean of 2 seeds)",
-    "dreamerv3, published (training returns)",
+    "dreamerv3, published training returns",
+    "each seed",
+    "95 % bootstrap interval of the mean",
   }
   means = {line.get_label(): line.get_ydata() for line in panels[1].get_lines()}
   np.testing.assert_allclose(means["dreamer-v3 12m (mean of 2 seeds)"], 660)
@@ -76,12 +82,12 @@ def test_a_figure_has_a_panel_for_each_task_and_a_line_for_each_mean(sweep: Path
 
 
 def test_aggregates_are_over_tasks_at_the_steps_that_all_have(sweep: Path):
-  (ours, theirs), (improvement,) = summarize(group(find_runs([sweep])), "evaluation")
+  (ours, theirs), (improvement,) = summarize(group(find_runs([sweep]).runs), "evaluation")
   assert {ours.label, theirs.label} == {"dreamer-v3 12m", "dreamer-v2 published"}
   by_label = {each.label: each for each in (ours, theirs)}
   assert by_label["dreamer-v3 12m"].interquartile_mean.value == pytest.approx(0.66)
   assert by_label["dreamer-v2 published"].optimality_gap.value == pytest.approx(0.54)
-  assert (ours.runs, ours.tasks, ours.env_steps) == (4, ("dmc/cheetah_run", "dmc/walker_walk"), 110_000)
+  assert (ours.seeds, ours.tasks, ours.env_steps) == (4, ("dmc/cheetah_run", "dmc/walker_walk"), 110_000)
   better = improvement.better == "dreamer-v3 12m"
   assert improvement.probability.value == (1.0 if better else 0.0)
 
@@ -92,7 +98,96 @@ def test_a_picture_of_runs(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFi
   pixels = imageio.imread(out)
   assert pixels.shape[1] > pixels.shape[0] > 300 and pixels.std() > 10
   printed = " ".join(capsys.readouterr().out.split())
-  assert "dreamer-v3 12m 2 4 110,000 0.660" in printed and "probability of improvement" in printed
+  assert "dreamer-v3 12m 2 4 110,000 evaluation 0.660" in printed and "probability of improvement" in printed
+
+
+def write_returns(run: Path, points: list[tuple[int, float | None]]) -> Path:
+  rows = [{"env_steps": step, "seconds": step / 100, "eval/return": value} for step, value in points]
+  (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+  return run
+
+
+def drawn(folder: Path, panels: Panels | None = None):
+  """The first panel of the runs in a folder, and the words of the legend."""
+  figure = draw(group(find_runs([folder]).runs), panels)
+  plt.close(figure)
+  return figure.axes[0], [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()]
+
+
+@pytest.mark.parametrize("points", [[(10, -1500.0), (20, -300.0)], [(10, -5.0)], [(10, 3.0), (20, -4.0)], [(10, 0.0)]])
+def test_axes_hold_returns_of_any_sign(tmp_path: Path, points: list):
+  write_returns(make_run(tmp_path / "run", task="gym/Pendulum-v1"), points)
+  panel, _ = drawn(tmp_path)
+  low, high = panel.get_ylim()
+  assert low < high and all(low <= value <= high for _, value in points)
+  assert (low == 0) == all(value >= 0 for _, value in points)
+
+
+def test_a_seed_counts_once_in_a_curve(tmp_path: Path):
+  for name, seed, level in (("a", 0, 100.0), ("again", 0, 200.0), ("b", 1, 350.0)):
+    write_returns(make_run(tmp_path / name, seed=seed), [(1000, level), (2000, level)])
+  panel, words = drawn(tmp_path)
+  assert words[0] == "dreamer-v3 12m (mean of 2 seeds)"
+  means = {line.get_label(): line.get_ydata() for line in panel.get_lines()}
+  np.testing.assert_allclose(means[words[0]], 250)
+  for path in ("b", "again"):
+    shutil.rmtree(tmp_path / path)
+  assert drawn(tmp_path)[1] == ["dreamer-v3 12m (1 seed)"]
+
+
+@pytest.mark.parametrize(
+  ("second", "words"),
+  [((1000, 5.0), "dreamer-v3 12m (mean of 2 seeds)"), ((2000, 5.0), "dreamer-v3 12m (2 seeds)")],
+)
+def test_single_points_are_markers(tmp_path: Path, second: tuple, words: str):
+  for seed, point in enumerate([(1000, 3.0), second]):
+    write_returns(make_run(tmp_path / str(seed), seed=seed), [point, (3000, None)])
+  panel, legend = drawn(tmp_path)
+  assert legend == [words]
+  assert sum(line.get_marker() == "o" for line in panel.get_lines()) == 2
+
+
+def test_long_names_are_whole_and_dollars_are_no_formula(tmp_path: Path):
+  task = "a_package.with_a_very_long_name.and_a_module:make_environment_$x_$^"
+  for envs in range(1, 13):
+    make_run(tmp_path / str(envs), task=task, num_envs=envs)
+  figure = draw(group(find_runs([tmp_path]).runs), title="$^")
+  figure.canvas.draw()
+  assert figure.axes[0].get_title().replace("\n", "") == task
+  (legend,) = figure.legends
+  assert len(legend.get_texts()) == 12 and len({line.get_color() for line in figure.axes[0].get_lines()}) == 12
+  box, page = legend.get_window_extent(), figure.bbox
+  assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
+  plt.close(figure)
+
+
+def test_published_scores_are_drawn_beside_returns_of_their_kind(tmp_path: Path):
+  """v3's scores are of training episodes, v2's of evaluations."""
+  make_run(tmp_path / "runs" / "0", level=400.0)
+  out = tmp_path / "report.html"
+  line = ["plot", str(tmp_path / "runs"), "--out", str(out), "--against", "dreamerv3", "dreamerv2"]
+  assert cli.main(line) == 0
+  page = Page(out.read_text())
+  picture = base64.b64decode(page.images[0].partition("base64,")[2]).decode()
+  for words in ("evaluation return", "training return", "dreamerv2, published evaluation returns"):
+    assert f"<!-- {words} -->" in picture, words
+  assert " beside " not in picture
+  assert "400.0 (1 seed)" in page.text and "410.0 (1 seed)" in page.text
+  assert cli.main([*line, "--returns", "evaluation"]) == 0
+  page = Page(out.read_text())
+  picture = base64.b64decode(page.images[0].partition("base64,")[2]).decode()
+  assert "<!-- evaluation returns beside training" in picture and "400.0 (1 seed)" not in page.text
+
+
+def test_any_metric_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+  make_run(tmp_path / "run")
+  panel, _ = drawn(tmp_path, Panels(metrics=["eval/return_std"]))
+  assert panel.get_ylabel() == "eval/return_std" and set(panel.get_lines()[0].get_ydata()) == {5.0}
+  line = ["plot", str(tmp_path), "--out", str(tmp_path / "c.png"), "--y"]
+  assert cli.main([*line, "eval/length"]) == 0
+  assert cli.main([*line, "eval/log/none"]) == 2 and "no run has eval/log/none" in capsys.readouterr().err
+  assert cli.main([*line, "eval/length", "--returns", "training"]) == 2
+  assert "leave --returns and --against out" in capsys.readouterr().err
 
 
 def test_runs_of_different_environments_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -107,7 +202,7 @@ def test_runs_of_different_environments_are_refused(tmp_path: Path, capsys: pyte
 def test_runs_without_returns_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
   (make_run(tmp_path / "run") / "metrics.jsonl").write_text("")
   assert cli.main(["plot", str(tmp_path), "--out", str(tmp_path / "c.png")]) == 2
-  assert "no run has a return of evaluation" in capsys.readouterr().err
+  assert "no run has evaluation return" in capsys.readouterr().err
 
 
 def film(run: Path, step: int, brightness: int) -> None:
