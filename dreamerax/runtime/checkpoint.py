@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from dreamerax.runtime import array_file, checkpoint_folder, checkpoint_part, checksums
+from dreamerax.runtime import array_file, checkpoint_folder, checkpoint_part, checksums, state_file
 from dreamerax.runtime.checkpoint_folder import find_steps
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.errors import Diverged
@@ -22,9 +22,10 @@ from dreamerax.runtime.mesh import local_mesh
 from dreamerax.runtime.protocol import Agent, State
 from dreamerax.runtime.saved import Saved
 from dreamerax.runtime.sharding import abstract_state, put, to_host
+from dreamerax.runtime.state_file import STATE, check_readable, check_space, plain_name
 
 FOLDER = "checkpoints"
-_STATE, _SAVED, _ARRAYS = "state", "saved.json", "arrays.bin"
+_SAVED, _ARRAYS = "saved.json", "arrays.bin"
 _STORAGE = (OSError, ValueError)  # tensorstore, which writes for orbax, reports a full disk as a ValueError
 # Orbax numbers its operations for the whole process, and two threads that save at once get each other's.
 _orbax_is_free = Lock()
@@ -64,13 +65,16 @@ class Checkpoints:
     self._folder, self._say = folder.absolute(), say
     self.failed = None
     self._newest: Counters | None = None  # restored or saved here
+    self._unfinished: int | None = None  # env steps of a save that has failed
     self._hosts = hosts or Hosts()
     if self._hosts.leads:
       self._folder.mkdir(parents=True, exist_ok=True)
       checkpoint_part.clean_up(self._folder)
       checkpoint_folder.clean_up(self._folder)
+    state_file.say_once()
     self._orbax = _orbax(self._hosts)
     self._holds_orbax = False
+    self._named = ExitStack()  # of a state that is being saved
     self._thread = ThreadPoolExecutor(1, "checkpoint")
     self._job: Future | None = None
 
@@ -95,14 +99,15 @@ class Checkpoints:
       checkpoint_part.clean_up(self._folder)
       return
     try:
+      check_space(self._folder, sum(x.nbytes for x in (*jax.tree.leaves(state), *arrays)))
       new = checkpoint_folder.begin(self._folder, step)
       others = checkpoint_part.take(self._folder, step, new, self._hosts.count)
       row = {"saved": saved._replace(others=others).to_json(), "shapes": _shapes(state), "extra": index}
-      self._begin_state(new / _STATE, state if self._hosts.count == 1 else to_host(state))
+      self._begin_state(new, state if self._hosts.count == 1 else to_host(state))
     except _STORAGE as error:
       self._fail(saved.counters, error)
     else:
-      self._job = self._thread.submit(self._finish, new, saved.counters, json.dumps(row), arrays)
+      self._job = self._thread.submit(self._finish, new, saved.counters, row, arrays)
 
   def _gather(self, step: int, log: Mapping[str, Any], index: dict[str, Any], arrays: list[np.ndarray]) -> bool:
     """Waits for the parts of the other hosts; whether this is host 0 and has them all."""
@@ -176,25 +181,29 @@ class Checkpoints:
       self._thread.shutdown()
       self._end_state()
       self._orbax.close()
+      if self._unfinished is not None:  # its writers, which were still at work when it failed, have ended
+        checkpoint_folder.discard(self._folder, self._unfinished)
 
-  def _begin_state(self, path: Path, state: State) -> None:
+  def _begin_state(self, new: Path, state: State) -> None:
     _orbax_is_free.acquire()
     self._holds_orbax = True
-    self._orbax.save(path, state)
+    self._orbax.save(self._named.enter_context(plain_name(new)) / STATE, state)
 
   def _end_state(self) -> None:
     try:
       self._orbax.wait_until_finished()
     finally:
+      self._named.close()
       if self._holds_orbax:
         self._holds_orbax = False
         _orbax_is_free.release()
 
-  def _finish(self, new: Path, counters: Counters, text: str, arrays: list[np.ndarray]) -> None:
+  def _finish(self, new: Path, counters: Counters, row: dict[str, Any], arrays: list[np.ndarray]) -> None:
     """In the background: what remains to be done once orbax has a copy of the state."""
     try:
       self._end_state()
-      (new / _SAVED).write_text(text)
+      check_readable(new, len(row["shapes"]))
+      (new / _SAVED).write_text(json.dumps(row))
       with (new / _ARRAYS).open("wb") as file:
         array_file.write(file, arrays)
       checksums.write_manifest(new)
@@ -212,7 +221,8 @@ class Checkpoints:
     with suppress(*_STORAGE):  # the same failure, of what else it was writing
       self._end_state()
     checkpoint_folder.discard(self._folder, counters.env_steps)
-    self.failed = str(error) or type(error).__name__
+    self._unfinished = counters.env_steps
+    self.failed = state_file.reason(error)
     self._say(f"the checkpoint at {counters.env_steps:,} env steps could not be saved: {self.failed}")
 
 
@@ -241,14 +251,14 @@ def verify(logdir: Path) -> list[Verified]:
   for step in find_steps(folder):
     path = folder / str(step)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    found.append(Verified(step, size, checksums.find_problem(path)))
+    found.append(Verified(step, size, _find_problem(path)))
   return found
 
 
 def _newest_whole(folder: Path, say: Callable[[str], None]) -> int | None:
   problems = []
   for step in reversed(find_steps(folder)):
-    problem = checksums.find_problem(folder / str(step))
+    problem = _find_problem(folder / str(step))
     if problem is None:
       for line in problems:
         say(f"passed over: {line}")
@@ -260,6 +270,10 @@ def _newest_whole(folder: Path, say: Callable[[str], None]) -> int | None:
       "put a copy of one back, or begin a run in another --logdir"
     )
   return None
+
+
+def _find_problem(checkpoint: Path) -> str | None:
+  return checksums.find_problem(checkpoint) or state_file.find_problem(checkpoint)
 
 
 def _none_as(number: int, value: int | None) -> int:
@@ -285,11 +299,11 @@ def _load(path: Path, like: State, hosts: Hosts) -> tuple[State, Saved, dict[str
       f"{path} was saved by another version of dreamerax: continue with that version, or begin a run in another --logdir"
     )
   _check_shapes(path, row["shapes"], _shapes(like))
-  with _orbax_is_free, _orbax(hosts) as orbax:
+  with _orbax_is_free, _orbax(hosts) as orbax, plain_name(path) as named:
     if hosts.count == 1:
-      state = orbax.restore(path / _STATE, like)
+      state = orbax.restore(named / STATE, like)
     else:  # whole, and then to the devices of all
-      whole = orbax.restore(path / _STATE, jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like))
+      whole = orbax.restore(named / STATE, jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like))
       state = put(whole, jax.tree.map(lambda x: x.sharding, like))
   with (path / _ARRAYS).open("rb") as file:
     extra = array_file.read(file, row["extra"])

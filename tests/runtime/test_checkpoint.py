@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dreamerax.runtime import checksums
-from dreamerax.runtime.checkpoint import FOLDER, Checkpoints, Saved, load_state
+from dreamerax.runtime.checkpoint import FOLDER, Checkpoints, Saved, load_state, verify
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.mesh import local_mesh
 from dreamerax.runtime.sharding import abstract_state, init_state
@@ -44,6 +44,46 @@ def test_the_newest_comes_back_whole(tmp_path: Path, agent: Regression):
   assert jax.tree.structure(restored) == jax.tree.structure(state)
   assert row == saved(30)
   assert sorted(path.name for path in (tmp_path / FOLDER).iterdir()) == ["20", "30"]
+
+
+@pytest.mark.parametrize(
+  "name", ["exp[lr=3e-4]", "[1]", "50% %41 a b", "*?{x}", "'q\"uo`te$HOME;", "λ\n日本", "a#b?c&d=e"]
+)
+def test_a_directory_may_have_any_name(tmp_path: Path, agent: Regression, name: str):
+  state = save(tmp_path / name, agent, 10)
+  restored, row = load_state(tmp_path / name, agent)
+  jax.tree.map(np.testing.assert_array_equal, restored, state)
+  assert row == saved(10)
+  (each,) = verify(tmp_path / name)
+  assert each.problem is None
+
+
+def test_a_state_that_cannot_be_read_back_is_not_saved(tmp_path: Path, agent: Regression):
+  state = init_state(agent, local_mesh(), jax.random.key(0))
+  told: list[str] = []
+  checkpoints = Checkpoints(tmp_path / FOLDER, told.append)
+  orbax = checkpoints._orbax
+  checkpoints._orbax = type(
+    "Forgetful",
+    (),
+    {
+      "save": lambda _, path, state: orbax.save(path, {"params": state["params"]}),
+      "wait_until_finished": lambda _: orbax.wait_until_finished(),
+      "close": lambda _: orbax.close(),
+    },
+  )()  # type: ignore[assignment]
+  checkpoints.save(state, saved(10))
+  checkpoints.close()
+  assert checkpoints.failed is not None and "arrays can be read back" in checkpoints.failed
+  assert len(told) == 1 and not list((tmp_path / FOLDER).iterdir())
+
+
+def test_a_checkpoint_whose_state_was_never_merged_is_named(tmp_path: Path, agent: Regression):
+  save(tmp_path, agent, 10, 20)
+  (tmp_path / FOLDER / "20" / "state" / "manifest.ocdbt").unlink()
+  checksums.write_manifest(tmp_path / FOLDER / "20")
+  assert "cannot be read" in str(verify(tmp_path)[1].problem)
+  assert load_state(tmp_path, agent)[1].counters.env_steps == 10
 
 
 def test_reading_passes_over_damage_and_changes_nothing(tmp_path: Path, agent: Regression):

@@ -161,7 +161,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.filterwarnings(
   "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # orbax closes a loop that still has work
-def test_a_disk_that_is_full_at_any_point_of_a_save_leaves_the_earlier_ones(disk: Path):
+def test_a_disk_that_is_full_at_any_point_of_a_save_leaves_the_earlier_ones(disk: Path, capfd: pytest.CaptureFixture):
   folder, ballast, told, pages = disk / FOLDER, disk / "ballast", [], 0
   checkpoints = Checkpoints(folder, told.append)
   checkpoints.save(make_state(10), make_saved(10), make_extra(10))
@@ -173,7 +173,9 @@ def test_a_disk_that_is_full_at_any_point_of_a_save_leaves_the_earlier_ones(disk
     ballast.unlink()
     if checkpoints.failed is None:
       break
-    assert "No space left" in checkpoints.failed and checkpoints.failed in told[-1]
+    assert checkpoints.failed.startswith("No space left on device") and checkpoints.failed in told[-1]
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", ""), "one line says it all"
     assert names(folder) == ["10"] and verify(disk)[0].problem is None
     pages += 1
   assert pages > 8, "the disk was full early and late in a save"
