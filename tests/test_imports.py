@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "dreamerax"
 
 # Layer -> layers that it may import besides itself. Mathematics and systems do not know each other; presets join them.
 MATHEMATICS = ("types", "ops", "nets", "dynamics", "world_model", "behavior", "agent")
-SYSTEMS = ("types", "files", "own_code", "envs", "replay", "recordings", "runtime")
+SYSTEMS = ("types", "files", "die_with_parent", "own_code", "envs", "replay", "recordings", "runtime")
 JOINED = (
   "parts",
   "provenance",
@@ -34,8 +34,9 @@ BELOW_PRESETS = {*MATHEMATICS, *SYSTEMS, "deploy"}
 ALLOWED: dict[str, set[str]] = {
   **{layer: set(MATHEMATICS[:i]) for i, layer in enumerate(MATHEMATICS)},
   "files": set(),
+  "die_with_parent": set(),
   "own_code": set(),
-  "envs": {"types", "files", "own_code"},
+  "envs": {"types", "files", "own_code", "die_with_parent"},
   "replay": {"types", "files"},
   "recordings": {"types", "files", "envs"},
   "runtime": {"types", "files", "envs", "replay"},
@@ -108,7 +109,7 @@ def test_an_environment_process_starts_without_jax():
 
 
 def test_an_attempt_of_a_sweep_starts_without_jax():
-  program = "import sys, dreamerax.sweeps.on_ray, dreamerax.sweeps.leash; sys.exit('jax' in sys.modules)"
+  program = "import sys, dreamerax.sweeps.on_ray, dreamerax.die_with_parent; sys.exit('jax' in sys.modules)"
   assert subprocess.run([sys.executable, "-c", program], cwd=PACKAGE.parent, check=False).returncode == 0
 
 

@@ -82,12 +82,12 @@ class Checked(Environment):
 
   def _passed(self, step: Any) -> Step:
     self._over = True  # nothing is asked of it after a wrong answer
-    if not self._holds(step):
+    if not self.passes(step):
       raise self._breach(step)
     self._over = bool(step.is_last)
     return step
 
-  def _holds(self, step: Any) -> bool:
+  def passes(self, step: Any) -> bool:
     """Whether `violations.of_step` finds nothing, in a fraction of its time."""
     if not isinstance(step, Step):
       return False

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dreamerax import die_with_parent
 from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
@@ -83,8 +84,8 @@ class WorkerProcess:
     ours, theirs = socket.socketpair()
     with theirs:
       # A group of its own, so that Ctrl-C asks the owner alone. Its path is ours, so that it finds what we find.
-      self._process = subprocess.Popen(
-        [sys.executable, "-m", "dreamerax.envs.worker", str(theirs.fileno()), str(memory)],
+      self._process = die_with_parent.start(
+        ["-m", "dreamerax.envs.worker", str(theirs.fileno()), str(memory)],
         pass_fds=(theirs.fileno(), memory),
         env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)},
         stderr=self._stderr,

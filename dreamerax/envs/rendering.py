@@ -14,6 +14,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+from dreamerax import die_with_parent
+
 VARIABLE = "MUJOCO_GL"
 DEVICE = "MUJOCO_EGL_DEVICE_ID"
 BACKENDS = ("egl", "osmesa")
@@ -70,8 +72,8 @@ def choose_soon() -> None:
 def _begin(backend: str, frames: int = 0) -> subprocess.Popen[str]:
   environment = {name: value for name, value in os.environ.items() if name != "PYOPENGL_PLATFORM"}
   environment[VARIABLE] = backend
-  command = [sys.executable, "-c", _PROBE, str(frames)]
-  return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+  command = ["-c", _PROBE, str(frames)]
+  return die_with_parent.start(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def _forget_begun() -> None:

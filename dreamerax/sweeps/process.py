@@ -3,13 +3,13 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from dreamerax import die_with_parent
 from dreamerax.runtime.run_lock import holder
 from dreamerax.sweeps.follow import Follower
 from dreamerax.sweeps.spec import Resources
@@ -65,8 +65,8 @@ class Attempt:
     with job.output.open("ab") as output:
       self._output_begins = output.tell()
       # A session of its own, so that Ctrl-C on a terminal asks the sweep alone.
-      self._process = subprocess.Popen(
-        [sys.executable, "-m", "dreamerax.sweeps.leash", str(os.getpid()), *job.command],
+      self._process = die_with_parent.start(
+        job.command,
         cwd=job.folder,
         env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,

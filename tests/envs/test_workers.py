@@ -250,12 +250,25 @@ def test_a_graphics_device_that_is_not_there_is_said_at_the_start():
     make_batch(EnvConfig("dmc/cartpole_balance"), 2, 0, WorkerConfig(1, gpus=(99,)))
 
 
-def test_workers_end_with_the_process_that_started_them():
-  program = """
-import time
+@pytest.mark.parametrize("toy", ["counter", "deaf"])
+@pytest.mark.parametrize("thread", [False, True])
+def test_workers_end_with_the_process_that_started_them(toy: str, thread: bool):
+  program = f"""
+import threading, time
+import numpy as np
 from dreamerax.envs import EnvConfig, WorkerConfig, make_batch
-envs = make_batch(EnvConfig("tests.envs.toys:counter"), 2, 0, WorkerConfig(2))
-envs.reset()
+def begin():
+  global envs
+  envs = make_batch(EnvConfig("tests.envs.toys:{toy}"), 2, 0, WorkerConfig(2))
+  envs.reset()
+if {thread}:  # which ends before the workers do
+  other = threading.Thread(target=begin)
+  other.start()
+  other.join()
+else:
+  begin()
+envs.send(np.full((2, 2), 0.5))
+time.sleep(0.5)
 print("ready", flush=True)
 time.sleep(1000)
 """

@@ -224,6 +224,20 @@ def hanging(seed: int) -> Environment:
   return Fragile(seed, lambda: time.sleep(1000))
 
 
+def deaf(seed: int) -> Environment:
+  """Hangs in every step but those of the environment on trial, and hears no signal that can be ignored."""
+
+  class Deaf(Counter):
+    def step(self, action: np.ndarray) -> Step:
+      if seed:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+          signal.signal(number, signal.SIG_IGN)
+        time.sleep(1000)
+      return super().step(action)
+
+  return Deaf(seed)
+
+
 def leaving(seed: int) -> Environment:
   """Notes in the file that the variable NOTES names when it is closed."""
 
