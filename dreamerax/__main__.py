@@ -3,21 +3,7 @@
 import os
 import sys
 
-
-def _leave_out_current_directory() -> None:
-  """`python -m` looks for modules in the current directory first, which may be a run directory from elsewhere.
-
-  A module there that the person names is found all the same, by own_code.py.
-  """
-  package = os.path.dirname(os.path.abspath(__file__))
-  if sys.path[:1] == [os.getcwd()] != [os.path.dirname(package)]:
-    del sys.path[0]
-
-
-if __name__ == "__main__" and not sys.flags.safe_path:
-  _leave_out_current_directory()  # before anything is imported from there
-
-from dreamerax.runtime.memory import collect_garbage_rarely, restart_with_huge_pages  # noqa: E402
+from dreamerax.runtime.memory import collect_garbage_rarely, restart_with_huge_pages
 
 _COMPUTE = ("train", "train-world-model", "eval")
 

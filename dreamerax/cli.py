@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
+from dreamerax import run_list
 from dreamerax.config import nearest
 from dreamerax.envs import rendering
 from dreamerax.envs.dm_control import PREFIX as DMC
@@ -34,6 +35,7 @@ commands:
   train-world-model [PRESET] --data DIR
                    train a preset's world model alone, on recorded episodes
   record           play episodes in any environment and keep them on disk
+  runs [DIR]       the runs in ./runs: task, steps, return, state; RUN_DIR may be `latest`
   list             presets, model sizes, tasks
   check-env TASK   what an environment of your own shows and takes, what is wrong with it, and how to mend it
   doctor           what this machine has, what is wrong, and how to mend it
@@ -80,7 +82,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     print(f"dreamerax: no command is called {name!r}{nearest(name, _COMMANDS)}\n\n{_HELP}", file=sys.stderr)
     return 2
   try:
-    return _COMMANDS[name](rest)
+    return _COMMANDS[name](run_list.with_latest(name, rest))
   except (ValueError, FileNotFoundError) as error:
     print(f"dreamerax {name}: {error}", file=sys.stderr)
     return 2
@@ -184,6 +186,12 @@ def _record(arguments: list[str]) -> int:
   return record.run(tyro.cli(record.Arguments, default=default, args=arguments, prog="dreamerax record"))
 
 
+def _runs(arguments: list[str]) -> int:
+  from dreamerax.commands import runs
+
+  return runs.run(_parse(runs.Arguments, "runs", arguments or [str(run_list.RUNS)]))
+
+
 def _list(arguments: list[str]) -> int:
   from dreamerax.commands import listing
 
@@ -227,6 +235,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
   "export": _export,
   "train-world-model": _train_world_model,
   "record": _record,
+  "runs": _runs,
   "list": _list,
   "check-env": _check_env,
   "doctor": _doctor,

@@ -14,12 +14,17 @@ from dreamerax import api, cli, envs, presets, run_directory, training
 from dreamerax.commands import doctor
 from dreamerax.config import to_dict
 from dreamerax.envs import rendering
+from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.errors import Diverged
+from dreamerax.runtime.run import TrainResult
 
 
 class Answer(NamedTuple):
   status: int
   text: str  # standard output and error, without boxes and line breaks
+
+
+ENDED = TrainResult(Counters(10_000, 1000, 5), 60.0, None, False)
 
 
 @pytest.fixture
@@ -207,6 +212,7 @@ def test_the_stored_run_goes_on_and_may_be_longer(dreamerax, monkeypatch: pytest
   def train(agent, make_envs, replay, schedule, loop, *, begin, **options):
     seen.update(options, loop=loop)
     begin()
+    return ENDED
 
   monkeypatch.setattr(training.loop, "train", train)
   assert dreamerax("train", "--logdir", "run", "--env-steps", "123456", "--eval-every", "7").status == 0
@@ -223,6 +229,7 @@ def test_several_seeds_have_a_run_directory_each(dreamerax, monkeypatch: pytest.
   def train(agent, make_envs, replay, schedule, loop, *, logdir, seed, begin, **options):
     started[seed] = logdir
     begin()
+    return ENDED
 
   monkeypatch.setattr(training.loop, "train", train)
   root = tmp_path / "all"

@@ -19,6 +19,7 @@ JOINED = (
   "presets",
   "transfer",
   "run_directory",
+  "run_list",
   "training",
   "api",
   "offline",

@@ -1,13 +1,10 @@
 """Films as files."""
 
 import os
-import tempfile
 from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
-
-from dreamerax import files
 
 _SIZE = 4  # of a pixel on the screen, on which 64 pixels are small; H.264 wants even sides
 
@@ -19,16 +16,12 @@ def check_name(name: str, path: Path) -> None:
 
 
 def write(path: Path, frames: np.ndarray, frames_per_second: float) -> None:
-  """frames: uint8 [T, H, W, 3]. Raises ValueError where a symbolic link has the name."""
+  """frames: uint8 [T, H, W, 3]."""
   path.parent.mkdir(parents=True, exist_ok=True)
   frames = frames.repeat(_SIZE, 1).repeat(_SIZE, 2)
   if path.suffix == ".mp4":
     # Otherwise ffmpeg is started by a fork of this process, which may hang beside JAX's threads.
     os.environ.setdefault("IMAGEIO_FFMPEG_NO_PREVENT_SIGINT", "1")
-    options = {"fps": frames_per_second, "codec": "libx264", "macro_block_size": 4}
+    imageio.imwrite(path, frames, fps=frames_per_second, codec="libx264", macro_block_size=4)
   else:
-    options = {"duration": 1000 / frames_per_second, "loop": 0}
-  with tempfile.TemporaryDirectory() as folder:
-    film = Path(folder) / path.name
-    imageio.imwrite(film, frames, **options)
-    files.write_whole(path, film.read_bytes())
+    imageio.imwrite(path, frames, duration=1000 / frames_per_second, loop=0)

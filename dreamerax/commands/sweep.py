@@ -6,7 +6,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamerax import files, run_directory
+from dreamerax import run_directory
+from dreamerax.commands import ending
 from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.ray_connection import LOCAL
 from dreamerax.runtime.run_lock import RunLock, holder
@@ -48,7 +49,6 @@ def run(arguments: Arguments, build: Build) -> int:
   if arguments.dry_run:
     print("\n".join(shlex.join(["dreamerax", *job.command[2:]]) for job in jobs))
     return 0
-  files.refuse_links(logdir)
   for trial in trials:
     run_directory.check_same_run(trial.config, logdir / trial.name)
   with ExitStack() as stack:
@@ -62,7 +62,9 @@ def run(arguments: Arguments, build: Build) -> int:
       display.say(f"{name} is in the sweep no more; its directory stays")
     stop = stack.enter_context(StopSignals())  # after Ray, which has handlers of its own
     SweepRun(jobs, manifest, pool, display, sweep.retries).run(stop)
-  return 0 if manifest.count("finished") == len(jobs) else 1
+  finished = manifest.count("finished")
+  print("\n".join(ending.swept(logdir, arguments.spec, finished=finished, total=len(jobs))))
+  return 0 if finished == len(jobs) else 1
 
 
 def make_job(trial: Trial, logdir: Path) -> Job:

@@ -1,11 +1,14 @@
 """`dreamerax train`: one run, from a preset and what was said differently."""
 
-import time
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-from dreamerax import api, presets, run_directory
+import jax
+
+from dreamerax import api, presets, run_directory, run_list
+from dreamerax.commands import ending
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.own_code import NOBODY, Trust, module_of
 from dreamerax.presets import PRESETS, RunConfig
@@ -19,7 +22,7 @@ class Arguments(TrustOption, RunConfig):
   """A run, or one for each of several seeds, and where they are kept."""
 
   logdir: Path | None = None
-  """Run directory; a run that is already there goes on. Default: runs/<preset>-<task>-<time>."""
+  """Run directory; a run that is already there goes on. Default: runs/<preset>-<task>-seed<seed>-<time>."""
   config: Path | None = None
   """Begin a new run with the configuration of another: its directory, or a config.json. Further options differ from it."""
   init_world_model: Path | None = None
@@ -127,16 +130,36 @@ def run(preset: str | None, arguments: Arguments) -> int:
   there = _run_in(logdir)
   known = there if there is not None else arguments.config
   preset = (run_directory.load_preset(known) if known is not None else preset) or DEFAULT_PRESET
-  if logdir is None:
-    task = config.env.task.replace("/", "-").replace(":", "-")
-    logdir = Path("runs") / f"{preset.replace(':', '-')}-{task}-{time.strftime('%Y%m%d-%H%M%S')}"
-  initial = arguments.init_world_model
-  if arguments.seeds > 1 or run_directory.find_seeds(logdir):
-    api.train_seeds(config, logdir, arguments.seeds, preset, init_world_model=initial, trust=arguments.trusted)
-  else:
-    ray = arguments.ray_address if arguments.collect == "ray" else None
-    api.train(config, logdir, preset, init_world_model=initial, ray_address=ray, trust=arguments.trusted)
+  with ExitStack() as stack:
+    if logdir is None:
+      last = config.seed + arguments.seeds - 1
+      seeds = f"seed{config.seed}" if arguments.seeds == 1 else f"seeds{config.seed}-{last}"
+      logdir = stack.enter_context(run_list.new_run_dir(f"{preset}-{config.env.task}-{seeds}"))
+    lines = _train(config, logdir, preset, arguments)
+    if jax.process_index() == 0:
+      print("\n".join(lines))
   return 0
+
+
+def _train(config: RunConfig, logdir: Path, preset: str, arguments: Arguments) -> list[str]:
+  """Trains; returns what there is to say at the end."""
+  initial, total, trust = arguments.init_world_model, config.env_steps, arguments.trusted
+  own = sorted({module_of(path) for path in (config.env.task, preset) if ":" in path})
+  if arguments.seeds > 1 or run_directory.find_seeds(logdir):
+    results = api.train_seeds(config, logdir, arguments.seeds, preset, init_world_model=initial, trust=trust)
+    interrupted = any(each.interrupted for each in results)
+    runs = [run_directory.seed_dir(logdir, config.seed + index) for index in range(len(results))]
+    return ending.seeds_trained(logdir, runs, total=total, interrupted=interrupted, own=own)
+  ray = arguments.ray_address if arguments.collect == "ray" else None
+  result = api.train(config, logdir, preset, init_world_model=initial, ray_address=ray, trust=trust)
+  return ending.trained(
+    logdir,
+    env_steps=result.counters.env_steps,
+    total=total,
+    seconds=result.seconds,
+    interrupted=result.interrupted,
+    own=own,
+  )
 
 
 def _run_in(logdir: str | Path | None) -> Path | None:

@@ -1,12 +1,12 @@
 """`dreamerax train-world-model`: the world model of a preset alone, on recorded episodes."""
 
-import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from dreamerax import presets, run_directory
+from dreamerax import presets, run_directory, run_list
 from dreamerax.agent import AgentConfig
-from dreamerax.commands import printing
+from dreamerax.commands import ending, printing
 from dreamerax.commands.train import DEFAULT_PRESET
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.offline import figures
@@ -28,7 +28,7 @@ class Arguments(TrustOption, OfflineConfig):
   data: Path | None = None
   """Folder of the episodes."""
   logdir: Path | None = None
-  """Run directory; a run that is already there goes on. Default: runs/world-model-<preset>-<time>."""
+  """Run directory; a run that is already there goes on. Default: runs/world-model-<preset>-seed<seed>-<time>."""
   size: str = ""
   """Model size; sets the widths of all parts. `dreamerax list` shows the sizes."""
   seed: int = 0
@@ -77,7 +77,16 @@ def run(preset: str | None, arguments: Arguments) -> int:
   else:
     preset = preset or DEFAULT_PRESET
     base = offline.alone(presets.build(preset, arguments.size), folder)
-    logdir = logdir or Path("runs") / f"world-model-{preset}-{time.strftime('%Y%m%d-%H%M%S')}"
+  with ExitStack() as stack:
+    if logdir is None:
+      logdir = stack.enter_context(run_list.new_run_dir(f"world-model-{preset}-seed{arguments.seed}"))
+    lines = _train(base, folder, logdir, preset, arguments)
+  print("\n".join(lines))
+  return 0
+
+
+def _train(base: RunConfig, folder: EpisodeFolder, logdir: Path, preset: str | None, arguments: Arguments) -> list[str]:
+  """Trains; returns what there is to say at the end."""
   chosen = {name: getattr(arguments, name) for name in ("seed", "mesh", "replay", "agent")}
 
   def show(found: HorizonErrors, updates: int) -> None:
@@ -97,4 +106,6 @@ def run(preset: str | None, arguments: Arguments) -> int:
   )
   if not result.interrupted:
     print(f"plot: {logdir / offline.PLOT}")
-  return 0
+  return ending.model_trained(
+    logdir, updates=result.updates, seconds=result.seconds, interrupted=result.interrupted, data=folder.path
+  )
