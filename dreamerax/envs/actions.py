@@ -32,6 +32,41 @@ class BoxActions:
 
 
 @dataclass(frozen=True)
+class IntegerActions:
+  """A box of integers of any shape: each of an axis' values has an equal share of [-1, 1]."""
+
+  minimum: np.ndarray
+  maximum: np.ndarray
+  dtype: str
+
+  @property
+  def spec(self) -> ActionSpec:
+    return ActionSpec(size=self.minimum.size)
+
+  def __call__(self, action: np.ndarray, name: str) -> np.ndarray:
+    """`action` [A] clipped to [-1, 1] as integers of the box; `name` is the environment's, for its errors."""
+    action = checked_action(action, self.spec, name).reshape(self.minimum.shape)
+    count = self.maximum - self.minimum + 1
+    return np.minimum(self.minimum + np.floor((action + 1) / 2 * count), self.maximum).astype(self.dtype)
+
+
+def box_actions(low: np.ndarray, high: np.ndarray, dtype: np.dtype, name: str) -> BoxActions | IntegerActions:
+  """Actions of a box with these bounds, each of its shape.
+
+  Raises:
+    ValueError: the box is of integers, and has no bounds.
+  """
+  low, high = low.astype(np.float64), high.astype(np.float64)
+  if dtype.kind not in "iu":
+    return BoxActions(low, high)
+  if (low <= -_UNBOUNDED).any() or (high >= _UNBOUNDED).any():
+    raise ValueError(
+      f"{name}: an action of {dtype} without bounds (from {low.min():g} to {high.max():g}) has too many values: bound it"
+    )
+  return IntegerActions(low, high, dtype.name)
+
+
+@dataclass(frozen=True)
 class DiscreteActions:
   """One of `size` choices, numbered from `start`."""
 

@@ -8,8 +8,10 @@ import dm_env
 import numpy as np
 from dm_env import specs as dm_specs
 
-from dreamerax.envs.actions import BoxActions, DiscreteActions
+from dreamerax.envs import foreign
+from dreamerax.envs.actions import BoxActions, DiscreteActions, IntegerActions, box_actions
 from dreamerax.envs.base import Environment, Step
+from dreamerax.envs.faults import Breach
 from dreamerax.types import ArraySpec, EnvSpec
 
 Camera = Callable[[], np.ndarray]
@@ -60,6 +62,7 @@ class DmEnv(Environment):
     for key in names:
       if key not in specs:
         raise ValueError(f"{name} has no observation {key!r}: it has {', '.join(specs)}.")
+    self._own: Mapping[str, Any] = own
     self._spec = EnvSpec(observation={key: specs[key] for key in names}, action=self._actions.spec)
     self._cameras = {key: camera for key, (_, camera) in cameras.items() if key in names}
     self._ended = True
@@ -91,7 +94,7 @@ class DmEnv(Environment):
       ):
         if isinstance(random, np.random.RandomState):
           random.seed(seed)
-    timestep = self._env.reset()
+    timestep = _timestep(self._env.reset(), "reset")
     self._ended = False
     return timestep
 
@@ -101,15 +104,15 @@ class DmEnv(Environment):
       raise RuntimeError(f"{self._name}: the episode is over (or never began); call reset first.")
     native = self._actions(action, self._name)
     reward = 0.0
-    timestep = self._env.step(native)
-    reward += timestep.reward or 0.0
+    timestep = _timestep(self._env.step(native), "step")
+    reward += _reward(timestep)
     for _ in range(self._repeat - 1):
       if timestep.last():
         break
-      timestep = self._env.step(native)
-      reward += timestep.reward or 0.0
+      timestep = _timestep(self._env.step(native), "step")
+      reward += _reward(timestep)
     self._ended = timestep.last()
-    return timestep, float(reward)
+    return timestep, reward
 
   def _show(self, timestep: dm_env.TimeStep, reward: float) -> Step:
     is_terminal = timestep.last() and timestep.discount == 0
@@ -117,6 +120,8 @@ class DmEnv(Environment):
 
   def _observe(self, timestep: dm_env.TimeStep) -> dict[str, np.ndarray]:
     own = self._as_dict(timestep.observation)
+    if not isinstance(own, Mapping):
+      raise Breach(f"the observation is {foreign.short(own)}", f"show a dict of {', '.join(self._own)}")
     observation = {}
     for key, spec in self._spec.observation.items():
       if key in self._cameras:
@@ -125,8 +130,21 @@ class DmEnv(Environment):
         self.rendering_seconds += time.perf_counter() - began
       else:
         # A copy: environments may hand out buffers that they overwrite.
-        observation[key] = np.array(own[key], spec.dtype).reshape(spec.shape)
+        if key not in own:
+          raise Breach(f"observation {key!r} is missing among {', '.join(own)}", "show what observation_spec names")
+        given = foreign.array(own[key], tuple(self._own[key].shape), self._own[key].dtype, key, "its spec")
+        observation[key] = np.array(given, spec.dtype).reshape(spec.shape)
     return observation
+
+
+def _timestep(value: Any, method: str) -> dm_env.TimeStep:
+  if not isinstance(value, dm_env.TimeStep):
+    raise Breach(f"{method} gave {foreign.short(value)}", "return a dm_env.TimeStep")
+  return value
+
+
+def _reward(timestep: dm_env.TimeStep) -> float:
+  return 0.0 if timestep.reward is None else foreign.reward(timestep.reward, "step")
 
 
 def _is_image(spec: Any) -> bool:
@@ -139,10 +157,10 @@ def _array_spec(spec: Any) -> ArraySpec:
   return ArraySpec((int(np.prod(spec.shape, dtype=np.int64)),), "float32")
 
 
-def _actions(spec: Any, name: str) -> BoxActions | DiscreteActions:
+def _actions(spec: Any, name: str) -> BoxActions | IntegerActions | DiscreteActions:
   if isinstance(spec, dm_specs.DiscreteArray):
     return DiscreteActions(spec.num_values)
   if isinstance(spec, dm_specs.BoundedArray):
-    minimum, maximum = (np.broadcast_to(bound, spec.shape).astype(np.float64) for bound in (spec.minimum, spec.maximum))
-    return BoxActions(minimum, maximum)
+    minimum, maximum = (np.broadcast_to(bound, spec.shape) for bound in (spec.minimum, spec.maximum))
+    return box_actions(minimum, maximum, np.dtype(spec.dtype), name)
   raise ValueError(f"{name}: the action spec {spec} is neither a BoundedArray nor a DiscreteArray.")

@@ -1,14 +1,18 @@
 """Gymnasium's environments: `gym/<id>`, and any `gymnasium.Env` object."""
 
 import difflib
+import os
+import traceback
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from dreamerax.envs.actions import BoxActions, DiscreteActions
+from dreamerax.envs import foreign
+from dreamerax.envs.actions import BoxActions, DiscreteActions, IntegerActions, box_actions
 from dreamerax.envs.base import Environment, Step
+from dreamerax.envs.faults import Breach
 from dreamerax.types import ArraySpec, EnvSpec
 
 PREFIX = "gym/"
@@ -27,9 +31,19 @@ def load(task: str, seed: int) -> Environment:
   except gymnasium.error.DependencyNotInstalled as error:
     raise ValueError(f"{task}: {error}") from error
   except (gymnasium.error.Error, ModuleNotFoundError) as error:
-    near = difflib.get_close_matches(name, gymnasium.registry, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, gymnasium.registry, n=3, cutoff=0.7)
     hint = f" Did you mean {', '.join(PREFIX + id_ for id_ in near)}?" if near else ""
-    raise ValueError(f"{task}: gymnasium cannot make it: {error}{hint}") from error
+    plain = f"{PREFIX}<module>:{name.rpartition(':')[2]}"
+    raise ValueError(
+      f"{task}: gymnasium cannot make it: {' '.join(str(error).split())}{hint} An id that another package registers needs "
+      f"the module that does: {plain}, such as gym/ale_py:ALE/Pong-v5. Ids that a program registers for itself are not "
+      "known to worker processes, which import modules and nothing else."
+    ) from error
+  except TypeError as error:
+    raise ValueError(
+      f"{task}: gymnasium cannot make it: {' '.join(str(error).split())}. Where it needs arguments, give them in a factory "
+      "of your own (--task module:factory)."
+    ) from error
   return GymEnv(env, name=task, seed=seed)
 
 
@@ -65,8 +79,10 @@ class GymEnv(Environment):
     return self._spec
 
   def reset(self, seed: int | None = None) -> Step:
-    observation, _ = self._env.reset(seed=self._seed if seed is None else seed)
-    self._seed = None
+    answer = self._call("reset", seed=self._seed if seed is None else seed)
+    if not isinstance(answer, tuple) or len(answer) != 2:
+      raise _misshaped("reset", answer)
+    observation, self._seed = answer[0], None
     self._ended = False
     return Step(self._observe(observation), 0.0, is_first=True, is_last=False, is_terminal=False)
 
@@ -76,12 +92,27 @@ class GymEnv(Environment):
     native = self._actions(action, self._name)
     if isinstance(native, np.ndarray):
       native = native.astype(self._env.action_space.dtype)
-    observation, reward, terminated, truncated, _ = self._env.step(native)
-    self._ended = bool(terminated or truncated)
-    return Step(self._observe(observation), float(reward), False, self._ended, bool(terminated))
+    answer = self._call("step", native)
+    if not isinstance(answer, tuple) or len(answer) != 5:
+      raise _misshaped("step", answer)
+    observation, reward, terminated, truncated, _ = answer
+    terminated, truncated = foreign.flag(terminated, "terminated"), foreign.flag(truncated, "truncated")
+    self._ended = terminated or truncated
+    return Step(self._observe(observation), foreign.reward(reward, "step"), False, self._ended, terminated)
 
   def close(self) -> None:
     self._env.close()
+
+  def _call(self, method: str, *arguments: Any, **named: Any) -> Any:
+    try:
+      return getattr(self._env, method)(*arguments, **named)
+    except (TypeError, ValueError) as error:
+      # Wrappers of gymnasium unpack what they are given.
+      if isinstance(error, ValueError) and "values to unpack" in str(error) and _raised_by_gymnasium(error):
+        raise Breach(f"{method} gave something else than gymnasium asks for ({error})", _RETURNS[method]) from error
+      if isinstance(error, TypeError) and "'seed'" in str(error):
+        raise Breach("reset takes no seed", "declare reset(self, *, seed=None, options=None)") from error
+      raise
 
   def _observe(self, observation: Any) -> dict[str, np.ndarray]:
     result = {}
@@ -89,12 +120,52 @@ class GymEnv(Environment):
       value = observation
       if isinstance(self._env.observation_space, spaces.Dict):
         for part in path:
-          value = value[part]
-      if not isinstance(space, spaces.Box):
-        value = spaces.flatten(space, value)
+          value = _part(value, part, key)
       # A copy: environments may hand out buffers that they overwrite.
-      result[key] = np.array(value, spec.dtype).reshape(spec.shape)
+      result[key] = np.array(_flat(space, value, key), spec.dtype).reshape(spec.shape)
     return result
+
+
+_RETURNS = {
+  "reset": "return observation, info",
+  "step": "return observation, reward, terminated, truncated, info",
+}
+
+
+def _misshaped(method: str, answer: Any) -> Breach:
+  gave = foreign.short(answer)
+  if isinstance(answer, tuple):
+    gave = f"{len(answer)} values" + (
+      " (the interface of gym before 0.26)" if (method, len(answer)) == ("step", 4) else ""
+    )
+  return Breach(f"{method} gave {gave}", _RETURNS[method])
+
+
+def _raised_by_gymnasium(error: Exception) -> bool:
+  frame = traceback.extract_tb(error.__traceback__)[-1]
+  return frame.filename.startswith(os.path.dirname(gymnasium.__file__))
+
+
+def _part(value: Any, part: str, key: str) -> Any:
+  try:
+    return value[part]
+  except (KeyError, IndexError, TypeError) as error:
+    raise Breach(
+      f"observation {key!r} is missing in {foreign.short(value)}", "show what observation_space names"
+    ) from error
+
+
+def _flat(space: spaces.Space, value: Any, key: str) -> np.ndarray:
+  """What is shown of one space, as a box's array or as gymnasium flattens it."""
+  if isinstance(space, spaces.Box):
+    return foreign.array(value, space.shape, space.dtype, key, "its space")
+  try:
+    if isinstance(space, spaces.Discrete) and not space.contains(value):
+      raise ValueError(value)  # or it would be counted from the end
+    return np.asarray(spaces.flatten(space, value))
+  except Exception as error:
+    problem = f"observation {key!r} is {foreign.short(value)}; its space says {space}"
+    raise Breach(problem, "show what the space contains") from error
 
 
 def _leaves(space: spaces.Space) -> list[tuple[tuple[str, ...], spaces.Space]]:
@@ -118,11 +189,11 @@ def _array_spec(space: spaces.Space) -> ArraySpec:
   return ArraySpec((spaces.flatdim(space),), "float32")
 
 
-def _actions(space: spaces.Space, name: str) -> BoxActions | DiscreteActions:
+def _actions(space: spaces.Space, name: str) -> BoxActions | IntegerActions | DiscreteActions:
   if isinstance(space, spaces.Discrete):
     return DiscreteActions(int(space.n), int(space.start))
   if isinstance(space, spaces.Box):
-    return BoxActions(space.low.astype(np.float64), space.high.astype(np.float64))
+    return box_actions(space.low, space.high, space.dtype, name)  # type: ignore[arg-type]
   raise ValueError(
     f"{name}: actions must be a Box or Discrete space, not {space}. Wrap the environment to make it one."
   )

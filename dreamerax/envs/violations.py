@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dreamerax.envs.base import Environment, Step
+from dreamerax.envs.foreign import short
 from dreamerax.types import ArraySpec, EnvSpec, Transition
 
 RESERVED = Transition._fields
 NUMBERS = (float, int, np.floating, np.integer, np.bool_)  # what a reward may be
 BOOLS = (bool, np.bool_)  # what a flag may be
-_SHOWN = 60  # characters of a value
 _LARGEST = float(np.finfo(np.float32).max)  # rewards are kept as float32
 
 
@@ -95,10 +95,10 @@ def _names(arrays: Mapping[Any, Any]) -> list[str]:
 
 def _of_reward(reward: Any, where: str) -> Iterator[Violation]:
   if not isinstance(reward, NUMBERS):
-    yield Violation(f"{where}: the reward is {_short(reward)}, not a finite number", "return float(reward)")
+    yield Violation(f"{where}: the reward is {short(reward)}, not a finite number", "return float(reward)")
   elif not is_finite(reward):
     fix = "return a finite number as the reward, and never nan or inf"
-    yield Violation(f"{where}: the reward is {_short(reward)}, not a finite number", fix, numbers=True)
+    yield Violation(f"{where}: the reward is {short(reward)}, not a finite number", fix, numbers=True)
 
 
 def is_readable(step: Any) -> bool:
@@ -117,7 +117,7 @@ def is_finite(reward: Any) -> bool:
 def _of_flags(step: Step, where: str, first: bool) -> Iterator[Violation]:
   unclear = [name for name in ("is_first", "is_last", "is_terminal") if not isinstance(getattr(step, name), BOOLS)]
   for name in unclear:
-    yield Violation(f"{where}: {name} is {_short(getattr(step, name))}, not a bool", f"return bool({name})")
+    yield Violation(f"{where}: {name} is {short(getattr(step, name))}, not a bool", f"return bool({name})")
   if unclear:
     return
   if step.is_first != first:
@@ -148,8 +148,3 @@ def _of_array(value: Any, spec: ArraySpec, what: str, key: str) -> Iterator[Viol
       f"clip {key!r}, or leave out what may be nan or inf",
       numbers=True,
     )
-
-
-def _short(value: Any) -> str:
-  text = " ".join(repr(value).split())
-  return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

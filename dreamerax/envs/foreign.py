@@ -1,0 +1,62 @@
+"""Reads what environments of other libraries return, and names what cannot be read."""
+
+from typing import Any
+
+import numpy as np
+
+from dreamerax.envs.faults import Breach
+
+_SHOWN = 60  # characters of a value
+
+
+def array(value: Any, shape: tuple[int, ...], dtype: Any, key: str, declared: str) -> np.ndarray:
+  """`value` as it is, if shape and kind of numbers are the declared ones; float64 may stand for float32.
+
+  Args:
+    declared: who says what it must be: "the space", "the spec".
+
+  Raises:
+    Breach: they are not.
+  """
+  dtype = np.dtype(dtype)
+  given = np.asarray(value)
+  found = f"observation {key!r} is {given.dtype} {list(given.shape)}; {declared} says {dtype} {list(shape)}"
+  if given.shape != shape:
+    raise Breach(found, f"reshape or transpose it, or declare {list(given.shape)}")
+  if dtype == np.uint8 and given.dtype.kind == "f":
+    raise Breach(found, "multiply it by 255 where it lies in [0, 1] and convert it with astype(np.uint8)")
+  if (dtype == np.uint8 and given.dtype != np.uint8) or not np.can_cast(given.dtype, dtype, "same_kind"):
+    raise Breach(found, f"convert it with astype(np.{dtype}), or declare {given.dtype}")
+  return given
+
+
+def reward(value: Any, method: str) -> float:
+  """One number, be it in an array.
+
+  Raises:
+    Breach: it is none.
+  """
+  if isinstance(value, (float, int, np.floating, np.integer, np.bool_)):
+    return float(value)
+  if isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "fiub":
+    return float(value.item())
+  raise Breach(f"{method} gave the reward {short(value)}", "return one number: float(reward)")
+
+
+def flag(value: Any, name: str) -> bool:
+  """A bool, be it in an array or as 0 or 1.
+
+  Raises:
+    Breach: it is neither true nor false.
+  """
+  if isinstance(value, np.ndarray) and value.size == 1:
+    value = value.item()
+  if isinstance(value, (bool, np.bool_)) or (isinstance(value, (int, np.integer)) and value in (0, 1)):
+    return bool(value)
+  raise Breach(f"step gave {name}={short(value)}", f"return bool({name})")
+
+
+def short(value: Any) -> str:
+  """In one line, cut where it is long."""
+  text = " ".join(repr(value).split())
+  return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
