@@ -58,7 +58,9 @@ def evaluate(
     episodes=episodes,
     num_envs=min(episodes, config.num_envs),
     seed=seed,
+    max_steps=config.loop.eval_max_steps,
     video=video,
+    say=print,
   )
 
 

@@ -72,6 +72,11 @@ def _describe_met(met: Met) -> Iterator[Finding]:
     lengths = f"{min(met.lengths)} to {max(met.lengths)} agent steps long"
     yield Finding("episodes", f"{len(met.lengths)} ended, {lengths}; {ends}")
   else:
-    yield Finding("episodes", f"none ended in {met.steps} steps of random actions; --steps takes more")
+    yield Finding(
+      "episodes",
+      f"none ended in {met.steps} steps of random actions; --steps takes more",
+      "an episode that never ends is never evaluated to its end (--eval-max-steps cuts it): give it a time limit, such as "
+      "gymnasium.wrappers.TimeLimit",
+    )
   yield Finding("rewards", f"from {met.rewards[0]:g} to {met.rewards[1]:g} a step")
   yield Finding("speed", f"{met.steps / max(met.seconds, 1e-9):,.0f} agent steps/s in one process")

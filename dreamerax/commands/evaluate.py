@@ -46,6 +46,8 @@ def run(arguments: Arguments) -> int:
     f"return {returns.mean():.1f} ± {returns.std():.1f} over {len(returns)} episodes "
     f"(min {returns.min():.1f}, max {returns.max():.1f}; mean length {result.lengths.mean():.0f} agent steps)"
   )
+  if result.cut:
+    print(f"{result.cut} of them were cut after {result.lengths.max():,} agent steps, and count as they are")
   if arguments.video is not None:
     if result.video is None:
       raise ValueError("video: this environment shows no pictures")

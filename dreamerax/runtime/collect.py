@@ -40,13 +40,22 @@ class EpisodeTracker:
     self._first = first
     self._scores = np.zeros(num_envs, np.float64)
     self._lengths = np.zeros(num_envs, np.int64)
+    self._ended = np.zeros(num_envs, bool)
 
   def add(self, row: Transition) -> list[Episode]:
     """Takes the next step of every stream, [E, ...]; returns the episodes that it ends."""
     self._scores = np.where(row.is_first, 0, self._scores) + row.reward
     self._lengths = np.where(row.is_first, 0, self._lengths + 1)
-    ended = np.flatnonzero(row.is_last).tolist()
-    return [Episode(self._first + i, float(self._scores[i]), int(self._lengths[i])) for i in ended]
+    self._ended = row.is_last.copy()
+    return [self._episode(i) for i in np.flatnonzero(row.is_last).tolist()]
+
+  def longer(self, steps: int) -> list[Episode]:
+    """The episodes that have exactly `steps` steps and go on; none for 0 steps."""
+    reached = np.flatnonzero((self._lengths == steps) & ~self._ended).tolist() if steps else []
+    return [self._episode(i) for i in reached]
+
+  def _episode(self, index: int) -> Episode:
+    return Episode(self._first + index, float(self._scores[index]), int(self._lengths[index]))
 
   def state(self) -> dict[str, np.ndarray]:
     """What `restore` needs, [E] each."""

@@ -1,15 +1,19 @@
 """Scores a policy on environments of its own."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from dreamerax.envs.quota import episodes_each
-from dreamerax.runtime.collect import EpisodeTracker
+from dreamerax.runtime.collect import Episode, EpisodeTracker
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.protocol import MakeEnvs, Params
+from dreamerax.runtime.timing import Interval
 from dreamerax.types import EnvSpec
+
+_SAY_SECONDS = 60.0
 
 
 class EvalResult(NamedTuple):
@@ -17,11 +21,13 @@ class EvalResult(NamedTuple):
 
   returns: np.ndarray  # [N] float64, undiscounted
   lengths: np.ndarray  # [N] int64, agent steps
+  cut: int  # episodes that had not ended after as many steps as they may have
   video: np.ndarray | None  # uint8 [T, H, W, 3], the first episode; None unless asked for, or without images
 
   def scalars(self) -> dict[str, float]:
-    """What is logged: mean, spread and length."""
+    """What is logged: mean, spread and length; how many episodes were cut, where any was."""
     return {
+      **({"eval/cut_episodes": float(self.cut)} if self.cut else {}),
       "eval/return": float(self.returns.mean()),
       "eval/return_std": float(self.returns.std()),
       "eval/return_min": float(self.returns.min()),
@@ -38,18 +44,24 @@ def evaluate(
   episodes: int,
   num_envs: int,
   seed: int,
+  max_steps: int = 0,
   video: bool = False,
   check: Callable[[], None] = lambda: None,
+  say: Callable[[str], None] = lambda text: None,
 ) -> EvalResult:
   """Plays exactly `episodes` episodes.
 
   Which episodes count is settled beforehand, a fixed number from each environment, so that short ones are not favoured.
+  An episode of `max_steps` steps is cut: it counts as it is, and its environment waits until all others have played theirs or
+  wait too; all are then reset.
 
   Args:
     policy: takes the mode of its actions.
     num_envs: at most so many environments at once; made here, and closed.
     seed: of the environments, in [0, 2**32).
+    max_steps: agent steps of an episode, at most; 0 sets no limit.
     check: called between steps; may raise to leave.
+    say: told once a minute how far it is.
 
   Raises:
     ValueError: episodes or num_envs is less than 1.
@@ -63,16 +75,29 @@ def evaluate(
     tracker = EpisodeTracker(count)
     tracker.add(row)
     played: list[list] = [[] for _ in range(count)]
+    waiting, cut = np.zeros(count, bool), 0
     frames = []
     calls = 0
-    while any(len(done) < wanted for done, wanted in zip(played, quota, strict=True)):
+    minute = Interval(_SAY_SECONDS, 0)
+    began = time.monotonic()
+    while (going := np.array([len(done) < wanted for done, wanted in zip(played, quota, strict=True)])).any():
       check()
+      if minute.due(time.monotonic() - began):
+        say(_progress(played, quota, calls, max_steps))
+      if waiting[going].all():
+        waiting[:], row = False, envs.reset()
+        tracker.add(row)
       if filmed and not played[0]:
         frames.append(row.observation[filmed][0].copy())
       actions, carry, _ = policy(params, carry, row, calls)
       row = envs.step(actions)
       calls += 1
-      for episode in tracker.add(row):
+      for episode in [*tracker.add(row), *tracker.longer(max_steps)]:
+        if waiting[episode.stream]:  # the episode that was cut has ended
+          waiting[episode.stream] = False
+          continue
+        waiting[episode.stream] = is_cut = not row.is_last[episode.stream]
+        cut += is_cut and len(played[episode.stream]) < quota[episode.stream]
         if filmed and episode.stream == 0 and not played[0]:
           frames.append(row.observation[filmed][0].copy())
         played[episode.stream].append(episode)
@@ -82,7 +107,17 @@ def evaluate(
   return EvalResult(
     returns=np.array([episode.score for episode in counted]),
     lengths=np.array([episode.length for episode in counted]),
+    cut=int(cut),
     video=colored(np.stack(frames)) if frames else None,
+  )
+
+
+def _progress(played: Sequence[Sequence[Episode]], quota: np.ndarray, calls: int, max_steps: int) -> str:
+  ended = sum(min(len(done), wanted) for done, wanted in zip(played, quota, strict=True))
+  limit = f"; an episode is cut after {max_steps:,}" if max_steps else ""
+  help_ = "" if ended else ". End them earlier with gymnasium.wrappers.TimeLimit, or is_last"
+  return (
+    f"evaluation: {ended} of {quota.sum()} episodes have ended after {calls:,} steps of each environment{limit}{help_}"
   )
 
 

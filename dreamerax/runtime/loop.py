@@ -196,7 +196,7 @@ def _make_run(
     learner=learner,
     collector=collector,
     policy=policy,
-    judge=_judge(start, learner),
+    judge=_judge(start, learner, progress),
     checkpoints=checkpoints,
     writer=stack.enter_context(closing(writer)),
     progress=progress,
@@ -254,6 +254,18 @@ def _make_learner(
   )
 
 
-def _judge(start: Start, learner: Learner) -> Callable[..., EvalResult]:
+def _judge(start: Start, learner: Learner, progress: Progress) -> Callable[..., EvalResult]:
   policy = Policy(start.agent, explore=False, key=start.key(MODE), mesh=start.actors)
-  return lambda **options: evaluate(policy, learner.newest_params, start.make_envs, num_envs=start.num_envs, **options)
+
+  def judge(**options: Any) -> EvalResult:
+    return evaluate(
+      policy,
+      learner.newest_params,
+      start.make_envs,
+      num_envs=start.num_envs,
+      max_steps=start.config.eval_max_steps,
+      say=progress.say,
+      **options,
+    )
+
+  return judge

@@ -18,6 +18,8 @@ class LoopConfig:
   """Env steps between evaluations; 0 evaluates at the end only."""
   eval_episodes: int = 10
   """Episodes of an evaluation; 0 never evaluates."""
+  eval_max_steps: int = 30_000
+  """Agent steps after which an episode of an evaluation is cut, and counts as it is; 0 sets no limit."""
   video_every: int = 50_000
   """Env steps between videos; 0 makes none."""
   checkpoint_minutes: float = 10.0
@@ -34,7 +36,7 @@ class LoopConfig:
   """Say where a step's time goes once training is under way, and write a trace of it to <logdir>/profile."""
 
   def __post_init__(self):
-    for name in ("prefill_steps", "eval_every", "eval_episodes", "video_every"):
+    for name in ("prefill_steps", "eval_every", "eval_episodes", "eval_max_steps", "video_every"):
       if getattr(self, name) < 0:
         raise ValueError(f"loop.{name}={getattr(self, name)} must be at least 0")
     for name in ("log_every", "checkpoint_minutes"):

@@ -290,6 +290,7 @@ class Run:
     self.progress.say(
       f"evaluation at {self.counters.env_steps:,} env steps, {self._seconds:,.0f} s: "
       f"return {result.returns.mean():.1f} ± {result.returns.std():.1f} over {len(result.returns)} episodes"
+      + (f", {result.cut} of them cut" if result.cut else "")
     )
 
   def _checkpoint(self) -> None:

@@ -71,3 +71,27 @@ def test_it_can_be_left(policy: Policy):
 def test_episodes_must_be_positive(policy: Policy):
   with pytest.raises(ValueError, match="episodes=0"):
     evaluate(policy, PARAMS, make_envs, episodes=0, num_envs=1, seed=0)
+
+
+@pytest.mark.parametrize("lengths", [(1000, 1000), (1000, 3), (14, 3), (12, 1000)])
+def test_episodes_are_cut_where_they_have_as_many_steps_as_they_may(policy: Policy, lengths: tuple[int, int]):
+  def envs(count: int, seed: int):
+    return SerialEnvs([Follow(length=lengths[i]) for i in range(count)], range(seed, seed + count))
+
+  result = evaluate(policy, PARAMS, envs, episodes=6, num_envs=2, seed=0, max_steps=12)
+  assert result.lengths.tolist() == np.repeat(np.minimum(lengths, 12), 3).tolist()
+  np.testing.assert_allclose(result.returns, result.lengths, rtol=1e-5)
+  assert result.cut == 3 * sum(length > 12 for length in lengths)
+  assert result.scalars().get("eval/cut_episodes", 0) == result.cut
+
+
+def test_an_evaluation_that_takes_long_says_how_far_it_is(policy: Policy, monkeypatch: pytest.MonkeyPatch):
+  clock, said = iter(range(0, 100_000, 10)), []
+  monkeypatch.setattr("dreamerax.runtime.evaluate.time.monotonic", lambda: next(clock))
+
+  def envs(count: int, seed: int):
+    return SerialEnvs([Follow(length=10**6) for _ in range(count)], range(seed, seed + count))
+
+  evaluate(policy, PARAMS, envs, episodes=2, num_envs=2, seed=0, max_steps=20, say=said.append)
+  assert len(said) == 3
+  assert said[0].startswith("evaluation: 0 of 2 episodes have ended after 5 steps") and "TimeLimit" in said[0]
