@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from dreamerax import run_list
+from dreamerax import __version__, run_list
 from dreamerax.config import nearest
 from dreamerax.envs import rendering
 from dreamerax.envs.dm_control import PREFIX as DMC
@@ -41,7 +41,7 @@ commands:
   doctor           what this machine has, what is wrong, and how to mend it
   doctor RUN_DIR   whether a run can go on from what its directory holds
 
-dreamerax COMMAND --help lists the options of a command."""
+dreamerax COMMAND --help lists the options of a command; dreamerax --version tells the version."""
 _HOSTS = "dreamerax.runtime.hosts"
 
 
@@ -76,6 +76,9 @@ def _run(arguments: Sequence[str] | None) -> int:
   arguments = list(sys.argv[1:] if arguments is None else arguments)
   if not arguments or arguments[0] in ("-h", "--help", "help"):
     print(_HELP)
+    return 0
+  if arguments[0] in ("-V", "--version"):
+    print(f"dreamerax {__version__}")
     return 0
   name, *rest = arguments
   if name not in _COMMANDS:

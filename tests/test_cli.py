@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from dreamerax import api, cli, envs, presets, run_directory, training
+from dreamerax import __version__, api, cli, envs, presets, run_directory, training
 from dreamerax.commands import doctor
 from dreamerax.config import to_dict
 from dreamerax.envs import rendering
@@ -126,6 +126,10 @@ REFUSED = {
   "list everything": "Unrecognized options: everything",
   "doctor --frames 0": "frames=0 must be at least 1",
 }
+
+
+def test_the_version_is_that_of_the_package(dreamerax):
+  assert dreamerax("--version") == Answer(0, f"dreamerax {__version__}")
 
 
 @pytest.mark.parametrize("line", [line for line in REFUSED if line != "train --env-steps 100"])
