@@ -1,20 +1,29 @@
 """A run directory's config.json: what is in it, and whether a run may go on with it."""
 
 import dataclasses
+import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dreamerax import envs, files, parts
+from dreamerax import envs, files, parts, provenance
 from dreamerax.config import first_difference, from_dict, to_dict
 from dreamerax.own_code import NOBODY, Trust, Trusted
 from dreamerax.presets import RunConfig
+from dreamerax.runtime.checkpoint_folder import FOLDER, read_saved
+from dreamerax.runtime.saved import ConfigFile
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 CONFIG = "config.json"
 INITIAL = "init_world_model"  # in config.json: the run directory that the world model's first parameters came from
 RECORDED = "recorded"  # in config.json: what a world model that was trained alone was trained on
+_CHECKSUM, _EARLIER, _EDITED = "checksum", "earlier", "edited"
+_MEND_CONFIG = (
+  f'restore it, or, if you have changed it on purpose, write "{_CHECKSUM}": "{_EDITED}" into it, and the run goes on with what '
+  "it says"
+)
 _SEED_DIR = "seed-"  # and the seed: a run directory among those of several seeds
 # Of a run that goes on: its length, how it is watched, where environments and updates are computed.
 _MAY_CHANGE = ("env_steps", "loop", "workers", "mesh")
@@ -56,6 +65,8 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     raise ValueError(f"{path} is not JSON ({error}): restore it, or choose another --logdir") from error
   if not isinstance(data, dict) or not {"preset", "config"} <= data.keys():
     raise ValueError(f"{path} was not written by dreamerax: choose another --logdir")
+  if path != run_dir and data.get(_CHECKSUM) not in (None, _EDITED, _checksum(data)):
+    raise ValueError(f"{path} is not as it was written: {_MEND_CONFIG}")
   return data
 
 
@@ -84,18 +95,59 @@ def load_preset(run_dir: str | Path) -> str | None:
   return read_config(Path(run_dir))["preset"]
 
 
-def write_config(config: RunConfig, spec: EnvSpec, logdir: Path, preset: str | None, **more: Any) -> None:
-  """Writes config.json. more: what it holds besides.
+def write_config(config: RunConfig, spec: EnvSpec, logdir: Path, preset: str | None, **more: Any) -> ConfigFile:
+  """Writes config.json, where it would change. more: what it holds besides.
+
+  "started" describes the process that began the run, "continued" those that went on with another version, commit or device.
+  "checksum" is of all else, and "earlier" has the checksums that checkpoints of this run may have stored.
 
   Raises:
     ValueError: it cannot be written.
   """
-  data = {"preset": preset, "spec": spec_to_dict(spec), **more, "config": to_dict(config)}
+  stored = read_config(logdir) if os.path.lexists(logdir / CONFIG) else {}
+  data = {"preset": preset, **_history(stored), "spec": spec_to_dict(spec), **more, "config": to_dict(config)}
+  earlier = stored.get(_EARLIER, [])
+  if stored.get(_CHECKSUM) != _checksum({**data, _EARLIER: earlier}):
+    known = [saved.config for saved in read_saved(logdir / FOLDER)] + [stored.get(_CHECKSUM, "")]
+    earlier = list(dict.fromkeys([*earlier, *(each for each in known if each not in ("", _EDITED))]))
+  data[_EARLIER] = earlier
+  data[_CHECKSUM] = _checksum(data)
+  text = json.dumps(data, indent=2) + "\n"
   try:
     logdir.mkdir(parents=True, exist_ok=True)
-    files.write_whole(logdir / CONFIG, json.dumps(data, indent=2) + "\n")
+    files.write_whole(logdir / CONFIG, text)
   except OSError as error:
     raise ValueError(f"logdir={logdir} cannot be written ({error}): choose another --logdir") from error
+  return ConfigFile(data[_CHECKSUM], text)
+
+
+def check_checkpoints_know_config(logdir: Path) -> None:
+  """Whether the newest checkpoint was saved with the config.json that is there.
+
+  Raises:
+    ValueError: it was not. Also what `read_config` raises.
+  """
+  data = read_config(logdir)
+  newest = next((saved.config for saved in read_saved(logdir / FOLDER)), "")
+  if newest and data.get(_CHECKSUM) not in (_EDITED, newest) and newest not in data.get(_EARLIER, []):
+    raise ValueError(f"{logdir / CONFIG} is not the one that the newest checkpoint was saved with: {_MEND_CONFIG}")
+
+
+def _history(stored: Mapping[str, Any]) -> dict[str, Any]:
+  """Which processes have trained, this one included."""
+  this, continued = provenance.describe(), list(stored.get("continued", []))
+  if not stored:
+    return {"started": this, "continued": []}
+  last = continued[-1] if continued else stored.get("started") or {}
+  if not provenance.is_same(last, this):
+    continued.append(this)
+  return {"started": stored.get("started"), "continued": continued}
+
+
+def _checksum(data: Mapping[str, Any]) -> str:
+  """Of what config.json says, however it is laid out."""
+  rest = {name: value for name, value in data.items() if name != _CHECKSUM}
+  return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def check_same_run(config: RunConfig, logdir: Path) -> None:
@@ -124,6 +176,7 @@ def check_acts(run_dir: str | Path) -> None:
 
 def check_same_config(config: RunConfig, logdir: Path) -> None:
   """`check_same_run` of a directory that holds a run of the same kind."""
+  check_checkpoints_know_config(logdir)
   stored = load_config(logdir)
   for name in (field.name for field in dataclasses.fields(config) if field.name not in _MAY_CHANGE):
     difference = first_difference(getattr(stored, name), getattr(config, name), name)

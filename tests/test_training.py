@@ -7,6 +7,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from threading import Event, Thread
 
@@ -18,6 +19,7 @@ import pytest
 import dreamerax
 from dreamerax import cli, run_directory
 from dreamerax.agent import Agent
+from dreamerax.commands import doctor_run
 from dreamerax.runtime.checkpoint import load_state
 from dreamerax.runtime.metrics import read_metrics
 from dreamerax.runtime.run_lock import RunLock
@@ -202,9 +204,64 @@ def test_doctor_tells_what_is_whole_and_what_is_not(logdir: Path, tmp_path: Path
   assert status == 1 and "put a copy of one back, or begin another run" in said and state.name in said
   (copy / "config.json").write_text("{}")
   status, said = doctor(copy)
-  assert status == 1 and "this version cannot read it" in said
+  assert status == 1 and "was not written by dreamerax" in said
   assert cli.main(["doctor", str(tmp_path)]) == 2
   assert "is not a run directory" in capsys.readouterr().err
+
+
+def test_doctor_compares_replay_and_metrics_with_the_end_that_the_checkpoint_knows(logdir: Path, tmp_path: Path):
+  def problems(change) -> dict[str, str]:
+    copy = tmp_path / "copy"
+    shutil.copytree(logdir, copy)
+    change(copy)
+    found = {finding.name: finding.problem for finding in doctor_run.examine(copy) if finding.problem}
+    shutil.rmtree(copy)
+    return found
+
+  def segment(run: Path) -> Path:
+    return sorted((run / "replay").glob("*.rows"))[-1]
+
+  assert problems(lambda run: None) == {}
+  assert "is missing" in problems(lambda run: shutil.rmtree(run / "replay"))["replay"]
+  assert "is missing" in problems(lambda run: segment(run).unlink())["replay"]
+  assert "has 0 bytes instead of" in problems(lambda run: os.truncate(segment(run), 0))["replay"]
+  cut = lambda run: os.truncate(segment(run), segment(run).stat().st_size // 2)  # noqa: E731
+  assert "bytes instead of" in problems(cut)["replay"]
+  metrics = logdir / "metrics.jsonl"
+  assert "at the newest checkpoint" in problems(lambda run: os.truncate(run / metrics.name, 99))["metrics.jsonl"]
+
+
+def test_config_json_says_how_the_run_was_made_and_any_change_of_it_is_noticed(
+  logdir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+  text = (logdir / "config.json").read_text()
+  data = json.loads(text)
+  started = data["started"]
+  assert started["version"] == dreamerax.__version__ and started["device"].endswith("(cpu)")
+  assert datetime.fromisoformat(started["date"]).tzinfo and started["command"]
+  events = b"".join(path.read_bytes() for path in logdir.glob("events.out.tfevents.*"))
+  assert started["date"].encode() in events
+  run = tmp_path / "run"
+  shutil.copytree(logdir, run)
+  changed = {name: value for name, value in data.items() if name != "checksum"}
+  for change in (
+    text.replace('"batch_size": 2', '"batch_size": 3'),
+    text.replace('"env_steps": 3', '"env_steps": 7'),
+    json.dumps({**changed, "checksum": "0" * 16}),
+    json.dumps(changed),
+  ):
+    assert change != text
+    (run / "config.json").write_text(change)
+    capsys.readouterr()
+    assert cli.main(["doctor", str(run)]) == 1
+    assert "config.json is not" in " ".join(capsys.readouterr().out.split())
+    assert cli.main(["train", "--logdir", str(run)]) == 2
+    said = capsys.readouterr().err
+    assert "config.json is not" in said and 'write "checksum": "edited"' in said
+  (run / "config.json").write_text(json.dumps({**data, "checksum": "edited"}, indent=1))
+  assert cli.main(["train", "--logdir", str(run)]) == 0  # it has reached its end
+  (run / "config.json").write_text(json.dumps(data))
+  assert cli.main(["doctor", str(run)]) == 0
 
 
 def flip(path: Path, position: int) -> None:

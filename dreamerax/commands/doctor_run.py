@@ -9,13 +9,16 @@ from dreamerax import run_directory
 from dreamerax.commands.findings import Finding, show
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.own_code import NOBODY, NotTrusted, Trust
-from dreamerax.replay import inspect
+from dreamerax.replay import find_lost, inspect
 from dreamerax.replay.budget import size_of
-from dreamerax.runtime.checkpoint import FOLDER, verify
+from dreamerax.runtime.checkpoint import verify
+from dreamerax.runtime.checkpoint_folder import FOLDER, read_saved
 from dreamerax.runtime.metrics import read_metrics
-from dreamerax.runtime.restore import log_folders
+from dreamerax.runtime.restore import log_folder, log_folders
 from dreamerax.runtime.run_lock import holder
+from dreamerax.runtime.saved import Saved
 
+_LOST = ", which the newest checkpoint counts on: restore it, or the run goes on with what is left"
 _NAMED = 5  # damaged records that are named
 
 
@@ -42,8 +45,9 @@ def examine(run_dir: Path, trust: Trust = NOBODY) -> Iterator[Finding]:
   user = holder(run_dir)
   yield Finding("in use", f"by {user}" if user else "no")
   yield from _checkpoints(run_dir)
-  yield _replay(run_dir)
-  yield _metrics(run_dir)
+  saved = next(iter(read_saved(run_dir / FOLDER)), None)
+  yield _replay(run_dir, saved)
+  yield _metrics(run_dir, saved)
   spoilt = sorted(path.name for path in (run_dir / "nonfinite").glob("*"))
   if spoilt:
     problem = f"training met numbers that are not finite; batches and states are in {run_dir / 'nonfinite'}"
@@ -52,6 +56,10 @@ def examine(run_dir: Path, trust: Trust = NOBODY) -> Iterator[Finding]:
 
 
 def _config(run_dir: Path, trust: Trust) -> Finding:
+  try:
+    run_directory.check_checkpoints_know_config(run_dir)
+  except ValueError as error:
+    return Finding("config.json", "damaged or changed", str(error), fatal=True)
   try:
     config = run_directory.load_config(run_dir, trust)
   except NotTrusted as error:
@@ -80,8 +88,11 @@ def _checkpoints(run_dir: Path) -> Iterator[Finding]:
     yield Finding("checkpoints", "none", "the run would begin anew")
 
 
-def _replay(run_dir: Path) -> Finding:
+def _replay(run_dir: Path, saved: Saved | None) -> Finding:
   folders = log_folders(run_dir)
+  lost = _lost(run_dir, saved) if saved is not None else []
+  if not folders and lost:
+    return Finding("replay", "missing", _named(lost) + _LOST)
   if not folders:
     return Finding("replay", "not on disk: a run that goes on fills it again")
   reports = [inspect(folder) for folder in folders]
@@ -91,14 +102,24 @@ def _replay(run_dir: Path) -> Finding:
   if sum(torn):
     value += f", and {sum(torn):,} bytes of a step that was being written"
   damaged = [text for texts in corrupt for text in texts]
-  if not damaged:
-    return Finding("replay", value)
-  more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
-  problem = f"{'; '.join(damaged[:_NAMED])}{more}: they are skipped, and their episodes cut there"
-  return Finding("replay", value, problem)
+  problems = [_named(damaged) + ": they are skipped, and their episodes cut there"] if damaged else []
+  problems += [_named(lost) + _LOST] if lost else []
+  return Finding("replay", value, "; ".join(problems))
 
 
-def _metrics(run_dir: Path) -> Finding:
+def _lost(run_dir: Path, saved: Saved) -> list[str]:
+  dealt = saved.replay.get("dealt", 0)
+  return [
+    each for host, end in enumerate(saved.logs) for each in find_lost(log_folder(run_dir, dealt, host), end) if end
+  ]
+
+
+def _named(texts: list[str]) -> str:
+  more = f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
+  return f"{'; '.join(texts[:_NAMED])}{more}"
+
+
+def _metrics(run_dir: Path, saved: Saved | None) -> Finding:
   path = run_dir / "metrics.jsonl"
   if not path.exists():
     return Finding("metrics.jsonl", "missing", "curves of the run begin when it goes on")
@@ -106,6 +127,10 @@ def _metrics(run_dir: Path) -> Finding:
     rows = read_metrics(path)
   except ValueError as error:
     return Finding("metrics.jsonl", "damaged", str(error))
+  found, expected = path.stat().st_size, saved.metrics if saved is not None else 0
+  if found < expected:
+    fix = f"it had {expected:,} bytes at the newest checkpoint: restore it, or the run goes on without these lines"
+    return Finding("metrics.jsonl", f"cut to {found:,} bytes", fix)
   return Finding("metrics.jsonl", f"{len(rows):,} lines, up to {rows[-1]['env_steps'] if rows else 0:,} env steps")
 
 

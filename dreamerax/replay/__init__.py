@@ -2,9 +2,9 @@
 
 from dreamerax.replay.config import ReplayConfig
 from dreamerax.replay.deal import OldLog
-from dreamerax.replay.inspection import Report, inspect
+from dreamerax.replay.inspection import Report, find_lost, inspect
 from dreamerax.replay.load import Loaded
 from dreamerax.replay.prefetch import Prefetch
 from dreamerax.replay.replay import Replay, Slots
 
-__all__ = ["Loaded", "OldLog", "Prefetch", "Replay", "ReplayConfig", "Report", "Slots", "inspect"]
+__all__ = ["Loaded", "OldLog", "Prefetch", "Replay", "ReplayConfig", "Report", "Slots", "find_lost", "inspect"]

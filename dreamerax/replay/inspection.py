@@ -1,7 +1,8 @@
 """Checks a log without changing it."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dreamerax.replay.segment import SegmentReader, segments
 
@@ -14,6 +15,19 @@ class Report(NamedTuple):
   torn_bytes: int  # at the ends of files, half written when a run died; opening cuts those of the newest
   bytes: int  # of all files
   segments: int
+
+
+def find_lost(folder: Path, end: Mapping[str, Any]) -> list[str]:
+  """What a log lacks of what it had when `RowLog.commit` returned `end`, in words; empty: nothing."""
+  lost = []
+  for name, nbytes in end.get("files", []):  # a version before wrote none
+    path = folder / name
+    found = path.stat().st_size if path.is_file() else None
+    if found is None:
+      lost.append(f"{path} is missing")
+    elif found < nbytes:
+      lost.append(f"{path} has {found:,} bytes instead of {nbytes:,}")
+  return lost
 
 
 def inspect(folder: Path) -> Report:

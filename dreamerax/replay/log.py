@@ -131,7 +131,9 @@ class RowLog:
       self._commits = [*self._commits[-1:], self._written.copy()]
     position = {"segment": self._number, "offset": self._offset, "written": self._written.tolist()}
     self._trim(0)
-    return position
+    files = [(segment.path.name, segment.nbytes) for segment in self._segments]
+    newest = [(segment_path(self.folder, self._number).name, self._offset)] if self._file is not None else []
+    return {**position, "files": [list(each) for each in files + newest]}
 
   def close(self) -> None:
     """Ends the newest file; a later `append` would begin another."""

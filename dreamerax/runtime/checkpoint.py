@@ -14,18 +14,17 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from dreamerax.runtime import array_file, checkpoint_folder, checkpoint_part, checksums, state_file
-from dreamerax.runtime.checkpoint_folder import find_steps
+from dreamerax.runtime.checkpoint_folder import FOLDER, find_steps
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.errors import Diverged
 from dreamerax.runtime.hosts import Hosts
 from dreamerax.runtime.mesh import local_mesh
 from dreamerax.runtime.protocol import Agent, State
-from dreamerax.runtime.saved import Saved
+from dreamerax.runtime.saved import SAVED, Saved
 from dreamerax.runtime.sharding import abstract_state, put, to_host
 from dreamerax.runtime.state_file import STATE, check_readable, check_space, plain_name
 
-FOLDER = "checkpoints"
-_SAVED, _ARRAYS = "saved.json", "arrays.bin"
+_ARRAYS = "arrays.bin"
 _STORAGE = (OSError, ValueError)  # tensorstore, which writes for orbax, reports a full disk as a ValueError
 # Orbax numbers its operations for the whole process, and two threads that save at once get each other's.
 _orbax_is_free = Lock()
@@ -203,7 +202,7 @@ class Checkpoints:
     try:
       self._end_state()
       check_readable(new, len(row["shapes"]))
-      (new / _SAVED).write_text(json.dumps(row))
+      (new / SAVED).write_text(json.dumps(row))
       with (new / _ARRAYS).open("wb") as file:
         array_file.write(file, arrays)
       checksums.write_manifest(new)
@@ -292,12 +291,7 @@ def _orbax(hosts: Hosts) -> ocp.StandardCheckpointer:
 
 def _load(path: Path, like: State, hosts: Hosts) -> tuple[State, Saved, dict[str, Any]]:
   """A checkpoint that is known to be whole, with the extra arrays of host 0."""
-  row = json.loads((path / _SAVED).read_text())
-  row["saved"] = {"others": [], **row["saved"]}  # absent until there were several hosts
-  if set(row["saved"]) != set(Saved._fields):
-    raise ValueError(
-      f"{path} was saved by another version of dreamerax: continue with that version, or begin a run in another --logdir"
-    )
+  row, saved = json.loads((path / SAVED).read_text()), Saved.read(path)
   _check_shapes(path, row["shapes"], _shapes(like))
   with _orbax_is_free, _orbax(hosts) as orbax, plain_name(path) as named:
     if hosts.count == 1:
@@ -307,7 +301,7 @@ def _load(path: Path, like: State, hosts: Hosts) -> tuple[State, Saved, dict[str
       state = put(whole, jax.tree.map(lambda x: x.sharding, like))
   with (path / _ARRAYS).open("rb") as file:
     extra = array_file.read(file, row["extra"])
-  return state, Saved.from_json(row["saved"]), extra
+  return state, saved, extra
 
 
 def _shapes(state: State) -> dict[str, list[Any]]:

@@ -4,11 +4,14 @@
 """
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from dreamerax import files
 from dreamerax.runtime import checksums
+from dreamerax.runtime.saved import Saved
 
+FOLDER = "checkpoints"  # in a run directory
 _NEW, _OLD, _BAD = ".new", ".old", ".bad"
 
 
@@ -18,6 +21,15 @@ def find_steps(folder: Path, suffix: str = "") -> list[int]:
     return []
   names = (path.name.removesuffix(suffix) for path in folder.iterdir() if path.name.endswith(suffix) and path.is_dir())
   return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name)
+
+
+def read_saved(folder: Path) -> list[Saved]:
+  """What the checkpoints hold besides arrays, newest first; those that cannot be read are left out."""
+  found = []
+  for step in reversed(find_steps(folder)):
+    with suppress(OSError, ValueError, KeyError, TypeError):
+      found.append(Saved.read(folder / str(step)))
+  return found
 
 
 def begin(folder: Path, step: int) -> Path:

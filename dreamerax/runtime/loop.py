@@ -17,7 +17,7 @@ from dreamerax.runtime.hosts import Hosts
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.loop_config import LoopConfig
 from dreamerax.runtime.mesh import MeshConfig, learner_mesh, policy_mesh
-from dreamerax.runtime.metrics import MetricsWriter, NoMetrics
+from dreamerax.runtime.metrics import MetricsWriter, NoMetrics, as_markdown
 from dreamerax.runtime.policy import Policy, RandomPolicy
 from dreamerax.runtime.programs import Programs
 from dreamerax.runtime.progress import Progress
@@ -26,7 +26,7 @@ from dreamerax.runtime.remote import Actors, RemoteCollector
 from dreamerax.runtime.restore import Restored, restore_replay
 from dreamerax.runtime.run import Run, TrainResult
 from dreamerax.runtime.run_lock import RunLock
-from dreamerax.runtime.saved import Saved
+from dreamerax.runtime.saved import ConfigFile, Saved
 from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.seeds import COLLECT, PREFILL, environment_seed
 from dreamerax.runtime.sharding import abstract_state, init_state
@@ -51,7 +51,7 @@ def train(
   seed: int,
   task: str,
   mesh: MeshConfig | None = None,
-  begin: Callable[[], None] = lambda: None,
+  begin: Callable[[], ConfigFile] = ConfigFile,
   initial: Callable[[State], State] = lambda state: state,
   company: Company | None = None,
   remote: Callable[[int, int], Actors] | None = None,
@@ -76,7 +76,8 @@ def train(
     env_steps: length of the run, in which prefill and earlier parts count.
     task: for people only.
     mesh: which devices learn and act; the replay gives whole batches, B sequences, or this host's rows of them.
-    begin: called on host 0 once everything was checked, before the first step; not where nothing is left to do.
+    begin: writes the configuration; called on host 0 once everything was checked, before the first step, and not where nothing
+      is left to do.
     initial: changes the state that a run begins with; not called where one goes on.
     company: other runs of this process; None: there are none.
     remote: makes actors that collect elsewhere, (number of environments, seed); None: everything happens here.
@@ -115,7 +116,7 @@ def train(
     return _train(start, begin, stack)
 
 
-def _train(start: Start, begin: Callable[[], None], stack: ExitStack) -> TrainResult:
+def _train(start: Start, begin: Callable[[], ConfigFile], stack: ExitStack) -> TrainResult:
   hosts, logdir = start.hosts, start.logdir
   if hosts.leads:
     stack.enter_context(RunLock(logdir))
@@ -148,9 +149,8 @@ def _train(start: Start, begin: Callable[[], None], stack: ExitStack) -> TrainRe
     state = start.initial(init_state(start.agent, start.learners, start.key(INIT)))
   else:
     start.schedule.restore(saved.schedule)
-  if hosts.leads:
-    begin()
-  return _make_run(start, programs, state, envs, saved, found, checkpoints, progress, stack).run()
+  written = begin() if hosts.leads else ConfigFile()
+  return _make_run(start, programs, state, envs, saved, found, written, checkpoints, progress, stack).run()
 
 
 def _begin_envs(start: Start, found: Restored) -> EnvBatch | Actors:
@@ -167,6 +167,7 @@ def _make_run(
   envs: EnvBatch | Actors,
   saved: Saved,
   found: Restored,
+  written: ConfigFile,
   checkpoints: Checkpoints,
   progress: Progress,
   stack: ExitStack,
@@ -185,6 +186,7 @@ def _make_run(
   writer = NoMetrics()
   if hosts.leads:
     writer = MetricsWriter(start.logdir, size=saved.metrics, after=saved.counters.env_steps)
+    writer.text(saved.counters, "config.json", as_markdown(written.text))
   return Run(
     config=config,
     total=start.env_steps,
@@ -207,6 +209,7 @@ def _make_run(
     prefilled=saved.prefilled,
     logged=saved.logged,
     dealt=found.dealt,
+    config_checksum=written.checksum,
   )
 
 

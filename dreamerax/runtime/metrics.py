@@ -34,6 +34,11 @@ def read_metrics(path: Path) -> list[dict]:
   return rows
 
 
+def as_markdown(text: str) -> str:
+  """Lines as they are."""
+  return "".join(f"    {line}\n" for line in text.splitlines())
+
+
 class MetricsWriter:
   """Appends to logdir/metrics.jsonl and to TensorBoard events in logdir.
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 
 from dreamerax.replay import Replay
-from dreamerax.runtime.checkpoint import FOLDER, Checkpoints, Saved
+from dreamerax.runtime.checkpoint import FOLDER, Checkpoints
 from dreamerax.runtime.compilation import enable_cache
 from dreamerax.runtime.compile_times import Compiler
 from dreamerax.runtime.counters import Counters
@@ -19,10 +19,11 @@ from dreamerax.runtime.guard import Guard
 from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.mesh import MeshConfig, local_mesh
-from dreamerax.runtime.metrics import MetricsWriter
+from dreamerax.runtime.metrics import MetricsWriter, as_markdown
 from dreamerax.runtime.programs import Programs
 from dreamerax.runtime.protocol import Agent, Params
 from dreamerax.runtime.run_lock import RunLock
+from dreamerax.runtime.saved import ConfigFile, Saved
 from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state
 from dreamerax.runtime.timing import Interval
 
@@ -70,7 +71,7 @@ def train(
   logdir: Path,
   seed: int,
   mesh: MeshConfig | None = None,
-  begin: Callable[[], None] = lambda: None,
+  begin: Callable[[], ConfigFile] = ConfigFile,
   say: Callable[[str], None] = print,
 ) -> OfflineResult:
   """Makes `config.updates` updates, or continues a run that `logdir` holds; one that is complete is only evaluated.
@@ -80,7 +81,7 @@ def train(
 
   Args:
     replay: filled, with the same rows at every start.
-    begin: called once everything was checked, before the first update.
+    begin: writes the configuration; called once everything was checked, before the first update.
 
   Raises:
     ValueError: settings that do not fit the devices or the run in `logdir`, or another process trains there.
@@ -97,7 +98,7 @@ def train(
     checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER)))
     shapes, skip = abstract_state(agent, learners), config.nonfinite == "skip"
     restored = checkpoints.restore(shapes)
-    begin()
+    written = begin()
     programs = Programs(agent, shapes, replay.batch_spec, learners, skip=skip, compile_update=Compiler(say).compile)
     stack.enter_context(closing(programs))
     state, saved, extra = restored or (init_state(agent, learners, init_key), Saved.nothing(seed), {})
@@ -116,6 +117,8 @@ def train(
     del state  # the learner's first update gives its memory away
     stack.enter_context(closing(learner))
     writer = stack.enter_context(closing(MetricsWriter(logdir, size=saved.metrics, after=saved.counters.updates)))
+    writer.text(saved.counters, "config.json", as_markdown(written.text))
+    saved = saved._replace(config=written.checksum)
     return _Run(config, learner, replay, checkpoints, writer, stop, evaluate, saved, say).run()
 
 

@@ -67,6 +67,7 @@ class Run:
   prefilled: int  # agent steps of this and earlier prefills, for which no update is owed
   logged: Counters  # at the last line of training metrics
   dealt: int  # how often replays were dealt out anew to other hosts
+  config_checksum: str  # of config.json
 
   def __post_init__(self):
     now = self.counters.env_steps
@@ -308,6 +309,7 @@ class Run:
       replay={**log, "dealt": self.dealt} if log and self.dealt else log,
       metrics=self.writer.size,
       logged=self.logged,
+      config=self.config_checksum,
     )
     extra = {
       "collector": self.collector.extra(),

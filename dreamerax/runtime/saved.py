@@ -1,9 +1,20 @@
 """What a checkpoint holds besides arrays."""
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from dreamerax.runtime.counters import Counters
+
+SAVED = "saved.json"  # in a checkpoint
+
+
+class ConfigFile(NamedTuple):
+  """A run's config.json."""
+
+  checksum: str = ""
+  text: str = ""
 
 
 class Saved(NamedTuple):
@@ -19,6 +30,7 @@ class Saved(NamedTuple):
   metrics: int  # bytes of metrics.jsonl
   logged: Counters  # at the newest line of training metrics
   others: Sequence[Mapping[str, Any]] = ()  # ends of the logs of hosts 1, 2, ...
+  config: str = ""  # checksum of config.json; "": of a version that had none
 
   @classmethod
   def nothing(cls, seed: int) -> "Saved":
@@ -32,6 +44,22 @@ class Saved(NamedTuple):
   def from_json(cls, row: Mapping[str, Any]) -> "Saved":
     counters = {name: Counters(**row[name]) for name in ("counters", "logged")}
     return cls(**{**row, **counters, "others": tuple(row["others"])})
+
+  @classmethod
+  def read(cls, checkpoint: Path) -> "Saved":
+    """Of a checkpoint's directory.
+
+    Raises:
+      ValueError: it was saved by another version, or is damaged. OSError: it cannot be read.
+    """
+    row = json.loads((checkpoint / SAVED).read_text())["saved"]
+    row = {"others": [], "config": "", **row}  # absent until there were several hosts, and a checksum
+    if set(row) != set(cls._fields):
+      raise ValueError(
+        f"{checkpoint} was saved by another version of dreamerax: continue with that version, or begin a run in another "
+        "--logdir"
+      )
+    return cls.from_json(row)
 
   @property
   def logs(self) -> list[Mapping[str, Any]]:
