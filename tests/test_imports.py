@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "dreamerax"
 
 # Layer -> layers that it may import besides itself. Mathematics and systems do not know each other; presets join them.
 MATHEMATICS = ("types", "ops", "nets", "dynamics", "world_model", "behavior", "agent")
-SYSTEMS = ("types", "files", "die_with_parent", "own_code", "envs", "replay", "recordings", "runtime")
+SYSTEMS = ("types", "files", "die_with_parent", "own_code", "loggers", "envs", "replay", "recordings", "runtime")
 JOINED = (
   "parts",
   "provenance",
@@ -39,8 +39,9 @@ ALLOWED: dict[str, set[str]] = {
   "own_code": set(),
   "envs": {"types", "files", "own_code", "die_with_parent"},
   "replay": {"types", "files"},
+  "loggers": {"types", "files"},
   "recordings": {"types", "files", "envs"},
-  "runtime": {"types", "files", "envs", "replay"},
+  "runtime": {"types", "files", "loggers", "envs", "replay"},
   "deploy": {*MATHEMATICS, "files"},  # an agent that acts in somebody's program, without the systems that trained it
   **{layer: BELOW_PRESETS | set(JOINED[:i]) for i, layer in enumerate(JOINED)},
   "published": {"envs", "config"},  # a table

@@ -185,7 +185,7 @@ def _make_run(
     progress.say(f"{collector.lost} episodes that had begun could not be brought back; they were cut short")
   writer = NoMetrics()
   if hosts.leads:
-    writer = MetricsWriter(start.logdir, size=saved.metrics, after=saved.counters.env_steps)
+    writer = MetricsWriter(start.logdir, size=saved.metrics, after=saved.counters.env_steps, loggers=config.log)
     writer.text(saved.counters, "config.json", as_markdown(written.text))
   return Run(
     config=config,

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from dreamerax.loggers.names import LoggerName
+
 
 @dataclass(frozen=True)
 class LoopConfig:
@@ -32,6 +34,8 @@ class LoopConfig:
   nonfinite: Literal["stop", "skip"] = "stop"
   """What follows an update that is not finite: the run ends and keeps its batch and state, or goes on without it. And what
   follows a number that is not finite in what an environment shows: the run is saved and ends, or the episode is cut short."""
+  log: tuple[LoggerName, ...] = ()
+  """Loggers that metrics and videos go to, beside metrics.jsonl and TensorBoard. See docs/runs.md."""
   profile: bool = False
   """Say where a step's time goes once training is under way, and write a trace of it to <logdir>/profile."""
 

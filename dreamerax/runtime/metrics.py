@@ -1,15 +1,17 @@
-"""What a run writes down: metrics.jsonl for programs, TensorBoard events for people. X-axes are env steps."""
+"""What a run writes down: metrics.jsonl for programs, TensorBoard events and other loggers for people. X-axes are env steps."""
 
 import json
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from dreamerax import files
+from dreamerax.loggers.names import CLASSES
+from dreamerax.loggers.process import LoggerProcess
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.tensorboard import EventFile
 
@@ -40,17 +42,18 @@ def as_markdown(text: str) -> str:
 
 
 class MetricsWriter:
-  """Appends to logdir/metrics.jsonl and to TensorBoard events in logdir.
+  """Appends to logdir/metrics.jsonl and to TensorBoard events in logdir, and tells other loggers.
 
   Every line carries env_steps, agent_steps, updates and seconds (since the run began, over restarts). A number that is
   not finite is written as null. Where the disk is full, lines wait until it is not.
   """
 
-  def __init__(self, logdir: Path, *, size: int = 0, after: int = -1):
+  def __init__(self, logdir: Path, *, size: int = 0, after: int = -1, loggers: Sequence[str] = ()):
     """
     Args:
       size: bytes of metrics.jsonl at the checkpoint that the run continues from; later ones are dropped.
       after: env steps of that checkpoint, or -1: TensorBoard hides what came later.
+      loggers: names of `loggers.names.CLASSES`.
     """
     self._path = logdir / "metrics.jsonl"
     self._file = os.fdopen(files.open_regular(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "r+b", buffering=0)
@@ -58,19 +61,25 @@ class MetricsWriter:
     self._unwritten = b""
     # TensorBoard hides events from purge_step on that an interrupted run has written.
     self._board = EventFile(logdir, purge_step=after + 1 if after >= 0 else None)
+    self._loggers = [LoggerProcess(name, CLASSES[name], logdir) for name in loggers]
 
   def write(self, counters: Counters, seconds: float, scalars: Mapping[str, float]) -> None:
-    """Writes one line, and each scalar for TensorBoard."""
+    """Writes one line, and each scalar for TensorBoard and other loggers, which get finite ones only."""
     values = {name: float(value) for name, value in scalars.items()}
     row = {**counters._asdict(), "seconds": round(seconds, 3)}
     row |= {name: value if math.isfinite(value) else None for name, value in values.items()}
     self._append(json.dumps(row, allow_nan=False).encode() + b"\n")
     for name, value in values.items():
       self._board.scalar(name, value, counters.env_steps)
+    finite = {name: value for name, value in values.items() if math.isfinite(value)}
+    for logger in self._loggers:
+      logger.scalars(counters.env_steps, finite)
 
   def video(self, counters: Counters, name: str, frames: np.ndarray) -> None:
-    """An animation for TensorBoard. frames: uint8 [T, H, W, 3]."""
+    """An animation for TensorBoard and other loggers. frames: uint8 [T, H, W, 3]."""
     self._board.video(name, frames, counters.env_steps)
+    for logger in self._loggers:
+      logger.video(counters.env_steps, name, frames)
 
   def text(self, counters: Counters, name: str, markdown: str) -> None:
     """A text for TensorBoard."""
@@ -94,6 +103,8 @@ class MetricsWriter:
       _log.warning("%s cannot be written: its last %d lines are lost", self._path, self._unwritten.count(b"\n"))
     self._file.close()
     self._board.close()
+    for logger in self._loggers:
+      logger.close()
 
   def _cut(self, size: int) -> int:
     """Leaves whole lines of at most `size` bytes; returns how many bytes they are."""

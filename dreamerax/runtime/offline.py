@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
+from dreamerax.loggers.names import LoggerName, check_installed
 from dreamerax.replay import Replay
 from dreamerax.runtime.checkpoint import FOLDER, Checkpoints
 from dreamerax.runtime.compilation import enable_cache
@@ -42,6 +43,8 @@ class OfflineConfig:
   """Seconds between lines of training metrics."""
   checkpoint_minutes: float = 10.0
   """Minutes between checkpoints; there is one at the end, and at Ctrl-C or SIGTERM, in any case."""
+  log: tuple[LoggerName, ...] = ()
+  """Loggers that metrics go to, beside metrics.jsonl and TensorBoard. See docs/runs.md."""
   nonfinite: Literal["stop", "skip"] = "stop"
   """What follows an update that is not finite: the run ends and keeps its batch and state, or goes on without it."""
 
@@ -88,6 +91,7 @@ def train(
     Diverged: an update is not finite; earlier checkpoints are intact.
     NotSaved: the last checkpoint could not be written.
   """
+  check_installed(config.log)
   enable_cache()
   learners, logdir = local_mesh(mesh), Path(logdir).absolute()
   check_batch_size(replay.config.batch_size, learners)
@@ -116,7 +120,9 @@ def train(
     )
     del state  # the learner's first update gives its memory away
     stack.enter_context(closing(learner))
-    writer = stack.enter_context(closing(MetricsWriter(logdir, size=saved.metrics, after=saved.counters.updates)))
+    writer = stack.enter_context(
+      closing(MetricsWriter(logdir, size=saved.metrics, after=saved.counters.updates, loggers=config.log))
+    )
     writer.text(saved.counters, "config.json", as_markdown(written.text))
     saved = saved._replace(config=written.checksum)
     return _Run(config, learner, replay, checkpoints, writer, stop, evaluate, saved, say).run()

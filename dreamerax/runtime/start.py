@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 from jax.sharding import Mesh
 
+from dreamerax.loggers.names import check_installed
 from dreamerax.replay import Replay
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.hosts import Hosts
@@ -63,6 +64,7 @@ class Start:
       ValueError: settings do not fit each other, or the devices.
     """
     replay, config, count = self.replay, self.config, self.hosts.count
+    check_installed(config.log)
     if config.sync and replay.config.max_disk_bytes == 0:
       raise ValueError("sync=True needs the replay on disk to restart from: leave replay.max_disk_bytes=0 out")
     check_batch_size(replay.config.batch_size * count, self.learners)
