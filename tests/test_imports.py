@@ -10,8 +10,19 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "dreamerax"
 
 # Layer -> layers that it may import besides itself. Mathematics and systems do not know each other; presets join them.
-MATHEMATICS = ("types", "ops", "nets", "dynamics", "world_model", "behavior", "agent")
-SYSTEMS = ("types", "files", "die_with_parent", "own_code", "loggers", "envs", "replay", "recordings", "runtime")
+MATHEMATICS = ("types", "captions", "ops", "nets", "dynamics", "world_model", "behavior", "agent")
+SYSTEMS = (
+  "types",
+  "captions",
+  "files",
+  "die_with_parent",
+  "own_code",
+  "loggers",
+  "envs",
+  "replay",
+  "recordings",
+  "runtime",
+)
 JOINED = (
   "parts",
   "provenance",
@@ -34,6 +45,7 @@ JOINED = (
 BELOW_PRESETS = {*MATHEMATICS, *SYSTEMS, "deploy"}
 ALLOWED: dict[str, set[str]] = {
   **{layer: set(MATHEMATICS[:i]) for i, layer in enumerate(MATHEMATICS)},
+  "captions": set(),
   "files": set(),
   "die_with_parent": set(),
   "own_code": set(),

@@ -6,16 +6,13 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from dreamerax import api, envs, run_directory
+from dreamerax import api, captions, envs, run_directory
 from dreamerax.agent import Agent
 from dreamerax.envs.base import EnvBatch
 from dreamerax.own_code import NOBODY, Trust
 from dreamerax.runtime.evaluate import colored, picture
 from dreamerax.runtime.policy import Policy
 from dreamerax.types import Batch, Transition
-
-_BAR = 3  # pixels above each frame
-_SEEING, _DREAMING = (0, 192, 0), (224, 0, 0)
 
 
 class Dream(NamedTuple):
@@ -24,7 +21,7 @@ class Dream(NamedTuple):
   truth: np.ndarray  # uint8 [T, H, W, C]
   prediction: np.ndarray  # float32 [T, H, W, C] in [0, 1]: decoded from the posterior where seen, else from the dream
   seen: np.ndarray  # bool [T]
-  rewards: float  # summed over these steps
+  rewards: np.ndarray  # [T]
 
   def errors(self) -> np.ndarray:
     """[T] mean absolute error of a pixel, of 1."""
@@ -64,16 +61,25 @@ def dream(run_dir: Path, *, steps: int, context: int, horizon: int, seed: int, t
   predicted = jax.jit(agent.open_loop, static_argnums=2)(params, Batch(turned, before), context, dream_key)[name]
   truth = rows.observation[name][: turns * turn]
   prediction = np.clip(np.asarray(predicted, np.float32), 0, 1).reshape(truth.shape)
-  return Dream(truth, prediction, np.tile(np.arange(turn) < context, turns), float(rows.reward[: turns * turn].sum()))
+  return Dream(truth, prediction, np.tile(np.arange(turn) < context, turns), rows.reward[: turns * turn])
 
 
 def film(dreamt: Dream) -> np.ndarray:
-  """uint8 [T, 3 + H, 3 W, 3]: truth, prediction and error side by side; the bar is green where seen, else red."""
+  """uint8 [T, H', W', 3]: truth, prediction and error side by side, enlarged, under what each is and where the episode is.
+
+  A green strip says that the model sees the frame, a red one that it dreams it.
+  """
   truth, prediction = dreamt.truth / np.float32(255), dreamt.prediction
-  frames = np.concatenate([colored(x) for x in (truth, prediction, (prediction - truth + 1) / 2)], 2)
-  bar = np.where(dreamt.seen[:, None], _SEEING, _DREAMING).astype(np.uint8)  # [T, 3]
-  bars = np.broadcast_to(bar[:, None, None], (len(frames), _BAR, frames.shape[2], 3))
-  return np.concatenate([bars, (frames * 255).astype(np.uint8)], 1)
+  shown = [colored(np.rint(x * 255).astype(np.uint8)) for x in (truth, prediction, (prediction - truth + 1) / 2)]
+  columns = [captions.enlarge(frames) for frames in shown]
+  width = columns[0].shape[2]
+  titles = np.concatenate([captions.strip(text, width) for text in ("truth", "prediction", "error (grey: none)")], 1)
+  strips = []
+  for step, (seen, score) in enumerate(zip(dreamt.seen, np.cumsum(dreamt.rewards), strict=True)):
+    text, color = ("seen", captions.SEEN) if seen else ("dreamt from the actions alone", captions.DREAMT)
+    strips.append(captions.strip(f"step {step}  return {score:.1f}  {text}", 3 * width, color=color))
+  heads = np.stack([np.concatenate([titles, strip]) for strip in strips])
+  return np.concatenate([heads, np.concatenate(columns, 2)], 1)
 
 
 def _play(

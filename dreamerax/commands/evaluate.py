@@ -51,6 +51,7 @@ def run(arguments: Arguments) -> int:
   if arguments.video is not None:
     if result.video is None:
       raise ValueError("video: this environment shows no pictures")
-    films.write(arguments.video, result.video, _FRAMES_PER_SECOND)
+    assert result.rewards is not None
+    films.write(arguments.video, films.scored(result.video, result.rewards), _FRAMES_PER_SECOND)
     print(f"video: {arguments.video}")
   return 0

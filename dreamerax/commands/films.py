@@ -6,7 +6,7 @@ from pathlib import Path
 import imageio.v3 as imageio
 import numpy as np
 
-_SIZE = 4  # of a pixel on the screen, on which 64 pixels are small; H.264 wants even sides
+from dreamerax import captions
 
 
 def check_name(name: str, path: Path) -> None:
@@ -15,13 +15,22 @@ def check_name(name: str, path: Path) -> None:
     raise ValueError(f"{name}={path}: the name must end in .mp4 or .gif")
 
 
+def scored(frames: np.ndarray, rewards: np.ndarray) -> np.ndarray:
+  """Frames [T, H, W, 3] of an episode enlarged, under the step and the return so far."""
+  large = captions.enlarge(frames)
+  texts = (f"step {step}  return {score:.1f}" for step, score in enumerate(np.cumsum(rewards)))
+  strips = np.stack([captions.strip(text, large.shape[2]) for text in texts])
+  return np.concatenate([strips, large], 1)
+
+
 def write(path: Path, frames: np.ndarray, frames_per_second: float) -> None:
   """frames: uint8 [T, H, W, 3]."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  frames = frames.repeat(_SIZE, 1).repeat(_SIZE, 2)
+  odd = [(0, side % 2) for side in frames.shape[1:3]]  # H.264 wants even sides
+  frames = np.pad(frames, [(0, 0), *odd, (0, 0)])
   if path.suffix == ".mp4":
     # Otherwise ffmpeg is started by a fork of this process, which may hang beside JAX's threads.
     os.environ.setdefault("IMAGEIO_FFMPEG_NO_PREVENT_SIGINT", "1")
-    imageio.imwrite(path, frames, fps=frames_per_second, codec="libx264", macro_block_size=4)
+    imageio.imwrite(path, frames, fps=frames_per_second, codec="libx264", macro_block_size=2)
   else:
     imageio.imwrite(path, frames, duration=1000 / frames_per_second, loop=0)

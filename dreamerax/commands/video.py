@@ -12,7 +12,7 @@ from dreamerax.commands.trusting import TrustOption
 @dataclass(frozen=True)
 class Arguments(TrustOption):
   """Films an episode of a run's newest checkpoint with mode actions: what happened, what the world model makes of it, and the
-  error, side by side. Under a green bar the model sees the frames; under a red one it dreams them from the actions alone."""
+  error, side by side. Under a green strip the model sees the frames; under a red one it dreams them from the actions alone."""
 
   run_dir: Path
   """Run directory, as `dreamerax train` made it."""
@@ -51,7 +51,7 @@ def run(arguments: Arguments) -> int:
   )
   films.write(arguments.out, dream.film(dreamt), arguments.fps)
   errors = dreamt.errors()
-  print(f"{arguments.out}: {len(errors)} steps of an episode, return {dreamt.rewards:.1f} in them")
+  print(f"{arguments.out}: {len(errors)} steps of an episode, return {dreamt.rewards.sum():.1f} in them")
   print(
     "mean absolute error of a pixel, of 255: "
     f"{255 * errors[dreamt.seen].mean():.1f} seen, {255 * errors[~dreamt.seen].mean():.1f} dreamt"

@@ -23,6 +23,7 @@ class EvalResult(NamedTuple):
   lengths: np.ndarray  # [N] int64, agent steps
   cut: int  # episodes that had not ended after as many steps as they may have
   video: np.ndarray | None  # uint8 [T, H, W, 3], the first episode; None unless asked for, or without images
+  rewards: np.ndarray | None = None  # [T] that came with each frame of the video
 
   def scalars(self) -> dict[str, float]:
     """What is logged: mean, spread and length; how many episodes were cut, where any was."""
@@ -76,7 +77,7 @@ def evaluate(
     tracker.add(row)
     played: list[list] = [[] for _ in range(count)]
     waiting, cut = np.zeros(count, bool), 0
-    frames = []
+    frames, rewards = [], []
     calls = 0
     minute = Interval(_SAY_SECONDS, 0)
     began = time.monotonic()
@@ -89,6 +90,7 @@ def evaluate(
         tracker.add(row)
       if filmed and not played[0]:
         frames.append(row.observation[filmed][0].copy())
+        rewards.append(float(row.reward[0]))
       actions, carry, _ = policy(params, carry, row, calls)
       row = envs.step(actions)
       calls += 1
@@ -100,6 +102,7 @@ def evaluate(
         cut += is_cut and len(played[episode.stream]) < quota[episode.stream]
         if filmed and episode.stream == 0 and not played[0]:
           frames.append(row.observation[filmed][0].copy())
+          rewards.append(float(row.reward[0]))
         played[episode.stream].append(episode)
   finally:
     envs.close()
@@ -109,6 +112,7 @@ def evaluate(
     lengths=np.array([episode.length for episode in counted]),
     cut=int(cut),
     video=colored(np.stack(frames)) if frames else None,
+    rewards=np.array(rewards) if frames else None,
   )
 
 
