@@ -1,23 +1,20 @@
 """The command line: reads arguments with tyro and hands over to one file per command."""
 
-import contextlib
+import importlib
 import io
 import itertools
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-
-import tyro
+from functools import partial
 
 from dreamerax import __version__, run_list
+from dreamerax.commands import options, refusals
 from dreamerax.config import nearest
 from dreamerax.envs import rendering
 from dreamerax.envs.dm_control import PREFIX as DMC
-from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.own_code import Trust
-from dreamerax.runtime.errors import Diverged, HostLost, NotSaved
 
 _HELP = """usage: dreamerax COMMAND [OPTIONS]
 
@@ -48,8 +45,11 @@ _HOSTS = "dreamerax.runtime.hosts"
 def main(arguments: Sequence[str] | None = None) -> int:
   """Runs one command; returns the exit status: 2 for a user's mistake, 1 where the machine or the training fails.
 
-  Either is told in one line on stderr.
+  Either is told in one line on stderr. A bug shows its traceback first.
   """
+  for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, io.TextIOWrapper):
+      stream.reconfigure(errors="replace")  # a terminal or a locale without ± and ✓ ends no run
   status = 1
   try:
     try:
@@ -57,14 +57,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
       sys.stdout.flush()  # here, where a closed pipe can still be told from a crash
   except BrokenPipeError:  # whoever reads, `| head` say, has seen enough
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at the end
-  except Exception:
-    if not _trains_with_others():
-      raise
-    traceback.print_exc()
+    _drop_output()
+  except OSError as error:
+    refusals.say("output", f"cannot be written: {error.strerror}")
+    _drop_output()
+    status = 1
   if status and _trains_with_others():
     sys.modules[_HOSTS].leave(status)
   return status
+
+
+def _drop_output() -> None:
+  """Python complains when it flushes at the end, unless there is a place to flush to."""
+  os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _trains_with_others() -> bool:
@@ -82,41 +87,44 @@ def _run(arguments: Sequence[str] | None) -> int:
     return 0
   name, *rest = arguments
   if name not in _COMMANDS:
-    print(f"dreamerax: no command is called {name!r}{nearest(name, _COMMANDS)}\n\n{_HELP}", file=sys.stderr)
+    known = f"no command is called {name!r}{nearest(name, _COMMANDS)}"
+    print(f"dreamerax: {known}; `dreamerax --help` lists them", file=sys.stderr)
     return 2
   try:
     return _COMMANDS[name](run_list.with_latest(name, rest))
-  except (ValueError, FileNotFoundError) as error:
-    print(f"dreamerax {name}: {error}", file=sys.stderr)
-    return 2
-  except (rendering.NoRenderer, EnvironmentFault, Diverged, HostLost, NotSaved) as error:
-    print(f"dreamerax {name}: {error}", file=sys.stderr)
-    return 1
+  except BrokenPipeError:
+    raise
+  except SystemExit as end:  # the command's help page
+    return end.code if isinstance(end.code, int) else int(end.code is not None)
   except KeyboardInterrupt:
     return 130  # as a shell counts it; training has its own way to leave
+  except Exception as error:
+    refusal = refusals.explain(error)
+    if refusal is None:
+      traceback.print_exc()
+      refusal = refusals.Refusal(refusals.FAILURE, refusals.describe_bug(error))
+    refusals.say(name, refusal.line)
+    return refusal.status
 
 
 def _train(arguments: list[str]) -> int:
-  if (_peek(arguments, "--task") or DMC).startswith(DMC):
+  if (options.value_of(arguments, "--task") or DMC).startswith(DMC):
     rendering.choose_soon()
   from dreamerax.commands import train
 
   preset = _pop_preset(arguments)
-  return train.run(preset, _read_train(preset, arguments))
+  parsed = _read_train(preset, arguments)
+  with options.named(parsed, arguments):
+    return train.run(preset, parsed)
 
 
 def _read_train(preset: str | None, arguments: Sequence[str]):
   from dreamerax.commands import train
 
-  default = train.defaults(preset, trust=_peek_trust(arguments), **_peeked(arguments, "size", "logdir", "config"))
-  return tyro.cli(
-    train.Arguments,
-    default=default,
-    args=arguments,
-    prog=f"dreamerax train {preset or '[PRESET]'}",
-    description=train.describe(preset),
-    config=(tyro.conf.AvoidSubcommands,),  # a part that may be absent is so or not by the preset; its fields are flags
-  )
+  with options.named(train.Arguments, arguments):
+    default = train.defaults(preset, trust=_peek_trust(arguments), **_peeked(arguments, "size", "logdir", "config"))
+    head, description = f"dreamerax train {preset or '[PRESET]'}", train.describe(preset)
+  return options.read(train.Arguments, arguments, command=head, default=default, description=description)
 
 
 def read_run(arguments: Sequence[str]):
@@ -127,141 +135,81 @@ def read_run(arguments: Sequence[str]):
   """
   from dreamerax.commands import train
 
-  arguments, printed = list(arguments), io.StringIO()
+  arguments = list(arguments)
   preset = _pop_preset(arguments)
-  try:
-    with contextlib.redirect_stderr(printed):
-      return train.to_config(_read_train(preset, arguments))
-  except SystemExit:  # tyro has drawn a box around what is wrong
-    raise ValueError(" ".join(re.sub("[─│╭╮╰╯]", " ", printed.getvalue()).split())) from None
+  return train.to_config(_read_train(preset, arguments))
 
 
 def _pop_preset(arguments: list[str]) -> str | None:
   return arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
 
 
-def _sweep(arguments: list[str]) -> int:
-  from dreamerax.commands import sweep
-
-  return sweep.run(_parse(sweep.Arguments, "sweep", arguments), read_run)
-
-
-def _eval(arguments: list[str]) -> int:
-  from dreamerax.commands import evaluate
-
-  return evaluate.run(_parse(evaluate.Arguments, "eval", arguments))
-
-
-def _plot(arguments: list[str]) -> int:
-  from dreamerax.commands import plot
-
-  return plot.run(_parse(plot.Arguments, "plot", arguments))
-
-
-def _video(arguments: list[str]) -> int:
-  from dreamerax.commands import video
-
-  return video.run(_parse(video.Arguments, "video", arguments))
-
-
-def _dream(arguments: list[str]) -> int:
-  from dreamerax.commands import dream
-
-  return dream.run(_parse(dream.Arguments, "dream", arguments))
-
-
 def _train_world_model(arguments: list[str]) -> int:
   from dreamerax.commands import train_world_model
 
   preset = _pop_preset(arguments)
-  given = _peeked(arguments, "data", "size", "logdir")
-  default = train_world_model.defaults(preset, trust=_peek_trust(arguments), **given)
-  prog = f"dreamerax train-world-model {preset or '[PRESET]'}"
-  config = (tyro.conf.AvoidSubcommands,)
-  parsed = tyro.cli(train_world_model.Arguments, default=default, args=arguments, prog=prog, config=config)
-  return train_world_model.run(preset, parsed)
+  with options.named(train_world_model.Arguments, arguments):
+    given = _peeked(arguments, "data", "size", "logdir")
+    default = train_world_model.defaults(preset, trust=_peek_trust(arguments), **given)
+  head = f"dreamerax train-world-model {preset or '[PRESET]'}"
+  parsed = options.read(train_world_model.Arguments, arguments, command=head, default=default)
+  with options.named(parsed, arguments):
+    return train_world_model.run(preset, parsed)
 
 
 def _record(arguments: list[str]) -> int:
   from dreamerax.commands import record
 
-  default = record.defaults(_peek(arguments, "--policy"), _peek_trust(arguments))
-  return record.run(tyro.cli(record.Arguments, default=default, args=arguments, prog="dreamerax record"))
+  default = record.defaults(options.value_of(arguments, "--policy"), _peek_trust(arguments))
+  parsed = options.read(record.Arguments, arguments, command="dreamerax record", default=default)
+  with options.named(parsed, arguments):
+    return record.run(parsed)
+
+
+def _sweep(arguments: list[str]) -> int:
+  from dreamerax.commands import sweep
+
+  return sweep.run(options.read(sweep.Arguments, arguments, command="dreamerax sweep"), read_run)
 
 
 def _runs(arguments: list[str]) -> int:
-  from dreamerax.commands import runs
-
-  return runs.run(_parse(runs.Arguments, "runs", arguments or [str(run_list.RUNS)]))
-
-
-def _list(arguments: list[str]) -> int:
-  from dreamerax.commands import listing
-
-  return listing.run(_parse(listing.Arguments, "list", arguments))
-
-
-def _check_env(arguments: list[str]) -> int:
-  from dreamerax.commands import check_env
-
-  return check_env.run(_parse(check_env.Arguments, "check-env", arguments))
+  return _plain("runs", "runs", arguments or [str(run_list.RUNS)])
 
 
 def _doctor(arguments: list[str]) -> int:
-  from dreamerax.commands import doctor, doctor_run
-
-  if arguments and not arguments[0].startswith("-"):
-    return doctor_run.run(_parse(doctor_run.Arguments, "doctor", arguments))
-  return doctor.run(_parse(doctor.Arguments, "doctor", arguments))
+  of_run = arguments and not arguments[0].startswith("-")
+  return _plain("doctor_run" if of_run else "doctor", "doctor", arguments)
 
 
-def _compare(arguments: list[str]) -> int:
-  from dreamerax.commands import compare
-
-  return compare.run(_parse(compare.Arguments, "compare", arguments))
-
-
-def _export(arguments: list[str]) -> int:
-  from dreamerax.commands import export
-
-  return export.run(_parse(export.Arguments, "export", arguments))
+def _plain(module: str, name: str, arguments: list[str]) -> int:
+  """A command whose options have defaults of their own."""
+  command = importlib.import_module(f"dreamerax.commands.{module}")
+  parsed = options.read(command.Arguments, arguments, command=f"dreamerax {name}")
+  with options.named(command.Arguments, arguments):
+    return command.run(parsed)
 
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
   "train": _train,
   "sweep": _sweep,
-  "eval": _eval,
-  "compare": _compare,
-  "plot": _plot,
-  "video": _video,
-  "dream": _dream,
-  "export": _export,
+  "eval": partial(_plain, "evaluate", "eval"),
+  "compare": partial(_plain, "compare", "compare"),
+  "plot": partial(_plain, "plot", "plot"),
+  "video": partial(_plain, "video", "video"),
+  "dream": partial(_plain, "dream", "dream"),
+  "export": partial(_plain, "export", "export"),
   "train-world-model": _train_world_model,
   "record": _record,
   "runs": _runs,
-  "list": _list,
-  "check-env": _check_env,
+  "list": partial(_plain, "listing", "list"),
+  "check-env": partial(_plain, "check_env", "check-env"),
   "doctor": _doctor,
 }
 
 
-def _parse(cls, name: str, arguments: list[str]):
-  return tyro.cli(cls, args=arguments, prog=f"dreamerax {name}", config=(tyro.conf.PositionalRequiredArgs,))
-
-
-def _peek(arguments: Sequence[str], flag: str) -> str | None:
-  """The value given to `flag`: some options decide what the defaults of all others are."""
-  for i, argument in enumerate(arguments):
-    if argument == flag and i + 1 < len(arguments):
-      return arguments[i + 1]
-    if argument.startswith(flag + "="):
-      return argument.removeprefix(flag + "=")
-  return None
-
-
 def _peeked(arguments: Sequence[str], *names: str) -> dict[str, str | None]:
   """The values given to options, by name."""
-  return {name: _peek(arguments, f"--{name}") for name in names}
+  return {name: options.value_of(arguments, f"--{name}") for name in names}
 
 
 def _peek_trust(arguments: Sequence[str]) -> Trust:

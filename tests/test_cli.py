@@ -21,7 +21,8 @@ from dreamerax.runtime.run import TrainResult
 
 class Answer(NamedTuple):
   status: int
-  text: str  # standard output and error, without boxes and line breaks
+  text: str  # standard output and error, without line breaks
+  lines: int = 1
 
 
 ENDED = TrainResult(Counters(10_000, 1000, 5), 60.0, None, False)
@@ -38,7 +39,8 @@ def dreamerax(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     except SystemExit as end:
       status = end.code if isinstance(end.code, int) else 1
     printed = capsys.readouterr()
-    return Answer(status, " ".join(re.sub("[│╭╮╰╯─]", " ", printed.out + printed.err).split()))
+    text = printed.out + printed.err
+    return Answer(status, " ".join(re.sub("[│╭╮╰╯─]", " ", text).split()), len(text.splitlines()))
 
   return run
 
@@ -69,37 +71,41 @@ REFUSED = {
   "train --task walker_walk": "Did you mean dmc/walker_walk",
   "train --task gym/CartPol-v1": "Did you mean gym/CartPole-v1",
   "train --task no.such:thing": "cannot import 'no.such'",
-  "train --env-stesp 5": "Unrecognized options: --env-stesp.* --env-steps INT",
-  "train --env-steps five": "--env-steps.* 'five'",
-  "train --env-steps 0": "env_steps=0 must be at least 1",
-  "train --env-steps 100": "env_steps=100 ends the run before its first update",
-  "train --num-envs -1": "num_envs=-1 must be at least 1",
+  "train --env-stesp 5": "--env-stesp: there is no such option; did you mean --env-steps,",
+  "train --env-steps five": "--env-steps='five' must be a whole number, such as 100000, 1e5 or 100k",
+  "train --env-steps 0": "--env-steps=0 must be at least 1",
+  "train --env-steps 100": "--env-steps=100 ends the run before its first update",
+  "train --num-envs -1": "--num-envs=-1 must be at least 1",
   "train --seeds 0": "seeds=0 must be at least 1",
   "train --seeds 2 --profile": "seeds=2: only a run that is alone can be profiled",
   "train --seeds 2 --collect ray": "seeds=2 collect in their own process",
-  "train --collect ray --sync": "sync=True: the order in which Ray's actors give steps is up to the clock",
-  "train --ray-address auto": "ray_address='auto' is where --collect ray collects: give that too",
+  "train --collect ray --sync": "--sync: the order in which Ray's actors give steps is up to the clock",
+  "train --ray-address auto": "--ray-address='auto' is where --collect ray collects: give that too",
   "train --collect rya": "rya",
   "train --seed -1": "seed=-1 must not be negative",
-  "train --action-repeat 0": "action_repeat=0",
+  "train --action-repeat 0": "--action-repeat=0",
   "train dreamer-v3 --image-size 20": "image size 20x20: 4 stages need between 33 and 256 pixels a side",
   "train --observations": "observations is empty",
   "train --observations speed": "speed",
-  "train --rendering pretty": "'pretty'.*'published'",
-  "train --eval-every -2": "eval_every=-2 must be at least 0",
-  "train --replay.batch-size 0": "batch_size=0 must be at least 1",
-  "train --replay.batch-length 1": "batch_length=1 must be at least 2",
+  "train --rendering pretty": "--rendering='pretty' is not one of published, balanced",
+  "train --eval-every -2": "--eval-every=-2 must be at least 0",
+  "train --replay.batch-size 0": "--replay.batch-size=0 must be at least 1",
+  "train --replay.batch-length 1": "--replay.batch-length=1 must be at least 2",
   "train --replay.capacity 10": "replay.capacity=10 .* raise it",
   "train --schedule.ratio -1": "ratio=-1",
   "train dreamer-v3 --agent.world-model.dynamics.deter 7": "deter=7 must be a multiple of blocks=8",
   "train dreamer-v3 --agent.world-model.encoder.depth 0": "depth=0 must be at least 1",
   "train dreamer-v3 --agent.behavior.critic.bins 10": "bins=10 must be an odd number",
   "train --distributed": "--distributed needs --logdir: a directory that all hosts share",
-  "train --logdir here --processes 2": "coordinator=None, processes=2, process=None: no cluster was found",
+  "train --logdir here --processes 2": "--coordinator=None, --processes=2, --process=None: no cluster was found",
   "train --logdir here --coordinator a:1 --processes 2 --process 2": "processes are numbered from 0 to 1",
   "train --logdir here --coordinator a --processes 2 --process 0": "the coordinator is HOST:PORT",
-  "train --agent.optimizer.learning-rate -1": "agent.optimizer: learning_rate=-1.0 must be more than 0",
-  "train --agent.optimizer.learning-rate nan": "learning_rate=nan must be more than 0",
+  "train --agent.optimizer.learning-rate -1": "--agent.optimizer.learning-rate=-1.0 must be more than 0",
+  "train --agent.optimizer.learning-rate nan": "--agent.optimizer.learning-rate='nan' must be a finite number",
+  "train --env-steps 1e30": "--env-steps='1e30' does not fit in 64 bits",
+  "train --env-steps": "--env-steps needs a value: a whole number",
+  "train --learning-rate 3": "--learning-rate: there is no such option; did you mean .*--agent.optimizer.learning-rate",
+  "train --logdir=": "--logdir='' is no path; . is the current directory",
   "sweep": "SPEC.yaml, or SPEC.py",
   "sweep missing.yaml": "missing.yaml: there is no such file",
   "eval": "Run directory",
@@ -123,7 +129,7 @@ REFUSED = {
   "export missing": "missing is not a run directory",
   "export missing --batch 0": "batch=0 must be at least 1",
   "export missing --platforms abacus": "abacus",
-  "list everything": "Unrecognized options: everything",
+  "list everything": "'everything' belongs to no option",
   "doctor --frames 0": "frames=0 must be at least 1",
 }
 
@@ -137,6 +143,7 @@ def test_mistakes_are_refused_before_anything_starts(line: str, dreamerax, nothi
   answer = dreamerax(*line.split())
   assert answer.status == 2
   assert re.search(REFUSED[line], answer.text), answer.text
+  assert answer.lines == 1
   assert not list(tmp_path.iterdir())
 
 
@@ -155,6 +162,44 @@ def test_without_a_renderer_training_says_what_to_install(dreamerax, no_renderer
   answer = dreamerax("train")
   assert answer.status == 1 and "install libegl1" in answer.text
   assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+  ("written", "number"), [("1e5", 100_000), ("100k", 100_000), ("1_000", 1_000), ("1.5M", 1_500_000)]
+)
+def test_whole_numbers_are_read_as_people_write_them(written: str, number: int):
+  assert cli.read_run(["--env-steps", written]).env_steps == number
+
+
+def test_a_bug_shows_its_traceback_and_ends_in_one_line(dreamerax, monkeypatch: pytest.MonkeyPatch):
+  def fail(*arguments, **options):
+    raise KeyError("deter")
+
+  monkeypatch.setattr(training.loop, "train", fail)
+  answer = dreamerax("train")
+  assert answer.status == 1 and "Traceback" in answer.text
+  assert re.search(r"dreamerax train: KeyError: 'deter' in .*\.py, line \d+\. This is a bug: report", answer.text)
+
+
+@pytest.mark.parametrize(
+  ("error", "line", "status"),
+  [
+    (IsADirectoryError(21, "Is a directory", "curves.png"), "curves.png: Is a directory", 2),
+    (OSError(28, "No space left on device"), "No space left on device", 1),
+    (OSError(36, "File name too long", "a" * 999), "File name too long", 2),
+    (MemoryError("Unable to allocate 9 TiB"), r"not enough memory \(Unable to allocate 9 TiB\)", 1),
+    (RecursionError(), "nested too deeply", 2),
+    (OverflowError("int too big to convert"), "a number is too large", 2),
+    (ValueError("one\ntwo"), "one two", 2),
+  ],
+)
+def test_what_the_system_refuses_is_one_line(error, line: str, status: int, dreamerax, monkeypatch: pytest.MonkeyPatch):
+  def fail(*arguments, **options):
+    raise error
+
+  monkeypatch.setattr(training.loop, "train", fail)
+  answer = dreamerax("train")
+  assert answer.status == status and answer.lines == 1 and re.search(line, answer.text)
 
 
 def test_divergence_is_one_line(dreamerax, monkeypatch: pytest.MonkeyPatch):
@@ -177,8 +222,8 @@ def begun(folder: Path) -> presets.RunConfig:
 @pytest.mark.parametrize(
   ("line", "message"),
   [
-    ("--num-envs 33", r"num_envs=33 differs from (\d+), .* give \1, or choose another --logdir"),
-    ("--task dmc/walker_walk", "env.task='dmc/walker_walk' differs from 'dmc/cartpole_balance'"),
+    ("--num-envs 33", r"--num-envs=33 differs from (\d+), .* give \1, or choose another --logdir"),
+    ("--task dmc/walker_walk", "--task='dmc/walker_walk' differs from 'dmc/cartpole_balance'"),
     ("--agent.behavior.horizon 99", "agent.behavior.horizon=99 differs from"),
     ("--seed 99", "seed=99 differs from"),
   ],
@@ -248,9 +293,9 @@ def test_several_seeds_have_a_run_directory_each(dreamerax, monkeypatch: pytest.
   assert dreamerax("train", "--logdir", "all/seed-4").status == 0 and started == {4: root / "seed-4"}
   assert dreamerax("train", "--logdir", "all", "--seeds", "3").status == 0 and started.keys() == {3, 4, 5}
   for line, message in {
-    "all --seeds 2": "seeds=2 from seed=3 on leaves out seed 5",
-    "all --seeds 1": "seeds=1 from seed=3 on leaves out seed 4, 5",
-    "all --num-envs 33": "num_envs=33 differs from",
+    "all --seeds 2": "--seeds=2 from --seed=3 on leaves out seed 5",
+    "all --seeds 1": "--seeds=1 from --seed=3 on leaves out seed 4, 5",
+    "all --num-envs 33": "--num-envs=33 differs from",
     "all/seed-3 --seeds 2": "holds a single run, not those of 2 seeds",
   }.items():
     answer = dreamerax("train", "--logdir", *line.split())

@@ -86,7 +86,7 @@ def test_the_command_records_any_environment_and_adds_to_a_folder(tmp_path: Path
   ("line", "message"),
   [
     ("--episodes 0", "episodes=0 must be at least 1"),
-    ("--num-envs 0", "num_envs=0"),
+    ("--num-envs 0", "--num-envs=0"),
     ("--seed -1", "seed=-1"),
     ("--task walker", "task='walker' is neither"),
     ("--policy nowhere", "nowhere is not a run directory"),
