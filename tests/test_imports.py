@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "dreamerax"
 
 # Layer -> layers that it may import besides itself. Mathematics and systems do not know each other; presets join them.
-MATHEMATICS = ("types", "captions", "ops", "nets", "dynamics", "world_model", "behavior", "agent")
+MATHEMATICS = ("types", "words", "captions", "ops", "nets", "dynamics", "world_model", "behavior", "agent")
 SYSTEMS = (
   "types",
   "captions",
@@ -45,6 +45,7 @@ JOINED = (
 BELOW_PRESETS = {*MATHEMATICS, *SYSTEMS, "deploy"}
 ALLOWED: dict[str, set[str]] = {
   **{layer: set(MATHEMATICS[:i]) for i, layer in enumerate(MATHEMATICS)},
+  "words": set(),
   "captions": set(),
   "files": set(),
   "die_with_parent": set(),
@@ -53,7 +54,7 @@ ALLOWED: dict[str, set[str]] = {
   "replay": {"types", "files"},
   "loggers": {"types", "files"},
   "recordings": {"types", "files", "envs"},
-  "runtime": {"types", "files", "loggers", "envs", "replay"},
+  "runtime": {"types", "words", "files", "loggers", "envs", "replay"},
   "deploy": {*MATHEMATICS, "files"},  # an agent that acts in somebody's program, without the systems that trained it
   **{layer: BELOW_PRESETS | set(JOINED[:i]) for i, layer in enumerate(JOINED)},
   "published": {"envs", "config"},  # a table

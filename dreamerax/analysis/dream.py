@@ -13,6 +13,7 @@ from dreamerax.own_code import NOBODY, Trust
 from dreamerax.runtime.evaluate import colored, picture
 from dreamerax.runtime.policy import Policy
 from dreamerax.types import Batch, Transition
+from dreamerax.words import number_of
 
 
 class Dream(NamedTuple):
@@ -54,7 +55,7 @@ def dream(run_dir: Path, *, steps: int, context: int, horizon: int, seed: int, t
   turns = len(rows.reward) // turn
   if not turns:
     raise ValueError(
-      f"the episode has {len(rows.reward)} steps, fewer than context + horizon = {turn}: lower one of them"
+      f"the episode has {number_of(len(rows.reward), 'step')}, fewer than context + horizon = {turn}: lower one of them"
     )
   turned = jax.tree.map(lambda x: x[: turns * turn].reshape(turns, turn, *x.shape[1:]), rows)  # [B, T, ...]
   before = jax.tree.map(lambda x: x[: turns * turn : turn], latents)  # [B, ...]

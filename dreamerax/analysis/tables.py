@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dreamerax.analysis.aggregate import Estimate
 from dreamerax.analysis.compare import Comparison, unequal
 from dreamerax.analysis.summary import Improvement, Summary
+from dreamerax.words import number_of
 
 
 def comparison_rows(found: Sequence[Comparison], against: str) -> tuple[list[str], list[list[str]]]:
@@ -26,7 +27,7 @@ def comparison_rows(found: Sequence[Comparison], against: str) -> tuple[list[str
 
 def _score(mean: float, std: float | None, seeds: int | None) -> str:
   spread = "" if std is None else f" ± {std:.1f}"
-  return f"{mean:.1f}{spread}" + (f" ({seeds} seed{'s' * (seeds != 1)})" if seeds else "")
+  return f"{mean:.1f}{spread}" + (f" ({number_of(seeds, 'seed')})" if seeds else "")
 
 
 def caveats(found: Sequence[Comparison]) -> dict[str, tuple[str, ...]]:

@@ -17,6 +17,7 @@ from dreamerax.runtime.metrics import read_metrics
 from dreamerax.runtime.restore import log_folder, log_folders
 from dreamerax.runtime.run_lock import holder
 from dreamerax.runtime.saved import Saved
+from dreamerax.words import number_of
 
 _LOST = ", which the newest checkpoint counts on: restore it, or the run goes on with what is left"
 _NAMED = 5  # damaged records that are named
@@ -98,7 +99,7 @@ def _replay(run_dir: Path, saved: Saved | None) -> Finding:
   reports = [inspect(folder) for folder in folders]
   rows, corrupt, torn, size, files = (list(column) for column in zip(*reports, strict=True))
   logs = f" of {sum(map(bool, files))} hosts" if sum(map(bool, files)) > 1 else ""
-  value = f"{sum(rows):,} steps, {size_of(sum(size))} in {sum(files)} files{logs}"
+  value = f"{number_of(sum(rows), 'step')}, {size_of(sum(size))} in {number_of(sum(files), 'file')}{logs}"
   if sum(torn):
     value += f", and {sum(torn):,} bytes of a step that was being written"
   damaged = [text for texts in corrupt for text in texts]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from dreamerax import run_list
 from dreamerax.runtime.compile_times import duration
+from dreamerax.words import number_of
 
 
 class Reached(NamedTuple):
@@ -41,7 +42,7 @@ def seeds_trained(
   logdir: Path, runs: Sequence[Path], *, total: int, interrupted: bool, own: Sequence[str]
 ) -> list[str]:
   """For several seeds, each with a directory in `logdir`."""
-  lines = [f"{'interrupted' if interrupted else 'finished'}: {len(runs)} seeds in {_path(logdir)}"]
+  lines = [f"{'interrupted' if interrupted else 'finished'}: {number_of(len(runs), 'seed')} in {_path(logdir)}"]
   for path in runs:
     lines += [f"  {path.name}  {line.strip()}" for line in _evaluations(path)]
   folder = shlex.quote(_path(logdir))
@@ -77,7 +78,7 @@ def swept(logdir: Path, spec: Path, *, finished: int, total: int) -> list[str]:
   ]
   if finished < total:
     commands.insert(0, (f"sweep {shlex.quote(str(spec))}", "go on with those that have not finished"))
-  return [f"{finished} of {total} trials have finished in {_path(logdir)}", *_next(commands)]
+  return [f"{finished} of {number_of(total, 'trial')} finished in {_path(logdir)}", *_next(commands)]
 
 
 def _trust(own: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from dreamerax import api
 from dreamerax.commands import films
 from dreamerax.commands.trusting import TrustOption
+from dreamerax.words import number_of
 
 _FRAMES_PER_SECOND = 25
 
@@ -43,7 +44,7 @@ def run(arguments: Arguments) -> int:
   )
   returns = result.returns
   print(
-    f"return {returns.mean():.1f} ± {returns.std():.1f} over {len(returns)} episodes "
+    f"return {returns.mean():.1f} ± {returns.std():.1f} over {number_of(len(returns), 'episode')} "
     f"(min {returns.min():.1f}, max {returns.max():.1f}; mean length {result.lengths.mean():.0f} agent steps)"
   )
   if result.cut:

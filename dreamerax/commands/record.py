@@ -17,6 +17,7 @@ from dreamerax.recordings.recorder import Act
 from dreamerax.replay.budget import size_of
 from dreamerax.runtime.policy import Policy
 from dreamerax.types import EnvSpec, Transition
+from dreamerax.words import number_of
 
 CHANCE = "random"
 _SAY_SECONDS = 10.0
@@ -82,7 +83,7 @@ def run(arguments: Arguments) -> int:
   finally:
     batch.close()
   nbytes = sum(file.stat().st_size for file in files)
-  print(f"{arguments.out}: {len(files)} episodes more, {size_of(nbytes)}; {held + len(files)} in all")
+  print(f"{arguments.out}: {number_of(len(files), 'episode')} more, {size_of(nbytes)}; {held + len(files)} in all")
   return 0
 
 
@@ -97,7 +98,10 @@ class _Seen:
     self._rows += len(rows.reward)
     if time.monotonic() - self._said > _SAY_SECONDS:
       self._said = time.monotonic()
-      print(f"{min(self._ended, self._episodes)} of {self._episodes} episodes, {self._rows:,} steps", flush=True)
+      print(
+        f"{min(self._ended, self._episodes)} of {number_of(self._episodes, 'episode')}, {number_of(self._rows, 'step')}",
+        flush=True,
+      )
 
 
 def _actor(arguments: Arguments, spec: EnvSpec, num_envs: int, seed: int) -> Act:

@@ -7,6 +7,7 @@ from pathlib import Path
 from dreamerax.analysis import dream
 from dreamerax.commands import films
 from dreamerax.commands.trusting import TrustOption
+from dreamerax.words import number_of
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def run(arguments: Arguments) -> int:
   )
   films.write(arguments.out, dream.film(dreamt), arguments.fps)
   errors = dreamt.errors()
-  print(f"{arguments.out}: {len(errors)} steps of an episode, return {dreamt.rewards.sum():.1f} in them")
+  print(f"{arguments.out}: {number_of(len(errors), 'step')} of an episode, return {dreamt.rewards.sum():.1f} in them")
   print(
     "mean absolute error of a pixel, of 255: "
     f"{255 * errors[dreamt.seen].mean():.1f} seen, {255 * errors[~dreamt.seen].mean():.1f} dreamt"

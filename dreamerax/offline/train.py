@@ -23,6 +23,7 @@ from dreamerax.runtime.mesh import divide_cpu, local_mesh, policy_mesh
 from dreamerax.runtime.offline import OfflineConfig, OfflineResult
 from dreamerax.runtime.protocol import Params
 from dreamerax.runtime.sharding import batch_rows, put_on
+from dreamerax.words import number_of
 
 PLOT = "open_loop.png"
 _MAY_CHANGE = ("loop",)
@@ -89,10 +90,11 @@ def train(
   replay_config = dataclasses.replace(config.replay, batch_size=size)
   replay = data.make_replay(episodes.training, folder.spec, agent.latent_spec, replay_config, config.seed)
   windows, baseline = cut(episodes.held_out, open_loop), means(episodes.training, folder.spec)
+  told = number_of(len(episodes.training), "episode"), number_of(episodes.steps, "step"), len(episodes.held_out)
   print(
-    f"{folder.path}: {len(episodes.training)} episodes of {episodes.steps:,} steps to train on, {len(episodes.held_out)} held "
-    f"out, {len(windows.valid)} windows to predict\nparameters: {agent.parameter_count():,}\nlogdir: {logdir}"
+    f"{folder.path}: {told[0]} of {told[1]} to train on, {told[2]} held out, {len(windows.valid)} windows to predict"
   )
+  print(f"parameters: {agent.parameter_count():,}\nlogdir: {logdir}")
   predict = jax.jit(lambda params, batch, key: agent.predict(params, batch, open_loop.context, key))
 
   def evaluate(params: Params, updates: int) -> Mapping[str, float]:

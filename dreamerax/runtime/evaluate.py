@@ -12,6 +12,7 @@ from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.protocol import MakeEnvs, Params
 from dreamerax.runtime.timing import Interval
 from dreamerax.types import EnvSpec
+from dreamerax.words import number_of
 
 _SAY_SECONDS = 60.0
 
@@ -120,9 +121,8 @@ def _progress(played: Sequence[Sequence[Episode]], quota: np.ndarray, calls: int
   ended = sum(min(len(done), wanted) for done, wanted in zip(played, quota, strict=True))
   limit = f"; an episode is cut after {max_steps:,}" if max_steps else ""
   help_ = "" if ended else ". End them earlier with gymnasium.wrappers.TimeLimit, or is_last"
-  return (
-    f"evaluation: {ended} of {quota.sum()} episodes have ended after {calls:,} steps of each environment{limit}{help_}"
-  )
+  wanted, steps = number_of(int(quota.sum()), "episode"), number_of(calls, "step")
+  return f"evaluation: {ended} of {wanted} have ended after {steps} of each environment{limit}{help_}"
 
 
 def picture(spec: EnvSpec) -> str | None:

@@ -33,6 +33,7 @@ from dreamerax.runtime.sharding import abstract_state, init_state
 from dreamerax.runtime.start import ACT, INIT, MODE, UPDATE, Start
 from dreamerax.runtime.timing import Timer
 from dreamerax.runtime.together import Company, alone
+from dreamerax.words import number_of
 
 __all__ = ["LoopConfig", "TrainResult", "train"]
 
@@ -142,7 +143,7 @@ def _train(start: Start, begin: Callable[[], ConfigFile], stack: ExitStack) -> T
     action_repeat=start.action_repeat,
     say=progress.say,
   )
-  progress.wait_for(lambda: f"making {start.num_envs} environment{'s' * (start.num_envs > 1)} and the parameters")
+  progress.wait_for(lambda: f"making {number_of(start.num_envs, 'environment')} and the parameters")
   # Processes make the environments, and a thread the programs, while this one makes the first state.
   envs = stack.enter_context(closing(_begin_envs(start, found)))
   if state is None:
@@ -182,7 +183,8 @@ def _make_run(
   first = chance if config.prefill_policy == "random" and not filled else policy
   collector = _make_collector(first, envs, start.replay, saved, stages, found.extra.get("collector", {}))
   if collector.lost:
-    progress.say(f"{collector.lost} episodes that had begun could not be brought back; they were cut short")
+    lost = number_of(collector.lost, "episode")
+    progress.say(f"{lost} that had begun could not be brought back; they were cut short")
   writer = NoMetrics()
   if hosts.leads:
     writer = MetricsWriter(start.logdir, size=saved.metrics, after=saved.counters.env_steps, loggers=config.log)

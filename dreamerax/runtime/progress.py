@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dreamerax.runtime.counters import Counters
+from dreamerax.words import number_of
 
 _SAMPLE_SECONDS = 0.5  # how often the display moves
 _WINDOW_SECONDS = 30.0  # what rates are averaged over
@@ -122,7 +123,7 @@ class Progress:
   def evaluating(self, episodes: int) -> Iterator[None]:
     """An evaluation, during which training stands still."""
     began, before = time.monotonic(), self._waits
-    self.wait_for(lambda: f"evaluating, {episodes} {'episode' if episodes == 1 else 'episodes'}: {_since(began)}")
+    self.wait_for(lambda: f"evaluating, {number_of(episodes, 'episode')}: {_since(began)}")
     try:
       yield
     finally:

@@ -27,6 +27,7 @@ from dreamerax.runtime.remote import RemoteCollector
 from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.seeds import EVALUATE, environment_seed
 from dreamerax.runtime.timing import Interval, Timer
+from dreamerax.words import number_of
 
 _WARM_UP, _PROFILED = 5, 10  # updates before, and during a profile
 _LOG_STEPS = 1000  # env steps between lines of training metrics where the clock must not decide
@@ -290,7 +291,7 @@ class Run:
       self.writer.video(self.counters, "eval/video", result.video)
     self.progress.say(
       f"evaluation at {self.counters.env_steps:,} env steps, {self._seconds:,.0f} s: "
-      f"return {result.returns.mean():.1f} ± {result.returns.std():.1f} over {len(result.returns)} episodes"
+      f"return {result.returns.mean():.1f} ± {result.returns.std():.1f} over {number_of(len(result.returns), 'episode')}"
       + (f", {result.cut} of them cut" if result.cut else "")
     )
 
