@@ -1,6 +1,6 @@
 """What the hosts of a run tell each other once in every iteration, so that all of them do the same at the same time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from dreamerax.replay import Replay
@@ -69,6 +69,14 @@ class Agreement:
     own = own._replace(stopping=self._stop.requested)
     self.turn = own if self.hosts.count == 1 else Turn(*self.hosts.sum(own).tolist())
     return self.turn
+
+  def attend(self, progress: Callable[[], object]) -> None:
+    """From now on a signal has the run save. progress: as `StopSignals.attend`."""
+    self._stop.attend(progress)
+
+  def saving(self) -> None:
+    """A run saves and ends, which signals wait for."""
+    self._stop.saving()
 
   def check_stop(self) -> None:
     """

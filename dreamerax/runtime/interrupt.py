@@ -1,20 +1,39 @@
 """Ctrl-C and SIGTERM: the first asks the run to save and leave, the second leaves at once."""
 
+import math
 import os
+import select
 import signal
 import threading
+import time
+from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
 from dreamerax.runtime.errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_EMPTY_HANDED_SECONDS = 2.0  # for a run without anything to save to end in good order
+_STALLED_SECONDS = 20.0  # without progress towards a save: batch systems kill a process 30 seconds after SIGTERM
+_LOOK_SECONDS = 0.25
+_OVER = b"\0"  # to the thread that waits for signals: the context is left
 
 
 class StopSignals:
-  """Within the context, signals are noted; `check` raises at a place where the run can be left."""
+  """Within the context, signals are noted; `check` raises at a place where the run can be left.
 
-  def __init__(self):
+  A process of a run ends soon whatever it does: Python runs a signal's handler in the main thread and only between two of its
+  instructions, thus not while a compiler, a disk or a simulator keeps that thread. So another thread gets every signal as well
+  (signal.set_wakeup_fd), and ends the process where the run does not.
+  """
+
+  def __init__(self, *, run: bool = False):
+    """run: the process trains. It ends by itself where there is nothing to save, and where it does not come to save."""
     self.requested = False
+    self._run = run
+    self._progress: list[Callable[[], object]] = []  # of runs that have something to save
+    self._saving = False
+    self._handled = False  # a signal, by the main thread
     self._previous: dict[int, object] = {}
 
   def check(self) -> None:
@@ -25,19 +44,79 @@ class StopSignals:
     if self.requested:
       raise Interrupted
 
+  def attend(self, progress: Callable[[], object]) -> None:
+    """From now on there is something to save. progress: a value that changes while the run gets nearer to a save."""
+    self._progress.append(progress)
+
+  def saving(self) -> None:
+    """The run saves, which is waited for as long as it takes."""
+    self._saving = True
+
   def __enter__(self) -> "StopSignals":
     # Only the main thread may set handlers; a program that trains in another one keeps its own.
     if threading.current_thread() is threading.main_thread():
-      self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+      self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+      self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+      self._previous = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+      self._thread = threading.Thread(target=self._wait, name="signals", daemon=True)
+      self._thread.start()
     return self
 
   def __exit__(self, *_: object) -> None:
+    if not self._previous:
+      return
     for number, handler in self._previous.items():
       signal.signal(number, handler)  # type: ignore[arg-type]
+    signal.set_wakeup_fd(self._wakeup)
+    os.write(self._write, _OVER)
+    self._thread.join()
+    os.close(self._read)
+    os.close(self._write)
 
-  def _note(self, number: int, _: FrameType | None) -> None:
-    if self.requested:
+  def _handle(self, number: int, _: FrameType | None) -> None:
+    """In the main thread."""
+    if self._handled:
       os._exit(128 + number)
+    self._handled = self.requested = True
+    if self._run and not self._progress:
+      raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+  def _wait(self) -> None:
+    """In a thread of its own, until the context is left."""
+    first = 0
+    while first == 0:  # another signal that Python handles
+      first = self._next(None)
+    if first is None:
+      return
     self.requested = True
+    empty = self._run and not self._progress
     # Not print: the signal may have come in the middle of one.
-    os.write(2, b"\nSaving; once more leaves at once.\n")
+    os.write(2, b"\nNothing is to be saved.\n" if empty else b"\nSaving; once more leaves at once.\n")
+    patience = (_EMPTY_HANDED_SECONDS if empty else _STALLED_SECONDS) if self._run else math.inf
+    deadline = time.monotonic() + patience
+    state = self._state()
+    while self._saving or time.monotonic() < deadline:
+      second = self._next(_LOOK_SECONDS)
+      if second:
+        os._exit(128 + second)
+      if second is None:
+        return
+      if not empty and (now := self._state()) != state:
+        state, deadline = now, time.monotonic() + patience
+    _leave(first, empty)
+
+  def _next(self, timeout: float | None) -> int | None:
+    """The next signal; 0 where none came in time, None where the context is left."""
+    if not select.select([self._read], [], [], timeout)[0]:
+      return 0
+    data = os.read(self._read, 1)
+    return None if data == _OVER else data[0] if data[0] in _SIGNALS else 0
+
+  def _state(self) -> list[object]:
+    return [progress() for progress in self._progress]
+
+
+def _leave(number: int, empty: bool) -> NoReturn:
+  if not empty:
+    os.write(2, b"The run does not come to save; it goes on from its newest checkpoint.\n")
+  os._exit(128 + number)

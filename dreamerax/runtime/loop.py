@@ -130,7 +130,8 @@ def _train(start: Start, begin: Callable[[], ConfigFile], stack: ExitStack) -> T
   if saved.counters.env_steps >= start.env_steps:
     progress.say(f"{logdir} has reached {saved.counters.env_steps:,} env steps: raise env_steps to continue it")
     return TrainResult(saved.counters, saved.seconds, None, False)
-  programs = stack.enter_context(closing(_make_programs(start, shapes)))
+  programs = _make_programs(start, shapes)
+  stack.callback(lambda: programs.close(wait=not start.company.stop.requested))
   start.introduce(progress, saved.counters)
   stack.callback(start.replay.close_log)
   found = restore_replay(

@@ -97,14 +97,14 @@ def train(
   check_batch_size(replay.config.batch_size, learners)
   init_key, update_key = jax.random.split(jax.random.key(seed))
   with ExitStack() as stack:
-    stop = stack.enter_context(StopSignals())
+    stop = stack.enter_context(StopSignals(run=True))
     stack.enter_context(RunLock(logdir))
     checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER)))
     shapes, skip = abstract_state(agent, learners), config.nonfinite == "skip"
     restored = checkpoints.restore(shapes)
     written = begin()
     programs = Programs(agent, shapes, replay.batch_spec, learners, skip=skip, compile_update=Compiler(say).compile)
-    stack.enter_context(closing(programs))
+    stack.callback(lambda: programs.close(wait=not stop.requested))
     state, saved, extra = restored or (init_state(agent, learners, init_key), Saved.nothing(seed), {})
     if extra:
       replay.restore(extra["replay"])
@@ -147,6 +147,7 @@ class _Run:
     self._eval = Interval(self.config.eval_every, self.learner.updates)
     self._log, self._save = Interval(self.config.log_every, 0), Interval(self.config.checkpoint_minutes * 60, 0)
     self._logged = (self.learner.updates, self._began)
+    self._attended = False  # by signals: there is something to save
 
   def run(self) -> OfflineResult:
     interrupted = False
@@ -159,6 +160,9 @@ class _Run:
       interrupted = True
     except Diverged as error:
       raise self.checkpoints.spared(error, "updates") from None
+    if interrupted and not self._attended:  # nothing has happened since the checkpoint that the run began with
+      return OfflineResult(self.learner.updates, self._seconds, True)
+    self.stop.saving()
     self._checkpoint()
     self.checkpoints.wait()
     if self.checkpoints.failed:
@@ -182,6 +186,9 @@ class _Run:
     while self.learner.updates < self.config.updates:
       self.stop.check()
       self.learner.run(1)
+      if not self._attended:
+        self._attended = True
+        self.stop.attend(lambda: self.learner.updates)
       elapsed, updates = time.monotonic() - self._began, self.learner.updates
       if self._log.due(elapsed):
         self._log_training()

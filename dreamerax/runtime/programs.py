@@ -15,6 +15,8 @@ from dreamerax.runtime.protocol import Agent, State
 from dreamerax.runtime.sharding import abstract_key, batch_sharded, check_batch_size, replicated
 from dreamerax.types import Array, ArraySpec, Batch
 
+COMPILES = "compile"  # begins the name of the thread
+
 
 class Running(NamedTuple):
   """What goes from update to update beside the state."""
@@ -68,7 +70,7 @@ class Programs:
     self._state = state
     self._key = abstract_key(mesh)
     self._learn = jax.jit(agent.update)  # traced for its metrics' names, and not once more as a part of the update
-    self._threads = ThreadPoolExecutor(1, "compile")
+    self._threads = ThreadPoolExecutor(1, COMPILES)
     self._update: Future[Update] = self._threads.submit(self._compile_update, compile_update)
     self._report: Future[Program] | None = None
 
@@ -110,9 +112,9 @@ class Programs:
     assert self._report is not None
     return self._report.result()
 
-  def close(self) -> None:
-    """Ends the thread, after the compilation in progress."""
-    self._threads.shutdown(wait=True, cancel_futures=True)
+  def close(self, *, wait: bool = True) -> None:
+    """Ends the thread, after the compilation in progress. wait: until then; only the process's end stops a compiler."""
+    self._threads.shutdown(wait=wait, cancel_futures=True)
 
   def _compile_update(self, compile_update: Callable[[Source], Program]) -> Update:
     with jax.set_mesh(self.mesh):

@@ -81,6 +81,7 @@ class Run:
     self._save = Interval(self.config.checkpoint_minutes * 60, 0)
     self._retry = Interval(_RETRY_SECONDS, 0)
     self._evaluation: EvalResult | None = None
+    self._attended = False  # by signals: there is something to save
     self._unprofiled = self.config.profile
     if self.config.video_every:
       self.learner.programs.prepare_report()
@@ -101,6 +102,9 @@ class Run:
       raise self.checkpoints.spared(error, "env steps") from None
     except EnvironmentFault as fault:
       raise self._saved_after(fault) from None
+    if interrupted and not self._attended:  # nothing has happened since the checkpoint that the run began with
+      return TrainResult(self.counters, self._seconds, None, True)
+    self.agreement.saving()
     self.progress.wait_for(lambda: "saving")
     self._checkpoint()
     self.checkpoints.wait()
@@ -184,6 +188,9 @@ class Run:
       agent_steps=self.counters.agent_steps + steps,
       updates=self.learner.updates,
     )
+    if not self._attended:
+      self._attended = True
+      self.agreement.attend(lambda: (self.counters, self.learner.updates))
     self._log_episodes(episodes, turn)
     self.progress.update(self.counters)
     return steps

@@ -30,7 +30,7 @@ class Company:
 @contextmanager
 def alone(*, quiet: bool = False) -> Iterator[Company]:
   """For a run that has the process to itself, and shows nothing where another process does."""
-  with StopSignals() as stop, Display(quiet=quiet) as display:
+  with StopSignals(run=True) as stop, Display(quiet=quiet) as display:
     compiler = Compiler(display.say)
     yield Company("", stop, display, compiler.compile, lambda: compiler.status)
 

@@ -1,0 +1,60 @@
+"""Signals end the process of a run soon, whatever its main thread does, and wait for a save."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# The main thread runs C code that no handler can interrupt, as a compiler does, for many seconds.
+BUSY = "hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"
+
+
+def left(body: str) -> tuple[int, str, str]:
+  """Exit status, stdout and stderr of a program that trains and signals itself; a hang fails the test."""
+  program = (
+    "import hashlib, os, signal, threading, time\nfrom dreamerax.runtime import interrupt\n"
+    "interrupt._EMPTY_HANDED_SECONDS, interrupt._STALLED_SECONDS = 0.3, 0.6\n"
+    "def later(number):\n  threading.Timer(0.2, os.kill, (os.getpid(), number)).start()\n"
+    "with interrupt.StopSignals(run=True) as stop:\n" + "".join(f"  {line}\n" for line in body.splitlines())
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+  )
+  return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_where_nothing_is_to_be_saved_a_signal_leaves_in_the_middle_of_a_compilation(number: signal.Signals):
+  status, _, said = left(f"later({number})\n{BUSY}")
+  assert (status, said) == (128 + number, "\nNothing is to be saved.\n")
+
+
+def test_where_nothing_is_to_be_saved_the_main_thread_puts_things_in_order_if_it_can():
+  status, printed, _ = left(f"later({signal.SIGTERM})\ntry:\n  time.sleep(30)\nfinally:\n  print('in order')")
+  assert (status, printed) == (128 + signal.SIGTERM, "in order\n")
+
+
+def test_a_run_that_does_not_come_to_save_is_left():
+  status, _, said = left(f"stop.attend(lambda: 0)\nlater({signal.SIGTERM})\n{BUSY}")
+  assert status == 128 + signal.SIGTERM and "Saving" in said and "goes on from its newest checkpoint" in said
+
+
+def test_progress_and_a_save_are_waited_for():
+  status, printed, said = left(
+    f"steps = []\nstop.attend(lambda: len(steps))\nlater({signal.SIGTERM})\n"
+    "for _ in range(8):\n  time.sleep(0.3)\n  steps.append(0)\n"
+    "assert stop.requested\nstop.saving()\ntime.sleep(2)\nprint('saved')"
+  )
+  assert (status, printed) == (0, "saved\n"), said
+
+
+def test_handlers_are_as_before_and_no_thread_is_left():
+  status, _, said = left(
+    "pass\n"
+    "assert stop.__exit__() is None\nassert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL\n"
+    "assert threading.active_count() == 1 and signal.set_wakeup_fd(-1) == -1\nos._exit(0)"
+  )
+  assert status == 0, said
