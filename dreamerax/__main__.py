@@ -5,9 +5,11 @@ import signal
 import sys
 import threading
 
+from dreamerax import leftover_threads
 from dreamerax.runtime.memory import collect_garbage_rarely, restart_with_huge_pages
 
 _COMPILES = "compile_"  # begins the name of the compiler's thread, see runtime/programs.py
+_LEAVE_SECONDS = 5.0  # for threads that an environment in this process has left behind
 _COMPUTE = ("train", "train-world-model", "eval")
 
 
@@ -28,9 +30,14 @@ def main() -> int:
     status = cli.main()
   except SystemExit as error:  # --help, wrong options, SIGTERM
     status = error.code
+  except BaseException:
+    leftover_threads.end_in(_LEAVE_SECONDS, 1)
+    raise
+  code = status if isinstance(status, int) else int(status is not None)
   if any(thread.name.startswith(_COMPILES) for thread in threading.enumerate()):
     sys.stderr.flush()
-    os._exit(status if isinstance(status, int) else 1)  # else Python would wait for the compiler
+    os._exit(code)  # else Python would wait for the compiler
+  leftover_threads.end_in(_LEAVE_SECONDS, code)
   return status  # type: ignore[return-value]
 
 

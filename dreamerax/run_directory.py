@@ -223,10 +223,6 @@ def spec_to_dict(spec: EnvSpec) -> dict[str, Any]:
 def env_spec(config: RunConfig) -> EnvSpec:
   """What a run's environment shows and takes.
 
-  Raises what `envs.make` raises.
+  Raises what `envs.look_at` raises.
   """
-  env = envs.make(config.env, seed=0)
-  try:
-    return env.spec
-  finally:
-    env.close()
+  return envs.look_at(config.env)

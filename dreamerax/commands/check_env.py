@@ -1,11 +1,13 @@
 """`dreamerax check-env`: what an environment shows and takes, and what is wrong with it."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
 from dreamerax import envs
 from dreamerax.commands.findings import Finding, show
+from dreamerax.envs import rendering
 from dreamerax.envs.check import Examination, Met
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
@@ -38,7 +40,11 @@ def run(arguments: Arguments) -> int:
 
 def examine(arguments: Arguments) -> Iterator[Finding]:
   """What the environment is, and then each violation."""
-  factory = partial(envs.make, envs.EnvConfig(arguments.task), checked=False)
+  config = envs.EnvConfig(arguments.task)
+  if rendering.is_free():
+    with contextlib.suppress(ValueError):  # what is wrong is found below; this lets MuJoCo draw
+      envs.look_at(config)
+  factory = partial(envs.make, config, checked=False)
   env = factory(arguments.seed)
   try:
     examination = Examination(env, factory=factory, steps=arguments.steps, seed=arguments.seed)

@@ -7,11 +7,12 @@
 import difflib
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Literal
 
-from dreamerax.envs import rendering
+from dreamerax.envs import apart, rendering
 from dreamerax.envs.base import EnvBatch, Environment, EpisodeSoFar, Step
 from dreamerax.envs.check import check_env
 from dreamerax.envs.contract import Checked
@@ -37,6 +38,7 @@ __all__ = [
   "WorkerConfig",
   "check_env",
   "check_task",
+  "look_at",
   "make",
   "make_batch",
   "task_names",
@@ -166,6 +168,21 @@ def check_task(task: str) -> None:
     raise _unknown(task)
 
 
+def look_at(config: EnvConfig) -> EnvSpec:
+  """What an environment shows and takes. One that is not ours is made, and checked as `check_env` does, in another process.
+
+  Raises:
+    what `make` raises; ValueError: what is wrong with it.
+  """
+  check_named(config.task, "task")
+  if config.task.startswith(DMC):
+    with closing(make(config, seed=0)) as env:
+      return env.spec
+  if not config.task.startswith(GYM) and ":" not in config.task:
+    raise _unknown(config.task)
+  return apart.look(asdict(config), _ONE_THREAD)
+
+
 def make_batch(
   config: EnvConfig,
   num_envs: int,
@@ -179,7 +196,7 @@ def make_batch(
 
   Each is made with its seed, and each of its episodes begins with one that follows from it and the episode's number.
 
-  A user's own environment (`package.module:factory`) is first checked by `check_env`, on one that is thrown away.
+  Any environment that is not ours is first checked: see `look_at`.
 
   Args:
     workers: processes to step them in; None steps them in this one.
@@ -191,14 +208,8 @@ def make_batch(
   """
   check_named(config.task, "task")  # before a worker process gets it as plain text
   seeds = derive_seeds(seed, num_envs)
-  if ":" in config.task and not config.task.startswith(GYM):
-    env = make(replace(config, action_repeat=1), seed=0, checked=False)
-    try:
-      check_env(env, steps=20)
-    except ValueError as error:
-      raise ValueError(f"task={config.task!r}: {error}") from error
-    finally:
-      env.close()
+  if not config.task.startswith(DMC):
+    look_at(config)
   processes = workers.processes(num_envs) if workers else 0
   if not workers or not processes:
     again = partial(make, config)

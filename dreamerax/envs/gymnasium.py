@@ -13,6 +13,7 @@ from dreamerax.envs import foreign
 from dreamerax.envs.actions import BoxActions, DiscreteActions, IntegerActions, box_actions
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.faults import Breach
+from dreamerax.own_code import account
 from dreamerax.types import ArraySpec, EnvSpec
 
 PREFIX = "gym/"
@@ -44,6 +45,8 @@ def load(task: str, seed: int) -> Environment:
       f"{task}: gymnasium cannot make it: {' '.join(str(error).split())}. Where it needs arguments, give them in a factory "
       "of your own (--task module:factory)."
     ) from error
+  except Exception as error:
+    raise ValueError(f"{task}: making it raised {account(error)}") from error
   return GymEnv(env, name=task, seed=seed)
 
 

@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 SLOTS = 2  # versions of each row: one is read while the other is written
 _COMMAND = struct.Struct("<iii?")
 DONE, FAILED, UNFIT = b"+", b"!", b"?"  # UNFIT: starting it again would not help
+START_SECONDS = 300.0  # to make environments in, whatever a step may take
 _LAST_LINES = 30  # of what a process that crashed had written to stderr
 _ABORT_SECONDS = 5.0  # to write its stack in
 _LEAVE_SECONDS = 5.0  # to close environments in
@@ -53,6 +54,7 @@ class Setup:
   num_envs: int  # rows in all
   skip_nonfinite: bool  # end an episode that shows a number that is not finite, and go on
   backend: str | None  # renders with this, untried; None: the worker does not render, or finds out for itself
+  check: bool = False  # first examine an environment of this configuration, and leave where something is wrong
 
 
 class Command(NamedTuple):
@@ -101,7 +103,12 @@ class WorkerProcess:
 
   def spec(self, timeout: float) -> EnvSpec:
     """Waits until the environments are made. Raises WorkerFault."""
-    return _spec_from_json(json.loads(self._answer(timeout)))
+    return self.made(timeout)["spec"]
+
+  def made(self, timeout: float) -> dict[str, Any]:
+    """As `spec`; beside it the `remarks` of a check, and whether something `draws` with MuJoCo."""
+    answer = json.loads(self._answer(timeout))
+    return {**answer, "spec": _spec_from_json(answer["spec"])}
 
   def begin(self, command: Command, actions: Sequence[np.ndarray] = ()) -> None:
     """Begins to step; a process that is gone shows it in `finish`.

@@ -76,6 +76,19 @@ def _begin(backend: str, frames: int = 0) -> subprocess.Popen[str]:
   return die_with_parent.start(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def is_free() -> bool:
+  """Whether MuJoCo has no display to draw on here, and nobody has said how it is to draw."""
+  return not any(os.environ.get(name) for name in (VARIABLE, "DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def choose_if_any() -> str | None:
+  """As `choose`; None where no backend works, which is no trouble before something is to be drawn."""
+  try:
+    return choose()
+  except NoRenderer:
+    return None
+
+
 def _forget_begun() -> None:
   """Ends the probes that nobody has asked for."""
   for process in _begun.values():

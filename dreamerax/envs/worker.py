@@ -10,18 +10,23 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 
 import numpy as np
 
-from dreamerax import envs
+from dreamerax import envs, leftover_threads
 from dreamerax.envs import rendering
 from dreamerax.envs.base import Environment, Step
+from dreamerax.envs.check import Examination
 from dreamerax.envs.faults import EnvironmentFault, NotFinite, describe, ends_episode, ends_run, is_told
 from dreamerax.envs.process import DONE, FAILED, SLOTS, UNFIT, Command, Setup, rows_spec, spec_to_json
 from dreamerax.envs.shared_arrays import map_arrays
+
+_CHECK_STEPS = 20
+_LEAVE_SECONDS = 1.0  # for threads that environments have left behind
 
 
 class _Failed(Exception):
@@ -66,12 +71,14 @@ def _serve(connection: Connection, memory: int, setup: Setup) -> None:
     rendering.adopt(setup.backend)
     rendering.check_device()
   config = envs.EnvConfig(**setup.config)
+  remarks = _check(config) if setup.check else []
   with ExitStack() as stack:
-    batch = {row: envs.make(config, seed) for row, seed in zip(setup.rows, setup.seeds, strict=True)}
+    batch = {row: _make(config, seed) for row, seed in zip(setup.rows, setup.seeds, strict=True)}
     for env in batch.values():
       stack.callback(env.close)
     spec = next(iter(batch.values())).spec
-    connection.send_bytes(DONE + json.dumps(spec_to_json(spec)).encode())
+    made = {"spec": spec_to_json(spec), "remarks": remarks, "draws": "mujoco" in sys.modules}
+    connection.send_bytes(DONE + json.dumps(made).encode())
     arrays = map_arrays(memory, rows_spec(spec, setup.num_envs))
     skips = _Skips(allowed=setup.skip_nonfinite)
     slots = [{name: array[slot] for name, array in arrays.items()} for slot in range(SLOTS)]
@@ -89,6 +96,28 @@ def _serve(connection: Connection, memory: int, setup: Setup) -> None:
       else:
         account = _step(mine, arrays, skips)
       connection.send_bytes(DONE + account.encode())
+
+
+def _check(config: envs.EnvConfig) -> list[str]:
+  """What is wrong with an environment, and does not keep it from being trained on.
+
+  Raises:
+    _Failed: something does.
+  """
+  remarks = []
+  with closing(_make(replace(config, action_repeat=1), 0, checked=False)) as env:
+    for violation in Examination(env, steps=_CHECK_STEPS).violations():
+      if violation.fatal:
+        raise _Failed(f"task={config.task!r}: {violation}")
+      remarks.append(f"task={config.task!r}: {violation}")
+  return remarks
+
+
+def _make(config: envs.EnvConfig, seed: int, *, checked: bool = True) -> Environment:
+  try:
+    return envs.make(config, seed, checked=checked)
+  except ValueError as error:  # which says it all
+    raise _Failed(str(error)) from error
 
 
 def _step(batch: Mapping[int, Environment], arrays: Mapping[str, np.ndarray], skips: _Skips) -> str:
@@ -143,3 +172,4 @@ def _arguments(words: Sequence[str]) -> tuple[Connection, int]:
 
 if __name__ == "__main__":
   main(*_arguments(sys.argv[1:]))
+  leftover_threads.end_in(_LEAVE_SECONDS, 0)

@@ -10,13 +10,12 @@ import numpy as np
 from dreamerax.envs.base import EnvBatch, EpisodeSoFar, Step, Work
 from dreamerax.envs.faults import EnvironmentFault, Failures, last_line
 from dreamerax.envs.journal import Journal, is_row
-from dreamerax.envs.process import SLOTS, Command, WorkerFault, WorkerProcess, rows_spec
+from dreamerax.envs.process import SLOTS, START_SECONDS, Command, WorkerFault, WorkerProcess, rows_spec
 from dreamerax.envs.shared_arrays import map_arrays, reserve
 from dreamerax.types import EnvSpec, Transition
 
 _log = logging.getLogger(__name__)
 
-_START_SECONDS = 300.0  # to make environments in, whatever a step may take
 _REPLAY_SECONDS = 1.0  # for every step that a worker replays, on top of what a single one may take
 
 # (worker, its rows, a seed for each of them, memory) -> the worker
@@ -140,7 +139,7 @@ class Workers:
   def _made(self) -> EnvSpec:
     """What the environments of all workers show, once they are made."""
     try:
-      specs = [process.spec(max(self._timeout, _START_SECONDS)) for process in self._processes]
+      specs = [process.spec(max(self._timeout, START_SECONDS)) for process in self._processes]
     except WorkerFault as fault:
       raise ValueError(f"an environment could not be made in a worker process: {fault}") from None
     for worker, spec in enumerate(specs):
@@ -192,7 +191,7 @@ class Workers:
       if not command.replay:
         self._begin_episodes(command, mine)  # those that were begun may have led into the trouble
     try:
-      self._processes[worker].spec(max(self._timeout, _START_SECONDS))
+      self._processes[worker].spec(max(self._timeout, START_SECONDS))
     except WorkerFault as again:
       raise EnvironmentFault(f"{names} could not be started again: {last_line(str(again))}") from None
     for command in pending:

@@ -250,8 +250,7 @@ def test_a_graphics_device_that_is_not_there_is_said_at_the_start():
     make_batch(EnvConfig("dmc/cartpole_balance"), 2, 0, WorkerConfig(1, gpus=(99,)))
 
 
-@pytest.mark.parametrize("toy", ["counter", "deaf"])
-@pytest.mark.parametrize("thread", [False, True])
+@pytest.mark.parametrize(("toy", "thread"), [("counter", False), ("deaf", True)])
 def test_workers_end_with_the_process_that_started_them(toy: str, thread: bool):
   program = f"""
 import threading, time
@@ -284,7 +283,7 @@ time.sleep(1000)
 def test_environments_are_closed_in_their_process(start, tmp_path, monkeypatch):
   monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
   envs = start("leaving", 3, 2)
-  (tmp_path / "notes").unlink()  # that of the one that was checked
+  (tmp_path / "notes").unlink(missing_ok=True)  # that of the one that was checked
   seeds = envs.reset().observation["clock"][:, 1]
   envs.close()
   assert sorted(np.float32(line) for line in (tmp_path / "notes").read_text().split()) == sorted(seeds)
