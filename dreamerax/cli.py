@@ -5,12 +5,13 @@ import io
 import itertools
 import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from dreamerax import __version__, run_list
-from dreamerax.commands import options, refusals
+from dreamerax.commands import options, refusals, short_help
 from dreamerax.config import nearest
 from dreamerax.envs import rendering
 from dreamerax.envs.dm_control import PREFIX as DMC
@@ -124,7 +125,10 @@ def _read_train(preset: str | None, arguments: Sequence[str]):
   with options.named(train.Arguments, arguments):
     default = train.defaults(preset, trust=_peek_trust(arguments), **_peeked(arguments, "size", "logdir", "config"))
     head, description = f"dreamerax train {preset or '[PRESET]'}", train.describe(preset)
-  return options.read(train.Arguments, arguments, command=head, default=default, description=description)
+  if _asks_for_help(arguments):
+    print(short_help.page(head, description, short_help.TRAIN, default))
+    raise SystemExit(0)
+  return options.read(train.Arguments, _whole_help(arguments), command=head, default=default, description=description)
 
 
 def read_run(arguments: Sequence[str]):
@@ -152,7 +156,11 @@ def _train_world_model(arguments: list[str]) -> int:
     given = _peeked(arguments, "data", "size", "logdir")
     default = train_world_model.defaults(preset, trust=_peek_trust(arguments), **given)
   head = f"dreamerax train-world-model {preset or '[PRESET]'}"
-  parsed = options.read(train_world_model.Arguments, arguments, command=head, default=default)
+  if _asks_for_help(arguments):
+    description = " ".join((train_world_model.Arguments.__doc__ or "").split())
+    print(short_help.page(head, textwrap.fill(description, short_help.WIDTH), short_help.TRAIN_WORLD_MODEL, default))
+    raise SystemExit(0)
+  parsed = options.read(train_world_model.Arguments, _whole_help(arguments), command=head, default=default)
   with options.named(parsed, arguments):
     return train_world_model.run(preset, parsed)
 
@@ -205,6 +213,14 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
   "check-env": partial(_plain, "check_env", "check-env"),
   "doctor": _doctor,
 }
+
+
+def _asks_for_help(arguments: Sequence[str]) -> bool:
+  return any(word in ("-h", "--help") for word in arguments)
+
+
+def _whole_help(arguments: Sequence[str]) -> list[str]:
+  return ["--help" if word == "--help-all" else word for word in arguments]
 
 
 def _peeked(arguments: Sequence[str], *names: str) -> dict[str, str | None]:

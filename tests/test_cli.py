@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from dreamerax import __version__, api, cli, envs, presets, run_directory, training
-from dreamerax.commands import doctor
+from dreamerax.commands import doctor, short_help
 from dreamerax.config import to_dict
 from dreamerax.envs import rendering
 from dreamerax.runtime.counters import Counters
@@ -325,7 +325,7 @@ def test_help_explains_each_command(dreamerax):
     "doctor",
   ):
     assert dreamerax(name, "--help").status == 0
-  answer = dreamerax("train", "--help")
+  answer = dreamerax("train", "--help-all")
   assert answer.status == 0
   for word in (
     "dreamer-v3",
@@ -336,7 +336,7 @@ def test_help_explains_each_command(dreamerax):
   ):
     assert word in answer.text
   assert "(default: dmc/cartpole_balance)" in answer.text
-  assert "(default: dmc/walker_walk)" in dreamerax("train", "dreamer-v3", "--help").text
+  assert "(default: dmc/walker_walk)" in dreamerax("train", "dreamer-v3", "--help-all").text
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,25 @@ def test_help_explains_each_command(dreamerax):
   ],
 )
 def test_every_figure_of_every_part_is_a_flag(dreamerax, preset: str, flag: str):
-  assert flag in dreamerax("train", preset, "--help").text
+  assert flag in dreamerax("train", preset, "--help-all").text
+
+
+@pytest.mark.parametrize(
+  ("command", "groups"), [("train", short_help.TRAIN), ("train-world-model", short_help.TRAIN_WORLD_MODEL)]
+)
+def test_the_first_help_page_is_short_and_every_option_on_it_exists(command: str, groups, capsys):
+  assert cli.main([command, "--help"]) == 0
+  lines = capsys.readouterr().out.splitlines()
+  assert len(lines) < 50 and max(map(len, lines)) <= 80 and lines[-1].endswith("--help-all")
+  cli.main([command, "--help-all"])
+  whole = capsys.readouterr().out
+  for shown in (each for group in groups.values() for each in group):
+    assert f"{shown.option} " in whole and any(shown.option in line for line in lines)
+
+
+def test_the_first_help_page_has_the_values_of_the_preset_and_of_what_was_given(dreamerax):
+  assert "(dmc/cartpole_balance)" in dreamerax("train", "--help").text
+  assert "(dmc/walker_walk)" in dreamerax("train", "dreamer-v3", "-h").text
 
 
 @pytest.mark.parametrize("arguments", ["", "list", "train --help"])

@@ -105,8 +105,8 @@ def describe(preset: str | None) -> str:
   chosen = preset or DEFAULT_PRESET
   known = "\n".join(f"  {name:<12} {value.summary}" for name, value in PRESETS.items())
   return (
-    f"Trains an agent. Presets (dreamerax train PRESET):\n{known}\n\nThe defaults below are those of {chosen}. Ctrl-C "
-    f"saves and leaves; the same --logdir goes on from there."
+    f"Trains an agent. Ctrl-C saves and leaves; the same --logdir goes on from there.\n\n"
+    f"presets (dreamerax train PRESET; values below are those of {chosen}):\n{known}"
   )
 
 
