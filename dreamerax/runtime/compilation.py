@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from dreamerax.runtime import program_cache
 from dreamerax.runtime.flops import count_flops
 
 CACHE_VARIABLE = "DREAMERAX_CACHE_DIR"
@@ -71,6 +72,7 @@ def enable_cache() -> None:
   A cache that jax was already told to use (JAX_COMPILATION_CACHE_DIR) stays, unless DREAMERAX_CACHE_DIR is set. Call it
   before anything is compiled.
   """
+  program_cache.install()
   named = os.environ.get(CACHE_VARIABLE)
   if named is None and jax.config.values["jax_compilation_cache_dir"]:
     return
