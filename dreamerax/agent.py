@@ -13,6 +13,7 @@ from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Replayed
 from dreamerax.behavior.imagination import World
 from dreamerax.dynamics.base import reset_where
+from dreamerax.images import colored
 from dreamerax.nets.modules import Params, frozen, params_of, with_params
 from dreamerax.ops import checks
 from dreamerax.ops.optimizers import LaProp, Optimizer
@@ -166,7 +167,7 @@ class Agent:
     return new, self._world.dynamics.pack(seen.posterior.latents), metrics
 
   def report(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
-    """Videos "open_loop/<image>", uint8 [T, 3 H, rows W, C]: truth, prediction, error; the first half is observed.
+    """Videos "open_loop/<image>", uint8 [T, 3 + 3 H, rows W, 3]: truth, prediction, error; the first half is observed.
 
     A green bar marks frames with observations, a red one those that are imagined.
     """
@@ -179,7 +180,7 @@ class Agent:
       error = (prediction - truth + 1) / 2
       tiles = jnp.concatenate([truth, prediction, error], 2)  # [B, T, 3 H, W, C]
       grid = tiles.transpose(1, 2, 0, 3, 4).reshape(length, tiles.shape[2], -1, tiles.shape[-1])
-      videos[f"open_loop/{name}"] = _mark((jnp.clip(grid, 0, 1) * 255).astype(jnp.uint8), context)
+      videos[f"open_loop/{name}"] = _mark(colored((jnp.clip(grid, 0, 1) * 255).astype(jnp.uint8)), context)
     return videos
 
   def predict(self, params: Params, batch: Batch, context: int, key: jax.Array) -> Prediction:
@@ -290,10 +291,9 @@ def _as_world(model: WorldModelModule) -> World:
 
 
 def _mark(video: jax.Array, context: int) -> jax.Array:
-  """Paints a bar above each frame: green while observing, red while imagining."""
-  length, _, width, channels = video.shape
+  """Paints a bar above each frame [T, H, W, 3]: green while observing, red while imagining."""
+  length, _, width, _ = video.shape
   green_red = jnp.array([[0, 192, 0], [224, 0, 0]], jnp.uint8)
   color = green_red[(jnp.arange(length) >= context).astype(jnp.int32)]  # [T, 3]
-  color = jnp.resize(color, (length, channels)) if channels != 3 else color
-  bar = jnp.broadcast_to(color[:, None, None], (length, 3, width, channels))
+  bar = jnp.broadcast_to(color[:, None, None], (length, 3, width, 3))
   return jnp.concatenate([bar, video], 1)

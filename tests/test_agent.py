@@ -166,6 +166,19 @@ def test_the_open_loop_video_shows_truth_prediction_and_error(pixels):
   np.testing.assert_array_equal(video[:, 0, 0].argmax(-1), [1, 1, 0, 0, 0])  # green while observing, then red
 
 
+@pytest.mark.parametrize("channels", [1, 5])
+def test_the_open_loop_video_has_three_channels_whatever_images_have(channels: int):
+  spec = EnvSpec({"image": ArraySpec((12, 12, channels), "uint8")}, ActionSpec(2))
+  agent = Agent(tiny.config(), spec)
+  batch, state = tiny.batch(agent), agent.init(jax.random.key(0))
+  video = np.asarray(jax.jit(agent.report)(state, batch, jax.random.key(0))["open_loop/image"])
+  image = batch.steps.observation["image"]
+  truth = image[..., :3] if channels > 3 else image.repeat(3, -1)
+  truth = truth.transpose(1, 2, 0, 3, 4).reshape(5, 12, 48, 3)
+  np.testing.assert_allclose(video[:, 3:15], truth, atol=1)
+  np.testing.assert_array_equal(video[:, 0, 0], [[0, 192, 0]] * 2 + [[224, 0, 0]] * 3)
+
+
 @pytest.mark.parametrize(
   ("spec", "config"),
   [

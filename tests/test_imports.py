@@ -10,9 +10,10 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "dreamerax"
 
 # Layer -> layers that it may import besides itself. Mathematics and systems do not know each other; presets join them.
-MATHEMATICS = ("types", "words", "captions", "ops", "nets", "dynamics", "world_model", "behavior", "agent")
+MATHEMATICS = ("types", "images", "words", "captions", "ops", "nets", "dynamics", "world_model", "behavior", "agent")
 SYSTEMS = (
   "types",
+  "images",
   "captions",
   "files",
   "die_with_parent",
@@ -52,11 +53,11 @@ ALLOWED: dict[str, set[str]] = {
   "die_with_parent": set(),
   "leftover_threads": set(),
   "own_code": set(),
-  "envs": {"types", "files", "own_code", "die_with_parent", "leftover_threads"},
+  "envs": {"types", "images", "files", "own_code", "die_with_parent", "leftover_threads"},
   "replay": {"types", "files"},
   "loggers": {"types", "files"},
   "recordings": {"types", "files", "envs"},
-  "runtime": {"types", "words", "files", "loggers", "envs", "replay"},
+  "runtime": {"types", "images", "words", "files", "loggers", "envs", "replay"},
   "deploy": {*MATHEMATICS, "files"},  # an agent that acts in somebody's program, without the systems that trained it
   **{layer: BELOW_PRESETS | set(JOINED[:i]) for i, layer in enumerate(JOINED)},
   "published": {"envs", "config"},  # a table

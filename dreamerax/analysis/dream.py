@@ -9,8 +9,9 @@ import numpy as np
 from dreamerax import api, captions, envs, run_directory
 from dreamerax.agent import Agent
 from dreamerax.envs.base import EnvBatch
+from dreamerax.images import colored
 from dreamerax.own_code import NOBODY, Trust
-from dreamerax.runtime.evaluate import colored, picture
+from dreamerax.runtime.evaluate import picture
 from dreamerax.runtime.policy import Policy
 from dreamerax.types import Batch, Transition
 from dreamerax.words import number_of

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dreamerax.envs.quota import episodes_each
+from dreamerax.images import colored
 from dreamerax.runtime.collect import Episode, EpisodeTracker
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.protocol import MakeEnvs, Params
@@ -128,8 +129,3 @@ def _progress(played: Sequence[Sequence[Episode]], quota: np.ndarray, calls: int
 def picture(spec: EnvSpec) -> str | None:
   """The name of the first image, where there is one."""
   return next((name for name, array in spec.observation.items() if array.is_image), None)
-
-
-def colored(frames: np.ndarray) -> np.ndarray:
-  """[T, H, W, C] with any number of channels to [T, H, W, 3]: the first three, or grey from one or two."""
-  return frames[..., :3] if frames.shape[-1] >= 3 else np.repeat(frames[..., :1], 3, -1)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dreamerax import files
+from dreamerax.images import colored
 from dreamerax.loggers.names import CLASSES
 from dreamerax.loggers.process import LoggerProcess
 from dreamerax.runtime.counters import Counters
@@ -76,10 +77,10 @@ class MetricsWriter:
       logger.scalars(counters.env_steps, finite)
 
   def video(self, counters: Counters, name: str, frames: np.ndarray) -> None:
-    """An animation for TensorBoard and other loggers. frames: uint8 [T, H, W, 3]."""
+    """An animation for TensorBoard and other loggers. frames: uint8 [T, H, W, C]; one that cannot be encoded is a warning."""
     self._board.video(name, frames, counters.env_steps)
     for logger in self._loggers:
-      logger.video(counters.env_steps, name, frames)
+      logger.video(counters.env_steps, name, colored(frames))
 
   def text(self, counters: Counters, name: str, markdown: str) -> None:
     """A text for TensorBoard."""

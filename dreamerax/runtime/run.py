@@ -1,5 +1,6 @@
 """A run while it lasts: prefill, then collecting and updating in turn, with evaluations, videos and checkpoints between."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.seeds import EVALUATE, environment_seed
 from dreamerax.runtime.timing import Interval, Timer
 from dreamerax.words import number_of
+
+_log = logging.getLogger(__name__)
 
 _WARM_UP, _PROFILED = 5, 10  # updates before, and during a profile
 _LOG_STEPS = 1000  # env steps between lines of training metrics where the clock must not decide
@@ -267,7 +270,11 @@ class Run:
     )
 
   def _report(self) -> None:
-    report = self.learner.report()
+    try:
+      report = self.learner.report()
+    except Exception as error:  # what is drawn for people does not end the run
+      _log.warning("the report at %d env steps failed and is left out: %s", self.counters.env_steps, error)
+      return
     for name, value in report.items():
       if value.ndim == 4:
         self.writer.video(self.counters, name, value)

@@ -13,6 +13,8 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
 from tensorboardX.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 
+from dreamerax.images import colored
+
 _log = logging.getLogger(__name__)
 _FRAMES_PER_SECOND = 20
 _FLUSH_SECONDS = 30.0
@@ -41,10 +43,16 @@ class EventFile:
     self._write(Event(step=step, summary=Summary(value=[Summary.Value(tag=name, simple_value=value)])))
 
   def video(self, name: str, frames: np.ndarray, step: int) -> None:
-    """An animation. frames: uint8 [T, H, W, 3]."""
-    _, height, width, channels = frames.shape
-    encoded = imageio.imwrite("<bytes>", frames, extension=".gif", duration=1000 / _FRAMES_PER_SECOND, loop=0)
-    image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=encoded)
+    """An animation. frames: uint8 [T, H, W, C], any number of channels. What cannot be encoded is a warning."""
+    try:
+      _, height, width, _ = frames.shape
+      encoded = imageio.imwrite(
+        "<bytes>", colored(frames), extension=".gif", duration=1000 / _FRAMES_PER_SECOND, loop=0
+      )
+    except Exception as error:  # whatever the encoder raises, the run goes on
+      _log.warning("the video %s of shape %s cannot be encoded (%s) and is left out", name, frames.shape, error)
+      return
+    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=encoded)
     self._write(Event(step=step, summary=Summary(value=[Summary.Value(tag=name, image=image)])))
 
   def text(self, name: str, markdown: str, step: int) -> None:

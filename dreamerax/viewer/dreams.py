@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dreamerax.agent import Agent, Carry, Outlook
+from dreamerax.images import colored
 from dreamerax.nets.modules import Params
-from dreamerax.runtime.evaluate import colored
 from dreamerax.types import Transition
 
 

@@ -13,7 +13,7 @@ import imageio.v3 as imageio
 import jax
 import numpy as np
 
-from dreamerax.runtime.evaluate import colored
+from dreamerax.images import colored
 from dreamerax.types import Transition
 from dreamerax.viewer.dreams import Dream, Dreamer, Frame
 from dreamerax.viewer.starts import Starts

@@ -116,3 +116,24 @@ def test_tensorboard_gets_scalars_and_videos_at_env_steps(tmp_path: Path):
   step, video = values["open_loop/image"]
   assert step == 50 and (video.image.height, video.image.width) == (8, 6)
   np.testing.assert_array_equal(imageio.imread(video.image.encoded_image_string, index=None)[..., :3], frames)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 12])
+def test_a_video_may_have_any_number_of_channels(tmp_path: Path, channels: int):
+  frames = np.zeros((5, 8, 6, channels), np.uint8)
+  frames[np.arange(5), np.arange(5)] = 255
+  writer = MetricsWriter(tmp_path)
+  writer.video(Counters(50, 25, 3), "eval/video", frames)
+  writer.close()
+  video = next(value for event in events(tmp_path) for value in event.summary.value)
+  shown = imageio.imread(video.image.encoded_image_string, index=None)[..., :3]
+  np.testing.assert_array_equal(shown, np.repeat(frames[..., :1], 3, -1))
+
+
+def test_a_video_that_cannot_be_encoded_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+  writer = MetricsWriter(tmp_path)
+  writer.video(Counters(50, 25, 3), "eval/video", np.zeros((5, 8, 6), np.uint8))
+  writer.write(Counters(51, 25, 3), 1.0, {"a": 1})
+  writer.close()
+  assert "eval/video" in caplog.text
+  assert [value.tag for event in events(tmp_path) for value in event.summary.value] == ["a"]
