@@ -1,12 +1,27 @@
 """`dreamerax`, and `python -m dreamerax`: sets the process up for what it will do, and hands over to the command line."""
 
 import os
-import signal
 import sys
-import threading
 
-from dreamerax import leftover_threads
-from dreamerax.runtime.memory import collect_garbage_rarely, restart_with_huge_pages
+
+def _leave_out_current_directory() -> None:
+  """`python -m` looks for modules in the current directory first, which may be a run directory from elsewhere.
+
+  A module there that the person names is found all the same, by own_code.py.
+  """
+  package = os.path.dirname(os.path.abspath(__file__))
+  if sys.path[:1] == [os.getcwd()] != [os.path.dirname(package)]:
+    del sys.path[0]
+
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+  _leave_out_current_directory()  # before anything is imported from there
+
+import signal  # noqa: E402
+import threading  # noqa: E402
+
+from dreamerax import leftover_threads  # noqa: E402
+from dreamerax.runtime.memory import collect_garbage_rarely, restart_with_huge_pages  # noqa: E402
 
 _COMPILES = "compile_"  # begins the name of the compiler's thread, see runtime/programs.py
 _LEAVE_SECONDS = 5.0  # for threads that an environment in this process has left behind

@@ -73,6 +73,22 @@ def read_regular(path: Path) -> bytes:
     return file.read()
 
 
+def refuse_links(folder: Path) -> None:
+  """Whether all that is in a folder, at any depth, is its own, so that reading and writing there touches nothing else.
+
+  Raises:
+    ValueError: names a symbolic link, a pipe or a device that is in it.
+  """
+  pending = [folder]
+  while pending:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(pending.pop()) as entries:
+      for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+          pending.append(Path(entry.path))
+        elif not entry.is_file(follow_symlinks=False) and os.path.lexists(entry.path):
+          raise _irregular(Path(entry.path))
+
+
 def sync_directory(path: Path) -> None:
   """Names that were given or changed in a directory reach the disk."""
   descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -6,6 +6,7 @@ in it as `Stored`, except those that its caller trusts; whatever imports refuses
 
 import importlib
 import os
+import sys
 import sysconfig
 import traceback
 from collections.abc import Iterable
@@ -97,7 +98,7 @@ def find(path: str, what: str, kind: str = "function") -> Any:
   check_named(path, what)
   module_name, _, name = path.partition(":")
   try:
-    found = importlib.import_module(module_name)
+    found = _import(module_name)
   except Exception as error:
     if isinstance(error, ModuleNotFoundError) and error.name and f"{module_name}.".startswith(f"{error.name}."):
       raise ValueError(
@@ -110,6 +111,19 @@ def find(path: str, what: str, kind: str = "function") -> Any:
   if found is None:
     raise ValueError(f"{what}={path!r}: the module {module_name!r} has no {kind} {name!r}.")
   return found
+
+
+def _import(name: str) -> Any:
+  """The module, also from the current directory, which Python searches for some ways to start a program and not for others."""
+  try:
+    return importlib.import_module(name)
+  except ModuleNotFoundError as error:
+    folder = os.getcwd()
+    if error.name not in (name, name.partition(".")[0]) or folder in sys.path:
+      raise
+    sys.path.append(folder)  # behind all else, and only once a person has named a module that may be there
+    importlib.invalidate_caches()
+    return importlib.import_module(name)
 
 
 def account(error: BaseException) -> str:

@@ -53,11 +53,13 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     run_dir: the directory, or a config.json by itself.
 
   Raises:
-    FileNotFoundError: there is no run. ValueError: it cannot be read.
+    FileNotFoundError: there is no run. ValueError: it cannot be read, or the directory holds a symbolic link.
   """
   path = run_dir if run_dir.is_file() else run_dir / CONFIG
   if not os.path.lexists(path):
     raise FileNotFoundError(f"{run_dir} is not a run directory: it has no {CONFIG}")
+  if path is not run_dir:
+    files.refuse_links(run_dir)
   text = files.read_regular(path)
   try:
     data = json.loads(text)
@@ -154,8 +156,10 @@ def check_same_run(config: RunConfig, logdir: Path) -> None:
   """Whether `config` could go on with what `logdir` holds; anything could where it holds no run.
 
   Raises:
-    ValueError: it holds a run with another configuration, and the first field that differs is named; or it is no run that acts.
+    ValueError: it holds a symbolic link, a run with another configuration (the first field that differs is named), or one
+      that does not act.
   """
+  files.refuse_links(logdir)
   if not (logdir / CONFIG).exists():
     return
   check_acts(logdir)

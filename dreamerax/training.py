@@ -11,6 +11,7 @@ import jax
 
 from dreamerax import envs, transfer
 from dreamerax.agent import Agent
+from dreamerax.files import refuse_links
 from dreamerax.own_code import NOBODY, Trusted
 from dreamerax.presets import RunConfig
 from dreamerax.replay.budget import machine_memory
@@ -28,6 +29,8 @@ from dreamerax.run_directory import (
   write_config,
 )
 from dreamerax.runtime import loop
+from dreamerax.runtime.checkpoint import FOLDER
+from dreamerax.runtime.checkpoint_folder import find_steps
 from dreamerax.runtime.loop import TrainResult
 from dreamerax.runtime.mesh import divide_cpu, learner_mesh
 from dreamerax.runtime.ray_actors import RayActors
@@ -102,6 +105,7 @@ def train_seeds(
   """
   divide_cpu(config.mesh, config.replay.batch_size)
   logdir = Path(logdir).absolute()
+  refuse_links(logdir)
   _check_seeds(config, logdir, seeds)
   configs = {seed: dataclasses.replace(config, seed=seed) for seed in range(config.seed, config.seed + seeds)}
   for seed, each in configs.items():
@@ -217,6 +221,11 @@ def _beginning(logdir: Path, given: str | Path | None) -> Path | None:
     raise ValueError(
       f"init_world_model={given}: the run in {logdir} began with {stored or 'a new world model'}: leave it out, or choose "
       "another --logdir"
+    )
+  if asked is None and stored is not None and not find_steps(logdir / FOLDER):
+    raise ValueError(
+      f"init_world_model: {logdir} has no checkpoint, so its world model would be read from {stored} again, which only "
+      f"config.json names: give --init-world-model {stored} too"
     )
   return None if stored is None else Path(stored)
 

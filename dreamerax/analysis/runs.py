@@ -96,12 +96,13 @@ def group(runs: Sequence[RunRecord]) -> list[Setting]:
 
 
 def _read(path: Path) -> RunRecord:
+  preset, config = run_directory.load_preset(path), run_directory.load_config(path)
   metrics = path / "metrics.jsonl"
   rows = read_metrics(metrics) if metrics.exists() else []
   if not all(isinstance(row, dict) for row in rows):
     raise ValueError(f"{metrics} has a line that is no JSON object; delete it")
   rows = [row for row in rows if is_number(row.get("env_steps"))]
-  return RunRecord(path, run_directory.load_preset(path), run_directory.load_config(path), rows)
+  return RunRecord(path, preset, config, rows)
 
 
 def _flatten(data: Any, path: str = "") -> dict[str, Any]:

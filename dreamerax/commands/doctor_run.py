@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamerax import run_directory
+from dreamerax import files, run_directory
 from dreamerax.commands.findings import Finding, show
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.own_code import NOBODY, NotTrusted, Trust
@@ -42,6 +42,7 @@ def run(arguments: Arguments) -> int:
 
 def examine(run_dir: Path, trust: Trust = NOBODY) -> Iterator[Finding]:
   """Findings, in the order in which a run that goes on would stumble over them."""
+  files.refuse_links(run_dir)
   yield _config(run_dir, trust)
   user = holder(run_dir)
   yield Finding("in use", f"by {user}" if user else "no")

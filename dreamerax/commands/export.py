@@ -1,7 +1,6 @@
 """`dreamerax export`: a trained policy as one file that jax alone can run."""
 
 import logging
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from dreamerax import api
+from dreamerax import api, files
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.deploy import policy
 
@@ -58,7 +57,7 @@ def run(arguments: Arguments) -> int:
   size = arguments.out.stat().st_size / 2**20
   print(f"{arguments.out}: {size:.1f} MiB, {batch}, for {', '.join(arguments.platforms)}")
   if arguments.loader is not None:
-    shutil.copyfile(policy.__file__, arguments.loader)
+    files.write_whole(arguments.loader, Path(policy.__file__).read_bytes())
     print(f"{arguments.loader}: loads it where jax and flatbuffers are installed")
   try:
     loaded = policy.load(arguments.out)

@@ -1,12 +1,13 @@
 """Films as files."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
 
-from dreamerax import captions
+from dreamerax import captions, files
 
 
 def check_name(name: str, path: Path) -> None:
@@ -24,13 +25,17 @@ def scored(frames: np.ndarray, rewards: np.ndarray) -> np.ndarray:
 
 
 def write(path: Path, frames: np.ndarray, frames_per_second: float) -> None:
-  """frames: uint8 [T, H, W, 3]."""
+  """frames: uint8 [T, H, W, 3]. Raises ValueError where a symbolic link has the name."""
   path.parent.mkdir(parents=True, exist_ok=True)
   odd = [(0, side % 2) for side in frames.shape[1:3]]  # H.264 wants even sides
   frames = np.pad(frames, [(0, 0), *odd, (0, 0)])
   if path.suffix == ".mp4":
     # Otherwise ffmpeg is started by a fork of this process, which may hang beside JAX's threads.
     os.environ.setdefault("IMAGEIO_FFMPEG_NO_PREVENT_SIGINT", "1")
-    imageio.imwrite(path, frames, fps=frames_per_second, codec="libx264", macro_block_size=2)
+    options = {"fps": frames_per_second, "codec": "libx264", "macro_block_size": 2}
   else:
-    imageio.imwrite(path, frames, duration=1000 / frames_per_second, loop=0)
+    options = {"duration": 1000 / frames_per_second, "loop": 0}
+  with tempfile.TemporaryDirectory() as folder:
+    film = Path(folder) / path.name
+    imageio.imwrite(film, frames, **options)
+    files.write_whole(path, film.read_bytes())

@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamerax import run_directory
+from dreamerax import files, run_directory
 from dreamerax.commands import ending
 from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.ray_connection import LOCAL
@@ -49,6 +49,7 @@ def run(arguments: Arguments, build: Build) -> int:
   if arguments.dry_run:
     print("\n".join(shlex.join(["dreamerax", *job.command[2:]]) for job in jobs))
     return 0
+  files.refuse_links(logdir)
   for trial in trials:
     run_directory.check_same_run(trial.config, logdir / trial.name)
   with ExitStack() as stack:

@@ -8,6 +8,8 @@ This file imports jax and numpy alone, so that it can be copied to where dreamer
 """
 
 import json
+import math
+import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,9 +18,17 @@ from typing import Any
 import jax
 import jax.export  # not imported by jax itself
 import numpy as np
+from jax.extend.mlir import ir
+from jax.extend.mlir.dialects import stablehlo
 
 FORMAT = 1  # of the file; raised where older loaders would read it wrong
 HEADER, PROGRAM, PARAMETERS = "header", "program", "parameters/"  # names in the file
+
+# A program may come from elsewhere, so it may compute and nothing else. Custom calls run code of the machine with arguments
+# that the file chooses: of them, only the check of symbolic shapes, which jax itself replaces, is let through.
+_DIALECTS = ("builtin", "func", "stablehlo", "sdy")
+_CUSTOM_CALLS = ("shape_assertion",)
+_NOT_COMPUTING = ("infeed", "outfeed", "send", "recv", "set_dimension_size")  # of stablehlo
 
 State = Any  # pytree of arrays: "carry" [N, ...], what the agent remembers, and "random" [2], where its draws are
 Observation = Mapping[str, Any]
@@ -104,10 +114,11 @@ class Policy:
 
 
 def load(path: str | Path) -> Policy:
-  """The policy in a file that `dreamerax export` wrote. Nothing in it is unpickled.
+  """The policy in a file that `dreamerax export` wrote. Nothing in it is unpickled, and its program can only compute.
 
   Raises:
-    ValueError: the file is damaged or of another format. WrongPlatform: it was not made for the devices of this machine.
+    ValueError: the file is damaged or of another format, or its program does something else than compute.
+    WrongPlatform: it was not made for the devices of this machine.
   """
   try:
     # Opened here, because numpy leaves a damaged file open.
@@ -115,14 +126,15 @@ def load(path: str | Path) -> Policy:
       header = json.loads(file[HEADER].tobytes())
       if header["format"] != FORMAT:
         raise ValueError(f"it has the format {header['format']}, and this loader reads {FORMAT}: export it again")
-      program = jax.export.deserialize(bytearray(file[PROGRAM].tobytes()))
+      program = _deserialize(file[PROGRAM].tobytes())
+      _check_computes(program)
+      _, state, *_ = _check_arguments(program, header)
       parameters = {k.removeprefix(PARAMETERS): jax.device_put(file[k]) for k in file.files if k.startswith(PARAMETERS)}
-  except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+  except (ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
     raise ValueError(f"{path} cannot be read as an exported policy: {error}") from error
   platform = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
   if platform not in program.platforms:
     raise WrongPlatform(f"{path} was exported for {', '.join(program.platforms)}, and JAX runs on {platform} here")
-  (_, state, _, _), _ = jax.tree.unflatten(program.in_tree, program.in_avals)
 
   def carry(batch: int) -> Any:  # where the program takes any N, its shapes hold a symbol
     return jax.tree.map(
@@ -130,3 +142,73 @@ def load(path: str | Path) -> Policy:
     )
 
   return Policy(jax.jit(program.call), parameters, carry, header)
+
+
+def _deserialize(data: bytes) -> jax.export.Exported:
+  try:
+    return jax.export.deserialize(bytearray(data))
+  except Exception as error:  # whatever bytes of another kind lead to
+    raise ValueError(f"its program is damaged ({type(error).__name__}: {error})") from error
+
+
+def _check_arguments(program: jax.export.Exported, header: Mapping[str, Any]) -> tuple[Any, ...]:
+  """The program's arguments, parameters, state, observations and is_first; ValueError where the header says others."""
+  (arguments, _) = jax.tree.unflatten(program.in_tree, program.in_avals)
+  if len(arguments) != 4:
+    raise ValueError(f"its program takes {len(arguments)} arguments, and a policy's takes 4")
+  taken = {name: (x.shape[1:], x.dtype.name) for name, x in arguments[2].items()}
+  said = {name: (tuple(x["shape"]), x["dtype"]) for name, x in header["spec"]["observation"].items()}
+  if taken != said:
+    raise ValueError(f"its program takes the observations {taken}, and its header says {said}")
+  shapes = [[n for n in x.shape if isinstance(n, int)] for x in program.in_avals]
+  if (largest := max(shapes, key=math.prod, default=[])) and math.prod(largest) > _memory():
+    raise ValueError(f"its program takes an array of the shape {largest}, which is more than this machine's memory")
+  return arguments
+
+
+def _check_computes(program: jax.export.Exported) -> None:
+  """
+  Raises:
+    ValueError: the program does something else than compute, or needs more memory for one array than this machine has.
+  """
+  if program.ordered_effects or program.unordered_effects or program.nr_devices != 1:
+    raise ValueError("its program has effects, or runs on several devices: a policy only computes, on one")
+
+  problems: list[str] = []
+
+  def look(operation: ir.Operation) -> ir.WalkResult:  # what it raises would come with MLIR's own stack
+    problems.extend(filter(None, [_problem(operation)]))
+    return ir.WalkResult.INTERRUPT if problems else ir.WalkResult.ADVANCE
+
+  context = ir.Context()
+  with context:
+    stablehlo.register_dialect(context)
+    try:
+      module = stablehlo.deserialize_portable_artifact(context, program.mlir_module_serialized)
+    except Exception as error:
+      raise ValueError(f"its program is no StableHLO ({error})") from error
+    module.operation.walk(look)
+  if problems:
+    raise ValueError(f"its program {problems[0]}")
+
+
+def _problem(operation: ir.Operation) -> str | None:
+  """Why an operation of a policy's program is refused."""
+  dialect, _, name = operation.name.partition(".")
+  if dialect not in _DIALECTS or (dialect == "stablehlo" and name in _NOT_COMPUTING):
+    return f"has the operation {operation.name}, and a policy only computes: do not use the file"
+  if operation.name == "stablehlo.custom_call":
+    target = ir.StringAttr(operation.attributes["call_target_name"]).value
+    if target not in _CUSTOM_CALLS:
+      return f"calls {target!r} of this machine, and a policy only computes: do not use the file"
+  for kind in (result.type for result in operation.results):
+    if isinstance(kind, ir.RankedTensorType):
+      shape = [n for n in kind.shape if n >= 0]
+      if math.prod(shape) > _memory():
+        return f"has an array of the shape {shape}, which is more than this machine's memory"
+  return None
+
+
+def _memory() -> int:
+  """Bytes that this machine has, which no array of a policy comes near."""
+  return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

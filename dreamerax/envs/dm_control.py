@@ -120,7 +120,9 @@ def _tasks_without_renderer() -> list[tuple[str, str]]:
   """Asks another process, so that this one is not bound to drawing nothing."""
   program = "import json; from dm_control import suite; print(json.dumps(suite.ALL_TASKS))"
   environment = {**os.environ, rendering.VARIABLE: "disable"}
-  done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+  done = subprocess.run(
+    [sys.executable, "-P", "-c", program], env=environment, capture_output=True, text=True, check=False
+  )
   if done.returncode:
     raise RuntimeError(f"dm_control cannot be imported: {done.stderr.strip()}")
   return [(domain, task) for domain, task in json.loads(done.stdout)]

@@ -85,9 +85,10 @@ class WorkerProcess:
     self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
     ours, theirs = socket.socketpair()
     with theirs:
-      # A group of its own, so that Ctrl-C asks the owner alone. Its path is ours, so that it finds what we find.
+      # A group of its own, so that Ctrl-C asks the owner alone. Its path is ours, so that it finds what we find, and
+      # nothing (-P) in the current directory.
       self._process = die_with_parent.start(
-        ["-m", "dreamerax.envs.worker", str(theirs.fileno()), str(memory)],
+        ["-P", "-m", "dreamerax.envs.worker", str(theirs.fileno()), str(memory)],
         pass_fds=(theirs.fileno(), memory),
         env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)},
         stderr=self._stderr,

@@ -72,7 +72,7 @@ def choose_soon() -> None:
 def _begin(backend: str, frames: int = 0) -> subprocess.Popen[str]:
   environment = {name: value for name, value in os.environ.items() if name != "PYOPENGL_PLATFORM"}
   environment[VARIABLE] = backend
-  command = ["-c", _PROBE, str(frames)]
+  command = ["-P", "-c", _PROBE, str(frames)]
   return die_with_parent.start(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -14,6 +14,7 @@ from dreamerax.behavior.chance import Chance
 from dreamerax.behavior.planning import Planning
 from dreamerax.config import first_difference, from_dict, to_dict
 from dreamerax.envs import EnvConfig
+from dreamerax.files import refuse_links
 from dreamerax.offline import data, figures
 from dreamerax.offline.open_loop import HorizonErrors, OpenLoopConfig, cut, horizon_errors, means
 from dreamerax.presets import RunConfig
@@ -132,6 +133,7 @@ def load(run_dir: str | Path) -> Recorded:
 
 
 def _check_same_run(config: RunConfig, recorded: Recorded, logdir: Path) -> None:
+  refuse_links(logdir)
   if not (logdir / run_directory.CONFIG).exists():
     return
   stored = load(logdir)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dreamerax.envs import violations
-from dreamerax.files import read_regular, write_whole
+from dreamerax.files import read_regular, refuse_links, write_whole
 from dreamerax.recordings import episode as episodes
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition, to_columns
 
@@ -33,7 +33,7 @@ class EpisodeFolder:
     """Reads the folder's spec.
 
     Raises:
-      ValueError: there is no such folder, or its spec.json cannot be read.
+      ValueError: there is no such folder, or its spec.json cannot be read, or it holds a symbolic link.
     """
     self.path = Path(path)
     file = self.path / SPEC
@@ -41,6 +41,7 @@ class EpisodeFolder:
       raise ValueError(
         f"{self.path} holds no recorded episodes, as it has no {SPEC}: name the folder of `dreamerax record`"
       )
+    refuse_links(self.path)
     with _about(file):
       self.spec, self.about = _decode(json.loads(read_regular(file)))
 

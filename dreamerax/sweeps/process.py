@@ -66,7 +66,7 @@ class Attempt:
       self._output_begins = output.tell()
       # A session of its own, so that Ctrl-C on a terminal asks the sweep alone.
       self._process = die_with_parent.start(
-        job.command,
+        [*_path_options(job.folder), *job.command],
         cwd=job.folder,
         env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,
@@ -120,3 +120,8 @@ def _await_lock(logdir: Path) -> None:
     if time.monotonic() > deadline:
       raise OSError(f"its directory is in use by {who}")
     time.sleep(0.1)
+
+
+def _path_options(folder: str) -> tuple[str, ...]:
+  """Of Python: it finds no module in the current directory, which may be one from elsewhere, unless dreamerax is there."""
+  return () if Path(folder) == Path(__file__).parents[2] else ("-P",)

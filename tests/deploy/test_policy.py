@@ -1,5 +1,6 @@
 """A policy in a program, and the same as a file."""
 
+import json
 import subprocess
 import sys
 from functools import partial
@@ -175,3 +176,57 @@ def test_observations_of_another_kind_are_refused(policy: Policy, case: str):
 def test_a_wrong_number_of_beginnings_is_refused(policy: Policy):
   with pytest.raises(ValueError, match=r"is_first has shape \(1,\)"):
     policy(pictures(2), None, np.array([True]))
+
+
+def hostile(file: Path, out: Path, program: Any, disabled: Any = ()) -> Path:
+  """The exported policy in `file` with another program, which takes and returns the same."""
+  with np.load(file) as stored:
+    arrays = dict(stored)
+  honest = jax.export.deserialize(bytearray(arrays["program"].tobytes()))
+  parameters, state, observation, first = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct([n if isinstance(n, int) else 1 for n in x.shape], x.dtype),
+    jax.tree.unflatten(honest.in_tree, honest.in_avals)[0],
+  )
+  exported = jax.export.export(jax.jit(program), platforms=("cpu",), disabled_checks=disabled)
+  data = exported(parameters, state, observation, first).serialize()
+  with out.open("wb") as written:
+    np.savez(written, allow_pickle=False, **{**arrays, "program": np.frombuffer(bytes(data), np.uint8)})
+  return out
+
+
+@pytest.mark.parametrize("target", ["xla_ffi_python_cpu_callback", "xla_python_cpu_callback", "Sharding"])
+def test_a_program_that_calls_the_machine_is_refused(file: Path, tmp_path: Path, target: str):
+  def program(parameters, state, observation, first):
+    action = jax.ffi.ffi_call(target, jax.ShapeDtypeStruct((1, 2), np.float32))(first, index=np.uint64(12345678))
+    return action, state
+
+  def within(*arguments):  # hidden in a branch of a loop
+    return jax.lax.fori_loop(
+      0, 1, lambda i, x: jax.lax.cond(i == 0, program, lambda *_: x, *arguments), program(*arguments)
+    )
+
+  disabled = [jax.export.DisabledSafetyCheck.custom_call(target)]
+  for each in (program, within):
+    path = hostile(file, tmp_path / "policy.bin", each, disabled)
+    with pytest.raises(ValueError, match=f"calls '{target}' of this machine"):
+      load(path)
+
+
+def test_a_program_that_takes_more_than_the_machine_is_refused(file: Path, tmp_path: Path):
+  def program(parameters, state, observation, first):
+    return jax.numpy.zeros((1, 2)) + jax.numpy.zeros((2**24, 2**24)).sum(), state
+
+  with pytest.raises(ValueError, match=r"\[16777216, 16777216\], which is more than this machine's memory"):
+    load(hostile(file, tmp_path / "policy.bin", program))
+
+
+def test_a_header_that_describes_another_program_is_refused(file: Path, tmp_path: Path):
+  with np.load(file) as stored:
+    arrays = dict(stored)
+  header = json.loads(arrays["header"].tobytes())
+  for spec in ({"observation": {"image": {"shape": [64, 64, 3], "dtype": "uint8"}}}, {"observation": 3}, [], {}):
+    text = json.dumps({**header, "spec": spec}).encode()
+    with (tmp_path / "policy.bin").open("wb") as written:
+      np.savez(written, allow_pickle=False, **{**arrays, "header": np.frombuffer(text, np.uint8)})
+    with pytest.raises(ValueError, match="cannot be read as an exported policy"):
+      load(tmp_path / "policy.bin")

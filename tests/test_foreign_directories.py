@@ -1,0 +1,112 @@
+"""A directory from elsewhere makes no command read or write outside of it, or import what lies in it."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dreamerax import presets, run_directory
+from dreamerax.cli import main
+from dreamerax.commands import films
+from dreamerax.recordings import EpisodeFolder
+from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
+
+SPEC = EnvSpec({"image": ArraySpec((64, 64, 3), "uint8")}, ActionSpec(1))
+NAMES = ("config.json", "lock", "metrics.jsonl", "checkpoints", "replay", "nonfinite", "profile", "open_loop.png")
+DEEPER = ("events.out.tfevents.1.host", "checkpoints/8/manifest", "replay/0.rows")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+  run_directory.write_config(presets.build("quick"), SPEC, tmp_path / "run", "quick")
+  return tmp_path / "run"
+
+
+@pytest.mark.parametrize("name", NAMES + DEEPER)
+@pytest.mark.parametrize(
+  "command", ["train --logdir RUN", "eval RUN", "doctor RUN", "dream RUN", "export RUN", "plot RUN"]
+)
+def test_a_link_in_a_run_directory_is_refused_by_name(
+  run: Path, name: str, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+  monkeypatch.chdir(run.parent)
+  outside = run.parent / "outside"
+  outside.write_text((run / "config.json").read_text())
+  (run / name).parent.mkdir(parents=True, exist_ok=True)
+  (run / name).unlink(missing_ok=True)
+  (run / name).symlink_to(outside)
+  before = outside.read_bytes()
+  assert main(command.replace("RUN", str(run)).split()) == 2
+  said = capsys.readouterr().err
+  assert f"{run / name} is a symbolic link" in said and said.count("\n") == 1
+  assert outside.read_bytes() == before
+
+
+def test_a_pipe_in_a_run_directory_is_refused(run: Path, capsys: pytest.CaptureFixture[str]):
+  os.mkfifo(run / "metrics.jsonl")
+  assert main(["eval", str(run)]) == 2
+  assert "metrics.jsonl is a pipe or a device" in capsys.readouterr().err
+
+
+def test_a_new_run_does_not_begin_among_links(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+  (tmp_path / "run").mkdir()
+  (tmp_path / "run" / "checkpoints").symlink_to(tmp_path)
+  for options in ([], ["--seeds", "2"]):
+    assert main(["train", "--logdir", str(tmp_path / "run"), *options]) == 2
+    assert "checkpoints is a symbolic link" in capsys.readouterr().err
+
+
+def test_the_directory_itself_may_be_reached_through_a_link(run: Path):
+  (run.parent / "newest").symlink_to(run)
+  assert run_directory.load_preset(run.parent / "newest") == "quick"
+
+
+def test_a_link_in_a_folder_of_episodes_is_refused(tmp_path: Path):
+  EpisodeFolder.create(tmp_path / "episodes", SPEC)
+  (tmp_path / "episodes" / "000000.npz").symlink_to("/etc/passwd")
+  with pytest.raises(ValueError, match=r"000000\.npz is a symbolic link"):
+    EpisodeFolder(tmp_path / "episodes")
+
+
+@pytest.mark.parametrize("name", ["film.gif", "film.mp4"])
+def test_a_film_is_not_written_through_a_link(tmp_path: Path, name: str):
+  outside = tmp_path / "outside"
+  outside.write_text("mine")
+  (tmp_path / name).symlink_to(outside)
+  with pytest.raises(ValueError, match=f"{name} is a symbolic link"):
+    films.write(tmp_path / name, np.zeros((2, 8, 8, 3), np.uint8), 10)
+  assert outside.read_text() == "mine"
+
+
+def test_a_world_model_elsewhere_is_read_only_where_it_is_named(run: Path, capsys: pytest.CaptureFixture[str]):
+  config = replace(presets.build("quick"), env_steps=200_000)
+  run_directory.write_config(config, SPEC, run, "quick", init_world_model="/elsewhere/run")
+  assert main(["train", "--logdir", str(run)]) == 2
+  said = capsys.readouterr().err
+  assert "give --init-world-model /elsewhere/run too" in said and said.count("\n") == 1
+
+
+def test_modules_in_the_current_directory_are_not_imported(tmp_path: Path):
+  for name in ("numpy", "jax", "tyro", "ray", "jax_plugins", "ctypes", "typing", "evil"):
+    (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'a').write(__name__)")
+  root = str(Path(__file__).parents[1])
+  environment = {**os.environ, "PYTHONPATH": root}
+  run_directory.write_config(presets.build("quick"), SPEC, tmp_path / "run", "quick")
+  for arguments in (["eval", "run"], ["list"], ["check-env", "gym/CartPole-v1", "--steps", "1"]):
+    done = subprocess.run(
+      [sys.executable, "-m", "dreamerax", *arguments], cwd=tmp_path, env=environment, capture_output=True, check=False
+    )
+    assert not (tmp_path / "ran").exists(), (tmp_path / "ran").read_text()
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_module_in_the_current_directory_is_found_where_it_is_named(tmp_path: Path):
+  (tmp_path / "mine.py").write_text("import gymnasium\ndef make():\n  return gymnasium.make('Pendulum-v1')\n")
+  environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+  command = [sys.executable, "-P", "-m", "dreamerax", "check-env", "mine:make"]
+  done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+  assert done.returncode == 0, done.stderr
