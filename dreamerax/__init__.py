@@ -6,21 +6,35 @@ an exported policy needs nothing else of the package.
 
 import importlib
 
-TYPE_CHECKING = (
-  False  # what type checkers take for true: typing itself is not loaded before __main__.py has looked around
-)
+TYPE_CHECKING = False  # typing itself is not imported before __main__.py has left the current directory out
 if TYPE_CHECKING:
   from typing import Any
 
-  from dreamerax.api import evaluate, export_policy, load_policy, train, train_seeds
+  from dreamerax.api import evaluate, export_policy, load_agent, load_config, load_policy, preset, train, train_seeds
   from dreamerax.deploy.policy import load as load_exported
+  from dreamerax.envs import EnvConfig
+  from dreamerax.presets import RunConfig
 
 __version__ = "0.1.0"
 
-__all__ = ["evaluate", "export_policy", "load_exported", "load_policy", "train", "train_seeds"]
+__all__ = [
+  "EnvConfig",
+  "RunConfig",
+  "evaluate",
+  "export_policy",
+  "load_agent",
+  "load_config",
+  "load_exported",
+  "load_policy",
+  "preset",
+  "train",
+  "train_seeds",
+]
 
 _FOUND_IN = {name: ("dreamerax.api", name) for name in __all__}
 _FOUND_IN["load_exported"] = ("dreamerax.deploy.policy", "load")
+_FOUND_IN["EnvConfig"] = ("dreamerax.envs", "EnvConfig")
+_FOUND_IN["RunConfig"] = ("dreamerax.presets", "RunConfig")
 
 
 def __getattr__(name: str) -> "Any":
@@ -28,3 +42,7 @@ def __getattr__(name: str) -> "Any":
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
   module, attribute = _FOUND_IN[name]
   return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+  return sorted({*globals(), *__all__})

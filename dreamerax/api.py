@@ -1,15 +1,16 @@
-"""What a program imports: train, train_seeds, evaluate, load_policy, export_policy."""
+"""What a program imports: preset, train, train_seeds, evaluate, load_policy, export_policy."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 
-from dreamerax import envs
+from dreamerax import envs, presets
 from dreamerax.agent import Agent
+from dreamerax.config import changed
 from dreamerax.deploy import export
 from dreamerax.deploy.policy import Policy as LoadedPolicy
 from dreamerax.own_code import NOBODY, Trusted
@@ -28,9 +29,25 @@ __all__ = [
   "load_config",
   "load_policy",
   "load_preset",
+  "preset",
   "train",
   "train_seeds",
 ]
+
+
+def preset(name: str, size: str | None = None, changes: Mapping[str, Any] | None = None) -> RunConfig:
+  """The run that a preset stands for, to train as it is or changed.
+
+  Args:
+    name: as `dreamerax list` has it, or `module:name` of your own.
+    size: of the model; None: the preset's default.
+    changes: path of a field to its value, {"env.task": "gym/CartPole-v1", "agent.optimizer.learning_rate": 1e-3}; the paths
+      are those of config.json.
+
+  Raises:
+    ValueError: there is no such preset, size or field, or a value does not fit.
+  """
+  return changed(presets.build(name, size), changes or {})
 
 
 def evaluate(

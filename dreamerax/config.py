@@ -11,7 +11,7 @@ import typing
 from typing import Any, TypeVar
 
 from dreamerax import own_code
-from dreamerax.own_code import NOBODY, Trust
+from dreamerax.own_code import EVERYTHING, NOBODY, Trust
 
 T = TypeVar("T")
 _PART = "part"  # names the class where a field takes any subclass of what it is annotated with
@@ -57,6 +57,27 @@ def from_dict(cls: type[T], data: Any, path: str = "config", *, complete: bool =
     return cls(**values)
   except ValueError as error:
     raise ValueError(f"{path}: {error}") from error
+
+
+def changed(config: T, changes: typing.Mapping[str, Any]) -> T:
+  """A nested dataclass with other values in some fields.
+
+  Args:
+    changes: path of a field, "agent.optimizer.learning_rate" say, to its value.
+
+  Raises:
+    ValueError: there is no such field (the nearest are named), or a value does not fit.
+  """
+  data = to_dict(config)
+  for path, value in changes.items():
+    *parents, name = path.split(".")
+    node = data
+    for parent in parents:
+      if not isinstance(node.get(parent), dict):
+        raise ValueError(f"{path}: there is no part {parent!r}{nearest(parent, node)}")
+      node = node[parent]
+    node[name] = to_dict(value)
+  return from_dict(type(config), data, trust=EVERYTHING)  # the person's own program names what it names
 
 
 def nearest(name: str, known: typing.Iterable[str], count: int = 3) -> str:

@@ -20,6 +20,15 @@ _PACKAGE = Path(__file__).parent
 class NotTrusted(ValueError):
   """A file names code that the person has not named."""
 
+  def __init__(self, paths: Iterable[str]):
+    """paths: of that code."""
+    self.paths = frozenset(paths)
+    modules = sorted({module_of(path) for path in self.paths})
+    super().__init__(
+      f"code that a file names runs only where you name it too: {', '.join(sorted(self.paths))}; give --trust "
+      f"{' '.join(modules)} if you trust it (in Python, trust={modules!r})"
+    )
+
 
 class Stored(str):
   """An import path that a file has and nobody has named."""
@@ -68,20 +77,13 @@ def module_of(path: str) -> str:
   return path.partition(":")[0].rpartition("/")[2]
 
 
-def check_named(path: str, what: str) -> None:
+def check_named(path: str) -> None:
   """
-  Args:
-    what: as which field a file has it.
-
   Raises:
     NotTrusted: a file has the import path, and the person has not named it.
   """
   if isinstance(path, Stored):
-    module = module_of(path)
-    raise NotTrusted(
-      f"{what}={str(path)!r} was read from a file and imports {module}, which runs code: name it, --trust {module}, if you "
-      f"trust it (in Python, trust={module!r})"
-    )
+    raise NotTrusted([path])
 
 
 def find(path: str, what: str, kind: str = "function") -> Any:
@@ -95,7 +97,7 @@ def find(path: str, what: str, kind: str = "function") -> Any:
     NotTrusted: a file has the path, and the person has not named it.
     ValueError: there is no such module or name, or importing it raises.
   """
-  check_named(path, what)
+  check_named(path)
   module_name, _, name = path.partition(":")
   try:
     found = _import(module_name)

@@ -10,7 +10,7 @@ from typing import Any
 
 from dreamerax import envs, files, parts, provenance
 from dreamerax.config import first_difference, from_dict, to_dict
-from dreamerax.own_code import NOBODY, Trust, Trusted
+from dreamerax.own_code import NOBODY, NotTrusted, Stored, Trust, Trusted
 from dreamerax.presets import RunConfig
 from dreamerax.runtime.checkpoint_folder import FOLDER, read_saved
 from dreamerax.runtime.saved import ConfigFile
@@ -89,7 +89,36 @@ def load_config(run_dir: str | Path, trust: Trusted = NOBODY) -> RunConfig:
 def decode_config(data: Any, trust: Trusted = NOBODY) -> RunConfig:
   """A run's configuration from what config.json has under "config". Raises what `load_config` does."""
   parts.import_all()
-  return from_dict(RunConfig, data, trust=Trust.of(trust))
+  trust = Trust.of(trust)
+  try:
+    return from_dict(RunConfig, data, trust=trust)
+  except NotTrusted as error:
+    raise NotTrusted(error.paths | _paths_of(data, trust)) from error
+
+
+def load_outline(run_dir: str | Path) -> RunConfig:
+  """A run's configuration for those who describe it: `agent` is what is stored, and no part of it is made.
+
+  Raises:
+    FileNotFoundError: there is no run. ValueError: names the field that this version cannot read.
+  """
+  data = read_config(Path(run_dir))["config"]
+  rest = {name: value for name, value in data.items() if name != "agent"} if isinstance(data, dict) else data
+  parts.import_all()
+  outline = from_dict(RunConfig, rest, complete=False)
+  return dataclasses.replace(outline, agent=data.get("agent"))
+
+
+def _paths_of(data: Any, trust: Trust) -> set[str]:
+  """The import paths in a configuration that are not trusted: its task, and parts of a person's own."""
+  if isinstance(data, list):
+    return set().union(*(_paths_of(item, trust) for item in data))
+  if not isinstance(data, dict):
+    return set()
+  named = {value for name, value in data.items() if name in ("part", "task") and isinstance(value, str)}
+  return {path for path in named if isinstance(trust.read(path), Stored)}.union(
+    *(_paths_of(value, trust) for value in data.values())
+  )
 
 
 def load_preset(run_dir: str | Path) -> str | None:

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import jax
 
-from dreamerax import envs, transfer
+from dreamerax import envs, presets, transfer
 from dreamerax.agent import Agent
 from dreamerax.files import refuse_links
 from dreamerax.own_code import NOBODY, Trusted
@@ -43,7 +43,7 @@ from dreamerax.runtime.together import train_together
 
 
 def train(
-  config: RunConfig,
+  config: RunConfig | str,
   logdir: str | Path,
   preset: str | None = None,
   *,
@@ -56,7 +56,8 @@ def train(
   After `runtime.hosts.join`, with all processes that have joined: each calls it with the same arguments.
 
   Args:
-    preset: name recorded in config.json, for people.
+    config: the whole run, or the name of a preset.
+    preset: name recorded in config.json, for people; that of `config` where it is one.
     init_world_model: a run directory, whose newest world model this run begins with; recorded in config.json. A run that goes
       on does not load it again.
     ray_address: of a cluster whose actors collect, or "local" for a Ray on this machine alone; None collects without Ray.
@@ -66,6 +67,7 @@ def train(
     FileNotFoundError: init_world_model holds no run or no checkpoint.
     ValueError: a value does not fit, or the directory holds a run with another configuration; nothing is overwritten.
   """
+  config, preset = _run_of(config, preset)
   divide_cpu(config.mesh, config.replay.batch_size)
   logdir = Path(logdir).absolute()
   if found := find_seeds(logdir):
@@ -87,7 +89,7 @@ def train(
 
 
 def train_seeds(
-  config: RunConfig,
+  config: RunConfig | str,
   logdir: str | Path,
   seeds: int,
   preset: str | None = None,
@@ -103,6 +105,7 @@ def train_seeds(
     ValueError: a value does not fit, or the directory holds other runs; nothing is overwritten.
     what `loop.train` raises: for some of them, named in the message, when the others are over.
   """
+  config, preset = _run_of(config, preset)
   divide_cpu(config.mesh, config.replay.batch_size)
   logdir = Path(logdir).absolute()
   refuse_links(logdir)
@@ -119,6 +122,10 @@ def train_seeds(
       _share_of_machine(each, seeds), agent, folder, preset, partial(_agent_of, trust=trust), source, recorded=each
     )
   return list(train_together(runs).values())
+
+
+def _run_of(config: RunConfig | str, preset: str | None) -> tuple[RunConfig, str | None]:
+  return (presets.build(config), preset or config) if isinstance(config, str) else (config, preset)
 
 
 def _check_seeds(config: RunConfig, logdir: Path, seeds: int) -> None:

@@ -3,10 +3,12 @@
 import copy
 import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import dreamerax
 from dreamerax import presets
 from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.config import from_dict, nearest, to_dict
@@ -113,3 +115,39 @@ def test_whole_numbers_stand_for_floats_and_none_for_what_is_optional():
 def test_nearest_names_are_few_and_only_close_ones():
   assert nearest("quik", ["quick", "dreamer-v3"]) == "; did you mean quick?"
   assert nearest("zzz", ["quick", "dreamer-v3"]) == ""
+
+
+def test_fields_are_changed_by_their_paths():
+  config = dreamerax.preset(
+    "quick",
+    changes={
+      "env.task": "gym/CartPole-v1",
+      "env.observations": ("image", "position"),
+      "agent.optimizer": Adam(1e-2),
+      "agent.optimizer.clip": 7,
+    },
+  )
+  assert config.env.task == "gym/CartPole-v1" and config.env.observations == ("image", "position")
+  assert config.agent.optimizer == Adam(1e-2, clip=7.0)
+  assert dreamerax.preset("quick") == presets.build("quick")
+
+
+@pytest.mark.parametrize(
+  ("path", "value", "message"),
+  [
+    ("env.tsk", "a", r"config\.env\.tsk: .*did you mean task"),
+    ("agnt.optimizer.clip", 1, r"agnt\.optimizer\.clip: there is no part 'agnt'; did you mean agent"),
+    ("size.of", 1, "there is no part 'size'"),
+    ("env_steps", "many", "env_steps='many': must be of type int"),
+    ("env_steps", 0, "env_steps=0 must be at least 1"),
+  ],
+)
+def test_a_change_that_does_not_fit_is_named(path: str, value: Any, message: str):
+  with pytest.raises(ValueError, match=message):
+    dreamerax.preset("quick", changes={path: value})
+
+
+def test_what_a_program_imports_is_listed():
+  assert set(dreamerax.__all__) <= set(dir(dreamerax))
+  assert all(getattr(dreamerax, name) is not None for name in dreamerax.__all__)
+  assert (Path(dreamerax.__file__).parent / "py.typed").is_file()

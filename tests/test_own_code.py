@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import inspect
 import json
+import os
 import pkgutil
 import subprocess
 import sys
@@ -256,6 +257,27 @@ def test_a_part_of_ones_own_is_stored_by_its_path_and_read_where_it_is_named(min
     env = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[1]}", "PATH": "/usr/bin"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     assert done.returncode == status and ("Mine(" in done.stdout or "--trust mine_parts" in done.stderr), done.stderr
+
+
+def test_all_code_of_a_config_is_named_at_once_and_curves_need_none_of_it(mine: str, tmp_path: Path):
+  config = replace(presets.build(f"{mine}:preset"), env=EnvConfig("my_env:make"))
+  run = tmp_path / "run"
+  run_directory.write_config(config, SPEC, run, f"{mine}:preset")
+  rows = [{"env_steps": 100 * i, "seconds": i, "eval/return": float(i)} for i in (1, 2)]
+  (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+  program = "import sys; from dreamerax.cli import main; sys.exit(main(sys.argv[1:]))"
+  environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+  for arguments, status, said in (
+    (["eval", "run"], 2, "--trust mine_parts my_env"),
+    (["eval", "run", "--trust", "my_env"], 2, "--trust mine_parts if"),
+    (["doctor", "run"], 0, "--trust mine_parts my_env"),
+    (["plot", "run"], 0, "curves.png"),
+    (["plot", "run", "--out", "report.html"], 0, "report.html"),
+  ):
+    command = [sys.executable, "-P", "-c", program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    assert done.returncode == status and said in " ".join((done.stdout + done.stderr).split()), done
+    assert "Traceback" not in done.stderr
 
 
 def test_presets_of_ones_own(mine: str):

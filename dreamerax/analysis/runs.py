@@ -20,7 +20,7 @@ class RunRecord(NamedTuple):
 
   path: Path
   preset: str | None
-  config: RunConfig
+  config: RunConfig  # of which `agent` is what is stored, so that nothing of it has to be imported
   rows: list[dict]  # of metrics.jsonl
 
   @property
@@ -96,7 +96,7 @@ def group(runs: Sequence[RunRecord]) -> list[Setting]:
 
 
 def _read(path: Path) -> RunRecord:
-  preset, config = run_directory.load_preset(path), run_directory.load_config(path)
+  preset, config = run_directory.load_preset(path), run_directory.load_outline(path)
   metrics = path / "metrics.jsonl"
   rows = read_metrics(metrics) if metrics.exists() else []
   if not all(isinstance(row, dict) for row in rows):

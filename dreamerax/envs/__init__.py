@@ -125,7 +125,7 @@ def make(config: EnvConfig, seed: int, *, checked: bool = True) -> Environment:
 
 def _load(config: EnvConfig, seed: int) -> Environment:
   task = config.task
-  check_named(task, "task")
+  check_named(task)
   if not 0 <= seed < 2**32:
     raise ValueError(f"seed={seed}: it must lie in [0, 2**32).")
   if task.startswith(DMC):
@@ -155,7 +155,7 @@ def check_task(task: str) -> None:
   Raises:
     ValueError: the task does not exist; the nearest names are given. NotTrusted: it imports code, and comes from a file.
   """
-  check_named(task, "task")
+  check_named(task)
   if task.startswith(DMC):
     _check_dmc(task)
   elif task.startswith(GYM):
@@ -206,7 +206,7 @@ def make_batch(
   Raises:
     what `make` raises; ValueError: a worker cannot make its environments (where `spec` is given, the first reset tells).
   """
-  check_named(config.task, "task")  # before a worker process gets it as plain text
+  check_named(config.task)  # before a worker process gets it as plain text
   seeds = derive_seeds(seed, num_envs)
   if not config.task.startswith(DMC):
     look_at(config)
