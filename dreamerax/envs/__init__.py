@@ -174,7 +174,7 @@ def look_at(config: EnvConfig) -> EnvSpec:
   Raises:
     what `make` raises; ValueError: what is wrong with it.
   """
-  check_named(config.task, "task")
+  check_named(config.task)
   if config.task.startswith(DMC):
     with closing(make(config, seed=0)) as env:
       return env.spec

@@ -111,7 +111,7 @@ class LoggerProcess:
     try:
       # A group of its own, so that Ctrl-C asks the run alone.
       self._process = subprocess.Popen(
-        [sys.executable, "-m", "dreamerax.loggers.worker", str(theirs.fileno())],
+        [sys.executable, "-P", "-m", "dreamerax.loggers.worker", str(theirs.fileno())],
         pass_fds=(theirs.fileno(),),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)},
         stdin=subprocess.DEVNULL,
