@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from dreamerax import captions
 from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Replayed
 from dreamerax.behavior.imagination import World
@@ -19,6 +20,8 @@ from dreamerax.ops import checks
 from dreamerax.ops.optimizers import LaProp, Optimizer
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec
 from dreamerax.world_model.model import Posterior, Prediction, WorldModel, WorldModelModule
+
+_HEAD, _NAMES = 12, 36  # pixels of the words above and beside a video
 
 State = dict[str, Any]
 Carry = dict[str, Any]
@@ -167,9 +170,9 @@ class Agent:
     return new, self._world.dynamics.pack(seen.posterior.latents), metrics
 
   def report(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
-    """Videos "open_loop/<image>", uint8 [T, 3 + 3 H, rows W, 3]: truth, prediction, error; the first half is observed.
+    """Videos "open_loop/<image>", uint8 [T, 12 + 3 H, 36 + rows W, 3]: truth, prediction, error; the first half is observed.
 
-    A green bar marks frames with observations, a red one those that are imagined.
+    The rows are named on their left. A green strip marks frames with observations, a red one those that are imagined.
     """
     rows, length = min(6, batch.steps.reward.shape[0]), batch.steps.reward.shape[1]
     context = max(1, length // 2)
@@ -180,7 +183,7 @@ class Agent:
       error = (prediction - truth + 1) / 2
       tiles = jnp.concatenate([truth, prediction, error], 2)  # [B, T, 3 H, W, C]
       grid = tiles.transpose(1, 2, 0, 3, 4).reshape(length, tiles.shape[2], -1, tiles.shape[-1])
-      videos[f"open_loop/{name}"] = _mark(colored((jnp.clip(grid, 0, 1) * 255).astype(jnp.uint8)), context)
+      videos[f"open_loop/{name}"] = _label(colored((jnp.clip(grid, 0, 1) * 255).astype(jnp.uint8)), context)
     return videos
 
   def predict(self, params: Params, batch: Batch, context: int, key: jax.Array) -> Prediction:
@@ -290,10 +293,12 @@ def _as_world(model: WorldModelModule) -> World:
   )
 
 
-def _mark(video: jax.Array, context: int) -> jax.Array:
-  """Paints a bar above each frame [T, H, W, 3]: green while observing, red while imagining."""
-  length, _, width, _ = video.shape
-  green_red = jnp.array([[0, 192, 0], [224, 0, 0]], jnp.uint8)
-  color = green_red[(jnp.arange(length) >= context).astype(jnp.int32)]  # [T, 3]
-  bar = jnp.broadcast_to(color[:, None, None], (length, 3, width, 3))
-  return jnp.concatenate([bar, video], 1)
+def _label(video: jax.Array, context: int) -> jax.Array:
+  """Truth, prediction and error [T, 3 H, W, 3] with their names beside them, under what the model gets of each frame."""
+  length, height, width, _ = video.shape
+  names = [captions.strip(name, _NAMES, height // 3) for name in ("truth", "model", "error")]
+  left = jnp.broadcast_to(jnp.concatenate(names), (length, height, _NAMES, 3))
+  words = (("seen", captions.SEEN), ("dreamt", captions.DREAMT))
+  heads = jnp.stack([captions.strip(text, _NAMES + width, _HEAD, color) for text, color in words])
+  head = heads[(jnp.arange(length) >= context).astype(jnp.int32)]  # [T, _HEAD, _NAMES + W, 3]
+  return jnp.concatenate([head, jnp.concatenate([left, video], 2)], 1)

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 SEEN, DREAMT, PLAIN = (0, 128, 0), (192, 0, 0), (32, 32, 32)  # behind the text
-_EDGE = 3  # pixels between text and border
+_EDGE, _LARGEST = 3, 14  # pixels between text and border; of the letters
 
 
 def enlarge(frames: np.ndarray, least: int = 256) -> np.ndarray:
@@ -16,12 +16,12 @@ def enlarge(frames: np.ndarray, least: int = 256) -> np.ndarray:
 
 @lru_cache(maxsize=4096)
 def strip(text: str, width: int, height: int = 20, color: tuple[int, int, int] = PLAIN) -> np.ndarray:
-  """uint8 [height, width, 3]: white text on a color, as large as it fits."""
+  """uint8 [height, width, 3]: white text on a color, as large as it fits up to 14 pixels."""
   from PIL import Image, ImageDraw, ImageFont  # environments' processes do without
 
   image = Image.new("RGB", (width, height), color)
   draw = ImageDraw.Draw(image)
-  size = height - 2 * _EDGE if height > 4 * _EDGE else height - 1
+  size = min(_LARGEST, height - 2 * _EDGE if height > 4 * _EDGE else max(1, height - 1))
   while size > 6 and draw.textlength(text, ImageFont.load_default(size)) > width - 2 * _EDGE:
     size -= 1
   draw.text((_EDGE, height / 2), text, (255, 255, 255), ImageFont.load_default(size), anchor="lm")

@@ -5,6 +5,7 @@ import jax
 import numpy as np
 import pytest
 
+from dreamerax import captions
 from dreamerax.agent import Agent, AgentConfig
 from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.behavior.actor_critic_v2 import ActorCriticV2
@@ -160,9 +161,9 @@ def test_acting_remembers_until_an_episode_begins(pixels):
 def test_the_open_loop_video_shows_truth_prediction_and_error(pixels):
   videos = jax.jit(pixels.agent.report)(pixels.state, pixels.batch, jax.random.key(0))
   video = np.asarray(videos["open_loop/image"])
-  assert video.dtype == np.uint8 and video.shape == (5, 3 + 3 * 12, 4 * 12, 3)
+  assert video.dtype == np.uint8 and video.shape == (5, 12 + 3 * 12, 36 + 4 * 12, 3)
   truth = pixels.batch.steps.observation["image"].transpose(1, 2, 0, 3, 4).reshape(5, 12, 48, 3)
-  np.testing.assert_allclose(video[:, 3:15], truth, atol=1)
+  np.testing.assert_allclose(video[:, 12:24, 36:], truth, atol=1)
   np.testing.assert_array_equal(video[:, 0, 0].argmax(-1), [1, 1, 0, 0, 0])  # green while observing, then red
 
 
@@ -175,8 +176,8 @@ def test_the_open_loop_video_has_three_channels_whatever_images_have(channels: i
   image = batch.steps.observation["image"]
   truth = image[..., :3] if channels > 3 else image.repeat(3, -1)
   truth = truth.transpose(1, 2, 0, 3, 4).reshape(5, 12, 48, 3)
-  np.testing.assert_allclose(video[:, 3:15], truth, atol=1)
-  np.testing.assert_array_equal(video[:, 0, 0], [[0, 192, 0]] * 2 + [[224, 0, 0]] * 3)
+  np.testing.assert_allclose(video[:, 12:24, 36:], truth, atol=1)
+  np.testing.assert_array_equal(video[:, 0, 0], [captions.SEEN] * 2 + [captions.DREAMT] * 3)
 
 
 @pytest.mark.parametrize(

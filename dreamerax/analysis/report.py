@@ -62,9 +62,7 @@ def page(
   parts.append(_section("Runs", [_runs(runs), *(f"<p>{escape(line)}</p>" for line in left_out)]))
   films = [film for run in runs for film in _films(run)]
   if films:
-    note = (
-      "<p>open_loop: truth, prediction and error; under the green bar the model sees, under the red one it dreams.</p>"
-    )
+    note = "<p>open_loop: truth, prediction and error; under the green strip the model sees, under the red one it dreams.</p>"
     parts.append(_section("Videos", [note, f'<div class="films">{"".join(films)}</div>']))
   parts.append(_section("Configurations", [_configuration(setting) for setting in settings]))
   head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
