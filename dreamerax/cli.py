@@ -5,41 +5,19 @@ import io
 import itertools
 import os
 import sys
-import textwrap
 import traceback
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from typing import Any
 
 from dreamerax import __version__, run_list
 from dreamerax.commands import options, refusals, short_help
+from dreamerax.commands.table import COMMANDS, Command, help_page
 from dreamerax.config import nearest
 from dreamerax.envs import rendering
 from dreamerax.envs.dm_control import PREFIX as DMC
 from dreamerax.own_code import Trust
+from dreamerax.presets import RunConfig
 
-_HELP = """usage: dreamerax COMMAND [OPTIONS]
-
-Train latent world models from pixels, and act with them.
-
-commands:
-  train [PRESET]   train an agent; without a preset: quick, cartpole_balance on a laptop's CPU
-  sweep SPEC       train many: presets, tasks, seeds and options, one after another or on Ray
-  eval RUN_DIR     score a trained agent, and film it
-  compare RUN_DIR  runs beside published scores
-  plot RUN_DIR     learning curves as a picture or a page; several runs make a mean
-  video RUN_DIR    behaviour beside the world model's dream of it
-  dream RUN_DIR    a page on which you steer inside the world model
-  export RUN_DIR   the agent as one file that jax alone can run
-  train-world-model [PRESET] --data DIR
-                   train a preset's world model alone, on recorded episodes
-  record           play episodes in any environment and keep them on disk
-  runs [DIR]       the runs in ./runs: task, steps, return, state; RUN_DIR may be `latest`
-  list             presets, model sizes, tasks
-  check-env TASK   what an environment of your own shows and takes, what is wrong with it, and how to mend it
-  doctor           what this machine has, what is wrong, and how to mend it
-  doctor RUN_DIR   whether a run can go on from what its directory holds
-
-dreamerax COMMAND --help lists the options of a command; dreamerax --version tells the version."""
 _HOSTS = "dreamerax.runtime.hosts"
 
 
@@ -81,18 +59,18 @@ def _trains_with_others() -> bool:
 def _run(arguments: Sequence[str] | None) -> int:
   arguments = list(sys.argv[1:] if arguments is None else arguments)
   if not arguments or arguments[0] in ("-h", "--help", "help"):
-    print(_HELP)
+    print(help_page())
     return 0
   if arguments[0] in ("-V", "--version"):
     print(f"dreamerax {__version__}")
     return 0
   name, *rest = arguments
-  if name not in _COMMANDS:
-    known = f"no command is called {name!r}{nearest(name, _COMMANDS)}"
+  if name not in COMMANDS:
+    known = f"no command is called {name!r}{nearest(name, COMMANDS)}"
     print(f"dreamerax: {known}; `dreamerax --help` lists them", file=sys.stderr)
     return 2
   try:
-    return _COMMANDS[name](run_list.with_latest(name, rest))
+    return _start(name, run_list.with_latest(name, rest))
   except BrokenPipeError:
     raise
   except SystemExit as end:  # the command's help page
@@ -108,124 +86,48 @@ def _run(arguments: Sequence[str] | None) -> int:
     return refusal.status
 
 
-def _train(arguments: list[str]) -> int:
-  if (options.value_of(arguments, "--task") or DMC).startswith(DMC):
+def _start(name: str, arguments: list[str]) -> int:
+  row = COMMANDS[name][-1 if arguments and not arguments[0].startswith("-") else 0]
+  if row.draws and (options.value_of(arguments, "--task") or DMC).startswith(DMC):
     rendering.choose_soon()
-  from dreamerax.commands import train
-
-  preset = _pop_preset(arguments)
-  parsed = _read_train(preset, arguments)
-  with options.named(parsed, arguments):
-    return train.run(preset, parsed)
-
-
-def _read_train(preset: str | None, arguments: Sequence[str]):
-  from dreamerax.commands import train
-
-  with options.named(train.Arguments, arguments):
-    default = train.defaults(preset, trust=_peek_trust(arguments), **_peeked(arguments, "size", "logdir", "config"))
-    head, description = f"dreamerax train {preset or '[PRESET]'}", train.describe(preset)
-  if _asks_for_help(arguments):
-    print(short_help.page(head, description, short_help.TRAIN, default))
-    raise SystemExit(0)
-  return options.read(train.Arguments, _whole_help(arguments), command=head, default=default, description=description)
+  preset, parsed = _read(name, row, arguments or list(row.otherwise))
+  given = (*([preset] if row.preset else []), parsed, *([read_run] if row.builds else []))
+  # What may be positional is no option, and only the class tells that; only the instance has a preset's parts.
+  with options.named(parsed if row.decisive else type(parsed), arguments):
+    return _module(row).run(*given)
 
 
-def read_run(arguments: Sequence[str]):
+def read_run(arguments: Sequence[str]) -> RunConfig:
   """The run that `dreamerax train` with these arguments makes; nothing is started.
 
   Raises:
     ValueError: the command would be refused.
   """
-  from dreamerax.commands import train
-
-  arguments = list(arguments)
-  preset = _pop_preset(arguments)
-  return train.to_config(_read_train(preset, arguments))
+  row = COMMANDS["train"][0]
+  return _module(row).to_config(_read("train", row, list(arguments))[1])
 
 
-def _pop_preset(arguments: list[str]) -> str | None:
-  return arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
+def _read(name: str, row: Command, arguments: list[str]) -> tuple[str | None, Any]:
+  """The preset that is named, and the command's Arguments."""
+  module, default, description = _module(row), None, None
+  preset = arguments.pop(0) if row.preset and arguments and not arguments[0].startswith("-") else None
+  if row.decisive:
+    with options.named(module.Arguments, arguments):
+      named = {option: options.value_of(arguments, f"--{option}") for option in row.decisive}
+      leading = {"preset": preset} if row.preset else {}
+      default = module.defaults(**leading, **named, trust=_peek_trust(arguments))
+  command = f"dreamerax {name}"
+  if row.short:
+    command, description = f"{command} {preset or '[PRESET]'}", module.describe(preset)
+    if {"-h", "--help"} & set(arguments):
+      print(short_help.page(command, description, row.short, default))
+      raise SystemExit(0)
+    arguments = ["--help" if word == "--help-all" else word for word in arguments]
+  return preset, options.read(module.Arguments, arguments, command=command, default=default, description=description)
 
 
-def _train_world_model(arguments: list[str]) -> int:
-  from dreamerax.commands import train_world_model
-
-  preset = _pop_preset(arguments)
-  with options.named(train_world_model.Arguments, arguments):
-    given = _peeked(arguments, "data", "size", "logdir")
-    default = train_world_model.defaults(preset, trust=_peek_trust(arguments), **given)
-  head = f"dreamerax train-world-model {preset or '[PRESET]'}"
-  if _asks_for_help(arguments):
-    description = " ".join((train_world_model.Arguments.__doc__ or "").split())
-    print(short_help.page(head, textwrap.fill(description, short_help.WIDTH), short_help.TRAIN_WORLD_MODEL, default))
-    raise SystemExit(0)
-  parsed = options.read(train_world_model.Arguments, _whole_help(arguments), command=head, default=default)
-  with options.named(parsed, arguments):
-    return train_world_model.run(preset, parsed)
-
-
-def _record(arguments: list[str]) -> int:
-  from dreamerax.commands import record
-
-  default = record.defaults(options.value_of(arguments, "--policy"), _peek_trust(arguments))
-  parsed = options.read(record.Arguments, arguments, command="dreamerax record", default=default)
-  with options.named(parsed, arguments):
-    return record.run(parsed)
-
-
-def _sweep(arguments: list[str]) -> int:
-  from dreamerax.commands import sweep
-
-  return sweep.run(options.read(sweep.Arguments, arguments, command="dreamerax sweep"), read_run)
-
-
-def _runs(arguments: list[str]) -> int:
-  return _plain("runs", "runs", arguments or [str(run_list.RUNS)])
-
-
-def _doctor(arguments: list[str]) -> int:
-  of_run = arguments and not arguments[0].startswith("-")
-  return _plain("doctor_run" if of_run else "doctor", "doctor", arguments)
-
-
-def _plain(module: str, name: str, arguments: list[str]) -> int:
-  """A command whose options have defaults of their own."""
-  command = importlib.import_module(f"dreamerax.commands.{module}")
-  parsed = options.read(command.Arguments, arguments, command=f"dreamerax {name}")
-  with options.named(command.Arguments, arguments):
-    return command.run(parsed)
-
-
-_COMMANDS: dict[str, Callable[[list[str]], int]] = {
-  "train": _train,
-  "sweep": _sweep,
-  "eval": partial(_plain, "evaluate", "eval"),
-  "compare": partial(_plain, "compare", "compare"),
-  "plot": partial(_plain, "plot", "plot"),
-  "video": partial(_plain, "video", "video"),
-  "dream": partial(_plain, "dream", "dream"),
-  "export": partial(_plain, "export", "export"),
-  "train-world-model": _train_world_model,
-  "record": _record,
-  "runs": _runs,
-  "list": partial(_plain, "listing", "list"),
-  "check-env": partial(_plain, "check_env", "check-env"),
-  "doctor": _doctor,
-}
-
-
-def _asks_for_help(arguments: Sequence[str]) -> bool:
-  return any(word in ("-h", "--help") for word in arguments)
-
-
-def _whole_help(arguments: Sequence[str]) -> list[str]:
-  return ["--help" if word == "--help-all" else word for word in arguments]
-
-
-def _peeked(arguments: Sequence[str], *names: str) -> dict[str, str | None]:
-  """The values given to options, by name."""
-  return {name: options.value_of(arguments, f"--{name}") for name in names}
+def _module(row: Command) -> Any:
+  return importlib.import_module(f"dreamerax.commands.{row.module}")
 
 
 def _peek_trust(arguments: Sequence[str]) -> Trust:

@@ -22,7 +22,7 @@ from dreamerax.config import nearest
 
 _UNITS = {"k": 10**3, "m": 10**6, "g": 10**9}
 _LARGEST = 2**64  # seeds have 64 bits
-_WANTED = {"INT": "a whole number, such as 100000, 1e5 or 100k", "FLOAT": "a finite number"}
+_WANTED = {"INT": "a whole number, such as 100000, 1e5 or 100k", "FLOAT": "a finite number", "PATH": "a path"}
 _TOO_LARGE = "does not fit in 64 bits"
 _NO_PATH = "is no path; . is the current directory"
 # A field's name in a message: one that is followed by its value, or one that no English word looks like.
@@ -122,7 +122,7 @@ def named(part: Any, arguments: Sequence[str]) -> Iterator[None]:
 def value_of(arguments: Sequence[str], option: str) -> str | None:
   """What was typed for `option`: some options decide what the defaults of all others are."""
   for i, argument in enumerate(arguments):
-    if argument == option and i + 1 < len(arguments):
+    if argument == option and i + 1 < len(arguments) and not arguments[i + 1].startswith("--"):
       return arguments[i + 1]
     if argument.startswith(option + "="):
       return argument.removeprefix(option + "=")

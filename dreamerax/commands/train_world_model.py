@@ -1,12 +1,13 @@
 """`dreamerax train-world-model`: the world model of a preset alone, on recorded episodes."""
 
+import textwrap
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from dreamerax import presets, run_directory, run_list
 from dreamerax.agent import AgentConfig
-from dreamerax.commands import ending, printing
+from dreamerax.commands import ending, printing, short_help
 from dreamerax.commands.train import DEFAULT_PRESET
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.offline import figures
@@ -56,6 +57,12 @@ def defaults(
     return _arguments(config, **loop, held_out=recorded.held_out, open_loop=recorded.open_loop)
   config = presets.build(preset or DEFAULT_PRESET, size)
   return _arguments(config if data is None else offline.alone(config, EpisodeFolder(data)))
+
+
+def describe(preset: str | None) -> str:
+  """The head of the help page."""
+  text = f"{Arguments.__doc__} Values below are those of {preset or DEFAULT_PRESET}."
+  return textwrap.fill(" ".join(text.split()), short_help.WIDTH)
 
 
 def _arguments(config: RunConfig, **more) -> Arguments:

@@ -1,0 +1,88 @@
+"""The commands of the program: which module runs each, how its arguments are read, and a line for the help page."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from dreamerax.commands import short_help
+from dreamerax.run_list import RUNS
+
+_COLUMN = 19  # where the help page's summaries begin
+
+
+class Command(NamedTuple):
+  """One way to call a command. Its module has a dataclass `Arguments` and a `run` that returns the exit status."""
+
+  module: str  # in dreamerax.commands
+  takes: str  # what follows the command's name
+  summary: str
+  preset: bool = False  # whether a preset's name may come first, which `defaults` and `run` are given
+  # The options that --help shows, below what the module's `describe` says of a preset; None: all.
+  short: dict[str, Sequence[short_help.Shown]] | None = None
+  decisive: tuple[str, ...] = ()  # options that decide the defaults of all others: the module has `defaults` of them
+  draws: bool = False  # whether MuJoCo draws: a backend is looked for while the module is imported
+  builds: bool = False  # whether `run` is given `cli.read_run`, which makes runs of command lines
+  otherwise: tuple[str, ...] = ()  # the arguments where there are none
+
+
+COMMANDS: Mapping[str, tuple[Command, ...]] = {
+  "train": (
+    Command(
+      "train",
+      "[PRESET]",
+      "train an agent; without a preset: quick, cartpole_balance on a laptop's CPU",
+      preset=True,
+      short=short_help.TRAIN,
+      decisive=("size", "logdir", "config"),
+      draws=True,
+    ),
+  ),
+  "sweep": (
+    Command("sweep", "SPEC", "train many: presets, tasks, seeds and options, one after another or on Ray", builds=True),
+  ),
+  "eval": (Command("evaluate", "RUN_DIR", "score a trained agent, and film it"),),
+  "compare": (Command("compare", "RUN_DIR", "runs beside published scores"),),
+  "plot": (Command("plot", "RUN_DIR", "learning curves as a picture or a page; several runs make a mean"),),
+  "video": (Command("video", "RUN_DIR", "behaviour beside the world model's dream of it"),),
+  "dream": (Command("dream", "RUN_DIR", "a page on which you steer inside the world model"),),
+  "export": (Command("export", "RUN_DIR", "the agent as one file that jax alone can run"),),
+  "train-world-model": (
+    Command(
+      "train_world_model",
+      "[PRESET] --data DIR",
+      "train a preset's world model alone, on recorded episodes",
+      preset=True,
+      short=short_help.TRAIN_WORLD_MODEL,
+      decisive=("data", "size", "logdir"),
+    ),
+  ),
+  "record": (Command("record", "", "play episodes in any environment and keep them on disk", decisive=("policy",)),),
+  "runs": (
+    Command(
+      "runs", "[DIR]", "the runs in ./runs: task, steps, return, state; RUN_DIR may be `latest`", otherwise=(str(RUNS),)
+    ),
+  ),
+  "list": (Command("listing", "", "presets, model sizes, tasks"),),
+  "check-env": (
+    Command(
+      "check_env", "TASK", "what an environment of your own shows and takes, what is wrong with it, and how to mend it"
+    ),
+  ),
+  "doctor": (  # with a run directory the second, else the first
+    Command("doctor", "", "what this machine has, what is wrong, and how to mend it"),
+    Command("doctor_run", "RUN_DIR", "whether a run can go on from what its directory holds"),
+  ),
+}
+
+
+def help_page() -> str:
+  """What `dreamerax --help` prints."""
+  return (
+    "usage: dreamerax COMMAND [OPTIONS]\n\nTrain latent world models from pixels, and act with them.\n\ncommands:\n"
+    + "".join(_line(f"  {name} {row.takes}".rstrip(), row.summary) for name, rows in COMMANDS.items() for row in rows)
+    + "\ndreamerax COMMAND --help lists the options of a command; dreamerax --version tells the version."
+  )
+
+
+def _line(head: str, summary: str) -> str:
+  break_ = "\n" + " " * _COLUMN if len(head) >= _COLUMN else " " * (_COLUMN - len(head))
+  return f"{head}{break_}{summary}\n"

@@ -1,0 +1,187 @@
+"""Whatever a person types or a file holds: the command does it, or refuses it in one line with an exit status."""
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dreamerax import cli, presets, run_directory
+from dreamerax.commands import train
+from dreamerax.commands.options import Options, whole
+from dreamerax.config import to_dict
+from tests.conftest import ROOT
+
+OPTIONS = sorted(Options(train.defaults(None, size=None, logdir=None), ()).known())
+NUMBERS = ["0", "-1", "1", "7", "1e5", "100k", "-5k", "1.5", "1e-3", "nan", "inf", "-inf", "1e999", "0x10", str(2**63)]
+NUMBERS += [str(2**64), "9" * 5000, "1_0", "1e400000000", "--", "-", "None", "True", "[1]", "null"]
+WORDS = [
+  "",
+  " ",
+  "image",
+  "gym/",
+  "dmc/",
+  ":",
+  ".x:y",
+  "a b",
+  "é",
+  "\udcff",
+  "a\nb",
+  "{}",
+  "x" * 5000,
+  "../..",
+  "/dev/null",
+]
+quickly = settings(
+  deadline=None, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+values = st.sampled_from(NUMBERS + WORDS) | st.text(max_size=8) | st.integers().map(str) | st.floats().map(str)
+lines = st.lists(st.tuples(st.sampled_from(OPTIONS), st.lists(values, max_size=2)), max_size=3)
+
+
+def one_line(status: int, capsys: pytest.CaptureFixture[str]) -> str:
+  """What was refused; the test fails where it is more than a line, or none."""
+  said = capsys.readouterr().err
+  assert "Traceback" not in said and "This is a bug" not in said, said
+  assert status == 0 or (status in (1, 2) and len(said.splitlines()) == 1), (status, said)
+  return said
+
+
+@given(lines)
+@settings(quickly, max_examples=12)
+def test_any_options_make_a_run_or_a_line(typed: list[tuple[str, list[str]]]):
+  arguments = [word for option, words in typed for word in (option, *words)]
+  try:
+    config = cli.read_run(arguments)
+  except (ValueError, OSError) as error:  # OSError: of a file that --config or --logdir names
+    assert str(error).strip()
+  except SystemExit as end:
+    assert not end.code and {"-h", "--help"} & set(arguments)
+  else:
+    assert isinstance(config, presets.RunConfig)
+
+
+@given(st.integers(-(2**63), 2**64 - 1))
+def test_every_whole_number_of_64_bits_is_read(number: int):
+  assert whole(str(number)) == whole(f"{number:_}") == number
+
+
+@given(st.text(max_size=12) | st.sampled_from(NUMBERS))
+def test_any_text_is_a_whole_number_or_refused(text: str):
+  try:
+    assert isinstance(whole(text), int)
+  except ValueError as error:
+    assert "number" in str(error) or "64 bits" in str(error)
+
+
+@pytest.mark.parametrize("command", ["eval", "compare", "plot", "video", "dream", "export", "doctor", "sweep"])
+@pytest.mark.parametrize(
+  "name", ["missing", "empty", "folder", "binary", "a" * 300, "loop", "binary/below", "folder.yaml"]
+)
+def test_any_place_is_refused_in_a_line(command: str, name: str, capsys, monkeypatch, tmp_path: Path):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "empty").touch()
+  (tmp_path / "folder").mkdir()
+  (tmp_path / "folder.yaml").mkdir()
+  (tmp_path / "binary").write_bytes(bytes(range(256)))
+  (tmp_path / "loop").symlink_to("loop")
+  status = cli.main([command, name])
+  assert status in (1, 2)
+  if command != "doctor":  # whose findings are its output
+    one_line(status, capsys)
+
+
+@pytest.mark.parametrize(
+  "text",
+  [b"\xff\xfe", b"", b"null", b"[1]", b"{}", b"[" * 1100, b"a: &a [*a]", b"grids: 1", b"grids: [[1]]",
+   b"grids: [{presets: [quick], seeds: [.inf]}]", b"grids: [{presets: [quick]}]\nresources: {gpus: .inf}",
+   b"grids: [{presets: [quick], seeds: [18446744073709551616]}]", b"grids: [{presets: [quick], options: {1: 2}}]",
+   b"grids: [{presets: [quick], vary: {num-envs: [{}]}}]", b"\x00", b"a: b: c", b"!!python/object:os.system {}"],
+)  # fmt: skip
+def test_any_sweep_is_checked_in_a_line(text: bytes, capsys, monkeypatch, tmp_path: Path):
+  monkeypatch.chdir(tmp_path)
+  Path("spec.yaml").write_bytes(text)
+  status = cli.main(["sweep", "spec.yaml", "--dry-run"])
+  assert status == 2
+  one_line(status, capsys)
+
+
+def _paths(data: Any, path: tuple = ()) -> list[tuple]:
+  """Of everything in nested dicts and lists."""
+  items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+  return [path, *(each for key, value in items for each in _paths(value, (*path, key)))]
+
+
+STORED = {"preset": "quick", "config": to_dict(presets.build("quick"))}
+odd = st.sampled_from([None, [], {}, [1], "", "x", True, -1, 0, 2**63, 2**64, float("nan"), float("inf"), 1e308])
+
+
+@given(st.lists(st.tuples(st.sampled_from([p for p in _paths(STORED) if p]), odd), min_size=1, max_size=2))
+@settings(quickly, max_examples=80)
+def test_any_config_is_read_or_refused_in_a_line(changes: list[tuple[tuple, Any]]):
+  data = copy.deepcopy(STORED)
+  for path, value in changes:
+    node: Any = data
+    for key in path[:-1]:
+      node = node[key] if isinstance(node, dict) and key in node else {}
+    if isinstance(node, dict):
+      node[path[-1]] = value
+  try:
+    run_directory.from_dict(presets.RunConfig, data["config"])
+  except ValueError as error:
+    assert len(str(error).splitlines()) == 1
+
+
+_WITHOUT_RIGHTS = """
+import sys
+from dreamerax import cli
+root = sys.argv[1]
+for line in (
+  "eval {}/secret", "plot {}/secret", "compare {}/secret", "export {}/secret", "sweep {}/secret.yaml",
+  "train --logdir {}/secret/run", "train --logdir {}/run", "train-world-model --data {}/secret",
+  "record --task gym/CartPole-v1 --episodes 1 --num-envs 1 --out {}/episodes",
+):
+  print(line, cli.main(line.format(root).split()), flush=True)
+"""
+
+
+def as_others() -> list[str]:
+  """What starts a program to which permissions apply: to root they do not."""
+  if os.getuid() != 0:
+    return []
+  if shutil.which("setpriv") is None:
+    pytest.skip("permissions do not apply to root")
+  return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+
+
+@pytest.mark.slow
+def test_a_user_without_rights_is_told_in_a_line(tmp_path: Path):
+  (tmp_path / "secret").mkdir()
+  (tmp_path / "secret" / "config.json").write_text(json.dumps(STORED))
+  (tmp_path / "secret.yaml").write_text("grids: [{presets: [quick]}]")
+  (tmp_path / "secret").chmod(0)
+  (tmp_path / "secret.yaml").chmod(0)
+  tmp_path.chmod(0o555)
+  done = subprocess.run(
+    [*as_others(), sys.executable, "-c", _WITHOUT_RIGHTS, str(tmp_path)],
+    cwd=ROOT,
+    env={**os.environ, "PYTHONPATH": str(ROOT)},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  (tmp_path / "secret").chmod(0o755)
+  tmp_path.chmod(0o755)
+  assert done.returncode == 0, done.stderr
+  assert "Traceback" not in done.stderr, done.stderr
+  refused = [line for line in done.stderr.splitlines() if line.startswith("dreamerax ")]
+  assert all(line.endswith((" 1", " 2")) for line in done.stdout.splitlines()), done.stdout
+  assert len(refused) == len(done.stdout.splitlines()) == 9, done.stdout + done.stderr
