@@ -26,9 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
   Either is told in one line on stderr. A bug shows its traceback first.
   """
-  for stream in (sys.stdout, sys.stderr):
-    if isinstance(stream, io.TextIOWrapper):
-      stream.reconfigure(errors="replace")  # a terminal or a locale without ± and ✓ ends no run
+  _make_output_safe()
   status = 1
   try:
     try:
@@ -38,12 +36,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
   except BrokenPipeError:  # whoever reads, `| head` say, has seen enough
     _drop_output()
   except OSError as error:
-    refusals.say("output", f"cannot be written: {error.strerror}")
+    print(f"dreamerax: the output cannot be written: {error.strerror}", file=sys.stderr)
     _drop_output()
     status = 1
   if status and _trains_with_others():
     sys.modules[_HOSTS].leave(status)
   return status
+
+
+def _make_output_safe() -> None:
+  """A terminal or a locale without ± and ✓ ends no run, nor does a stream that was closed before the program began."""
+  for name in ("stdout", "stderr"):
+    stream = getattr(sys, name)
+    if stream is None:
+      setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    elif isinstance(stream, io.TextIOWrapper):
+      stream.reconfigure(errors="replace")
 
 
 def _drop_output() -> None:
@@ -93,8 +101,13 @@ def _start(name: str, arguments: list[str]) -> int:
   preset, parsed = _read(name, row, arguments or list(row.otherwise))
   given = (*([preset] if row.preset else []), parsed, *([read_run] if row.builds else []))
   # What may be positional is no option, and only the class tells that; only the instance has a preset's parts.
-  with options.named(parsed if row.decisive else type(parsed), arguments):
-    return _module(row).run(*given)
+  try:
+    with options.named(parsed if row.decisive else type(parsed), arguments):
+      return _module(row).run(*given)
+  except SystemExit as end:
+    if isinstance(end.code, int) and end.code:
+      raise  # a signal's
+    raise ValueError(f"code that the command called ended it by sys.exit({end.code!r})") from end
 
 
 def read_run(arguments: Sequence[str]) -> RunConfig:

@@ -140,6 +140,30 @@ def test_any_config_is_read_or_refused_in_a_line(changes: list[tuple[tuple, Any]
     assert len(str(error).splitlines()) == 1
 
 
+@pytest.mark.parametrize("where", ["/dev/full", "&-"])
+def test_output_that_cannot_be_written_is_no_crash(where: str):
+  done = subprocess.run(
+    ["bash", "-c", f"{sys.executable} -m dreamerax --help >{where}"],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == done.returncode
+
+
+def test_output_in_ascii_ends_no_command():
+  line = [sys.executable, "-m", "dreamerax", "check-env", "gym/CartPole-v1"]
+  environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+  done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+  assert done.returncode == 0 and "Nothing is wrong." in done.stdout, done.stderr
+
+
+def test_code_that_exits_is_no_success(capsys):
+  assert cli.main(["check-env", "sys:exit"]) == 2
+  assert "ended it by sys.exit" in one_line(2, capsys)
+
+
 _WITHOUT_RIGHTS = """
 import sys
 from dreamerax import cli

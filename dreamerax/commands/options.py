@@ -22,7 +22,12 @@ from dreamerax.config import nearest
 
 _UNITS = {"k": 10**3, "m": 10**6, "g": 10**9}
 _LARGEST = 2**64  # seeds have 64 bits
-_WANTED = {"INT": "a whole number, such as 100000, 1e5 or 100k", "FLOAT": "a finite number", "PATH": "a path"}
+_WANTED = {
+  "INT": "a whole number, such as 100000, 1e5 or 100k",
+  "FLOAT": "a finite number",
+  "PATH": "a path",
+  "STR": "a word",
+}
 _TOO_LARGE = "does not fit in 64 bits"
 _NO_PATH = "is no path; . is the current directory"
 # A field's name in a message: one that is followed by its value, or one that no English word looks like.
