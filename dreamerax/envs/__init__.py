@@ -19,6 +19,7 @@ from dreamerax.envs.contract import Checked
 from dreamerax.envs.dm_control import ALIASES, QUALITIES, task_names
 from dreamerax.envs.dm_control import PREFIX as DMC
 from dreamerax.envs.dm_control import load as _load_dmc
+from dreamerax.envs.episode_log import Logged
 from dreamerax.envs.faults import Breach, EnvironmentFault
 from dreamerax.envs.journal import derive_seeds
 from dreamerax.envs.process import Setup, WorkerProcess
@@ -114,11 +115,13 @@ def make(config: EnvConfig, seed: int, *, checked: bool = True) -> Environment:
     RuntimeError: a dmc task, and no rendering backend works here.
   """
   env = _load(config, seed)
+  own_replay = type(env).replay is not Environment.replay
   if checked:
     try:
       env = Checked(env)
     except Breach as breach:
       raise ValueError(f"task={config.task!r}: {breach}") from breach
+    env = Logged(env, own_replay=own_replay)
   repeats = 1 if config.task.startswith(DMC) else config.action_repeat  # dm_control's repeat by themselves
   return ActionRepeat(env, repeats) if repeats > 1 else env
 

@@ -1,7 +1,8 @@
 """What an environment is to the rest of the package: one of them, and many of them behind one batched interface."""
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -17,12 +18,13 @@ class Step(NamedTuple):
   is_first: bool
   is_last: bool
   is_terminal: bool  # implies is_last; a time limit is last without being terminal
+  log: Mapping[str, float] = MappingProxyType({})  # numbers for people, which the agent does not see; see `episode_log`
 
 
 def to_row(step: Step, action: np.ndarray) -> Transition:
   """A step as the row [1, ...] of the only stream there is. action: [A] float32, which led there; zero where is_first."""
   observation = {name: np.array(array)[None] for name, array in step.observation.items()}
-  flags = (np.array([flag], bool) for flag in step[2:])
+  flags = (np.array([flag], bool) for flag in step[2:5])
   return Transition(observation, action[None], np.array([step.reward], np.float32), *flags)
 
 
@@ -111,6 +113,11 @@ class EnvBatch(abc.ABC):
   def faults(self) -> int:
     """How often environments failed and were started again, which cut their episodes short."""
     return 0
+
+  @property
+  def ended(self) -> Mapping[int, Mapping[str, float]]:
+    """Logs of the episodes that the newest received rows end, by environment, where there is something in them."""
+    return {}
 
   def split(self) -> "Sequence[EnvBatch]":
     """Parts, in the order of their environments, whose steps may be in flight at the same time: use them or the whole."""

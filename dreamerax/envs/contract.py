@@ -91,7 +91,9 @@ class Checked(Environment):
     """Whether `violations.of_step` finds nothing, in a fraction of its time."""
     if not isinstance(step, Step):
       return False
-    observation, reward, is_first, is_last, is_terminal = step
+    observation, reward, is_first, is_last, is_terminal, log = step
+    if log and not violations.is_log(log):
+      return False
     if not isinstance(observation, Mapping) or observation.keys() != self._names:
       return False
     for name, dtype, shape, finite in self._arrays:

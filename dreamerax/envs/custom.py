@@ -12,7 +12,7 @@ import gymnasium
 
 from dreamerax import own_code
 from dreamerax.envs.base import Environment
-from dreamerax.envs.dm_env import DmEnv
+from dreamerax.envs.dm_env import DmEnv, LoggingDmEnv
 from dreamerax.envs.gymnasium import GymEnv
 
 
@@ -46,7 +46,7 @@ def adapt(env: Any, seed: int, name: str) -> Environment:
   if isinstance(env, Environment):
     return env
   if isinstance(env, dm_env.Environment):
-    return DmEnv(env, name=name)
+    return (LoggingDmEnv if LoggingDmEnv.fits(env) else DmEnv)(env, name=name)
   if isinstance(env, gymnasium.Env):
     return GymEnv(env, name=name, seed=seed)
   raise ValueError(

@@ -20,7 +20,8 @@ Camera = Callable[[], np.ndarray]
 class DmEnv(Environment):
   """Adapts a dm_env.Environment: discount 0 at the last step is terminal, any other discount a time limit.
 
-  Arrays of rank 3 and dtype uint8 stay images; everything else becomes a float32 vector. A seed goes to the RandomState
+  Arrays of rank 3 and dtype uint8 stay images; everything else becomes a float32 vector. Observations `log/<name>` are logged
+  and not shown. A seed goes to the RandomState
   that a dm_control suite task (`env.task.random`) or a composer environment (`env.random_state`) draws from; an
   environment with neither is just reset, and repeats an episode only if nothing in it is random.
   """
@@ -58,7 +59,7 @@ class DmEnv(Environment):
     cameras = cameras or {}
     specs = {key: _array_spec(spec) for key, spec in own.items()}
     specs |= {key: spec for key, (spec, _) in cameras.items()}
-    names = tuple(own) if observations is None else observations
+    names = tuple(key for key in own if not key.startswith(foreign.LOG)) if observations is None else observations
     for key in names:
       if key not in specs:
         raise ValueError(f"{name} has no observation {key!r}: it has {', '.join(specs)}.")
@@ -116,7 +117,13 @@ class DmEnv(Environment):
 
   def _show(self, timestep: dm_env.TimeStep, reward: float) -> Step:
     is_terminal = timestep.last() and timestep.discount == 0
-    return Step(self._observe(timestep), reward, timestep.first(), timestep.last(), bool(is_terminal))
+    observation = self._observe(timestep)
+    return Step(observation, reward, timestep.first(), timestep.last(), bool(is_terminal), self._logged(timestep))
+
+  def _logged(self, timestep: dm_env.TimeStep) -> dict[str, float]:
+    if not any(key.startswith(foreign.LOG) for key in self._own):
+      return {}
+    return foreign.log({key: value for key, value in timestep.observation.items() if key.startswith(foreign.LOG)})
 
   def _observe(self, timestep: dm_env.TimeStep) -> dict[str, np.ndarray]:
     own = self._as_dict(timestep.observation)
@@ -135,6 +142,18 @@ class DmEnv(Environment):
         given = foreign.array(own[key], tuple(self._own[key].shape), self._own[key].dtype, key, "its spec")
         observation[key] = np.array(given, spec.dtype).reshape(spec.shape)
     return observation
+
+
+class LoggingDmEnv(DmEnv):
+  """One with observations `log/<name>`: a replay takes every step, as each counts for the episode's log."""
+
+  replay = Environment.replay
+
+  @staticmethod
+  def fits(env: dm_env.Environment) -> bool:
+    """Whether the environment has such observations."""
+    spec: Any = env.observation_spec()
+    return isinstance(spec, Mapping) and any(key.startswith(foreign.LOG) for key in spec)
 
 
 def _timestep(value: Any, method: str) -> dm_env.TimeStep:

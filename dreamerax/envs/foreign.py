@@ -1,11 +1,14 @@
 """Reads what environments of other libraries return, and names what cannot be read."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from dreamerax.envs.episode_log import SUCCESS
 from dreamerax.envs.faults import Breach
 
+LOG = "log/"  # begins the names of numbers that are for people alone
 _SHOWN = 60  # characters of a value
 
 
@@ -54,6 +57,29 @@ def flag(value: Any, name: str) -> bool:
   if isinstance(value, (bool, np.bool_)) or (isinstance(value, (int, np.integer)) and value in (0, 1)):
     return bool(value)
   raise Breach(f"step gave {name}={short(value)}", f"return bool({name})")
+
+
+def log(info: Any) -> dict[str, float]:
+  """An info dict's own numbers: `log/<name>`, and `success` or `is_success`.
+
+  Raises:
+    Breach: a `log/<name>` is no number.
+  """
+  found = {}
+  for key, value in info.items() if isinstance(info, Mapping) else ():
+    if key in ("success", "is_success") or (isinstance(key, str) and key.startswith(LOG)):
+      number = _number(value)
+      if number is not None:
+        found[SUCCESS if key == "is_success" else key.removeprefix(LOG)] = number
+      elif key.startswith(LOG):
+        raise Breach(f"{key!r} is {short(value)}", "give one number")
+  return found
+
+
+def _number(value: Any) -> float | None:
+  if isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "fiub":
+    value = value.item()
+  return float(value) if isinstance(value, (bool, int, float, np.number, np.bool_)) else None
 
 
 def short(value: Any) -> str:

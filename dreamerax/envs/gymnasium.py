@@ -56,6 +56,8 @@ class GymEnv(Environment):
   Observations are what the environment gives, under its own names ("image" or "vector" where it has none; names of
   nested dicts joined by "/"). A uint8 box of rank 3 is an image, and of rank 2 one with a single channel; any other
   space is flattened to a float32 vector the way gymnasium flattens it (a discrete one becomes one-hot).
+
+  `info["log/<name>"]` and `info["success"]` or `info["is_success"]` are logged; nothing else in `info` is looked at.
   """
 
   def __init__(self, env: gymnasium.Env, *, name: str, seed: int):
@@ -98,10 +100,11 @@ class GymEnv(Environment):
     answer = self._call("step", native)
     if not isinstance(answer, tuple) or len(answer) != 5:
       raise _misshaped("step", answer)
-    observation, reward, terminated, truncated, _ = answer
+    observation, reward, terminated, truncated, info = answer
     terminated, truncated = foreign.flag(terminated, "terminated"), foreign.flag(truncated, "truncated")
     self._ended = terminated or truncated
-    return Step(self._observe(observation), foreign.reward(reward, "step"), False, self._ended, terminated)
+    reward = foreign.reward(reward, "step")
+    return Step(self._observe(observation), reward, False, self._ended, terminated, foreign.log(info))
 
   def close(self) -> None:
     self._env.close()

@@ -2,7 +2,8 @@
 
 The owner sends a `Setup` as JSON; the worker makes its environments and answers with their spec. From then on the owner
 sends commands, and the worker answers each, in order, once the rows are written. An answer begins with DONE, before what is
-worth a line in the log, or with FAILED or UNFIT before the reason why the worker leaves. Frames and actions never travel
+worth a line in the log, or with FAILED or UNFIT before the reason why the worker leaves. Logs of
+episodes that ended follow, as JSON by row, after LOGS. Frames and actions never travel
 here, only in shared memory; but behind a command to replay come the actions of each episode, as the bytes of [n, A] float32.
 """
 
@@ -33,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 SLOTS = 2  # versions of each row: one is read while the other is written
 _COMMAND = struct.Struct("<iii?")
+LOGS = b"\0"  # between what is worth a line and the logs of episodes that ended
 DONE, FAILED, UNFIT = b"+", b"!", b"?"  # UNFIT: starting it again would not help
 START_SECONDS = 300.0  # to make environments in, whatever a step may take
 _LAST_LINES = 30  # of what a process that crashed had written to stderr
@@ -122,13 +124,21 @@ class WorkerProcess:
     for taken in actions:
       self._tell(np.asarray(taken, np.float32).tobytes())
 
-  def finish(self, command: Command, timeout: float) -> None:
-    """Waits until `command`, and whatever was begun before it, is done. Raises WorkerFault, EnvironmentFault."""
+  def finish(self, command: Command, timeout: float) -> dict[int, Mapping[str, float]]:
+    """Waits until `command`, and whatever was begun before it, is done. Raises WorkerFault, EnvironmentFault.
+
+    Returns:
+      The logs of episodes that ended in it, by row.
+    """
+    ended: dict[int, Mapping[str, float]] = {}
     while command in self.pending:
-      account = self._answer(timeout)
+      account, _, logs = self._answer(timeout).partition(LOGS)
       self.pending.popleft()
       if account:
         _log.warning("%s", account.decode(errors="replace").rstrip())
+      if logs:
+        ended |= {int(row): log for row, log in json.loads(logs).items()}
+    return ended
 
   def hang_up(self) -> None:
     """Lets the process close its environments and end; nothing else is asked of it after that."""

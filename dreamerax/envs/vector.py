@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -62,6 +62,7 @@ class SerialEnvs(EnvBatch):
     self._journal = Journal(seeds, self._spec.action.size)
     self._actions: np.ndarray | None = None
     self._newest: Transition | None = None
+    self._ended: Mapping[int, Mapping[str, float]] = {}
     self._seconds = self._drawn = 0.0
     self._make, self._skip_nonfinite = make, skip_nonfinite
     self._failures = [Failures() for _ in envs]
@@ -82,6 +83,10 @@ class SerialEnvs(EnvBatch):
   @property
   def faults(self) -> int:
     return self._faults
+
+  @property
+  def ended(self) -> Mapping[int, Mapping[str, float]]:
+    return self._ended
 
   def reset(self) -> Transition:
     if self._actions is not None:
@@ -119,6 +124,7 @@ class SerialEnvs(EnvBatch):
     self._calls += 1
     steps = [self._begin_episode(i) if ended[i] else self._step(i, actions[i]) for i in range(self.num_envs)]
     self._seconds += time.perf_counter() - began
+    self._ended = {index: step.log for index, step in enumerate(steps) if step.is_last and step.log}
     self._newest = rows = self._stack(steps, actions)
     self._journal.receive(0, actions, rows.is_first, rows.is_last)
     return rows

@@ -87,6 +87,8 @@ def of_step(step: Any, spec: EnvSpec, where: str, *, first: bool) -> Iterator[Vi
       yield from _of_array(shown[key], array, f"{where}: observation {key!r}", key)
   yield from _of_reward(step.reward, where)
   yield from _of_flags(step, where, first)
+  if not is_log(step.log):
+    yield Violation(f"{where}: log is {short(step.log)}", "give a dict of names and numbers: {'speed': float(speed)}")
 
 
 def _names(arrays: Mapping[Any, Any]) -> list[str]:
@@ -104,6 +106,13 @@ def _of_reward(reward: Any, where: str) -> Iterator[Violation]:
 def is_readable(step: Any) -> bool:
   """Whether names, numbers and flags can be told from what an environment answered."""
   return isinstance(step, Step) and isinstance(step.observation, Mapping) and isinstance(step.reward, NUMBERS)
+
+
+def is_log(log: Any) -> bool:
+  """Whether it is names and numbers."""
+  return isinstance(log, Mapping) and all(
+    isinstance(k, str) and isinstance(v, (bool, *NUMBERS)) for k, v in log.items()
+  )
 
 
 def is_finite(reward: Any) -> bool:

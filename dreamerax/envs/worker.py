@@ -22,7 +22,7 @@ from dreamerax.envs import rendering
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.check import Examination
 from dreamerax.envs.faults import EnvironmentFault, NotFinite, describe, ends_episode, ends_run, is_told
-from dreamerax.envs.process import DONE, FAILED, SLOTS, UNFIT, Command, Setup, rows_spec, spec_to_json
+from dreamerax.envs.process import DONE, FAILED, LOGS, SLOTS, UNFIT, Command, Setup, rows_spec, spec_to_json
 from dreamerax.envs.shared_arrays import map_arrays
 
 _CHECK_STEPS = 20
@@ -93,9 +93,10 @@ def _serve(connection: Connection, memory: int, setup: Setup) -> None:
         size = (-1, spec.action.size)
         actions = {row: np.frombuffer(connection.recv_bytes(), np.float32).reshape(size).copy() for row in mine}
         account = _replay(mine, actions, arrays)
+        logs = {}
       else:
-        account = _step(mine, arrays, skips)
-      connection.send_bytes(DONE + account.encode())
+        account, logs = _step(mine, arrays, skips)
+      connection.send_bytes(DONE + account.encode() + (LOGS + json.dumps(logs).encode() if logs else b""))
 
 
 def _check(config: envs.EnvConfig) -> list[str]:
@@ -120,16 +121,24 @@ def _make(config: envs.EnvConfig, seed: int, *, checked: bool = True) -> Environ
     raise _Failed(str(error)) from error
 
 
-def _step(batch: Mapping[int, Environment], arrays: Mapping[str, np.ndarray], skips: _Skips) -> str:
-  """Steps the environments of these rows, or resets them. A row whose episode has to end is marked `skip`; returns why."""
-  account = ""
+def _step(
+  batch: Mapping[int, Environment], arrays: Mapping[str, np.ndarray], skips: _Skips
+) -> tuple[str, dict[int, Mapping[str, float]]]:
+  """Steps the environments of these rows, or resets them. A row whose episode has to end is marked `skip`.
+
+  Returns:
+    Why, and the logs of the episodes that ended, by row.
+  """
+  account, logs = "", {}
   for row, env in batch.items():
     try:
       if arrays["reset"][row]:
         arrays["action"][row] = 0
         _write(env, partial(env.reset, int(arrays["seed"][row])), row, arrays)
       else:
-        _write(env, partial(env.step, arrays["action"][row].copy()), row, arrays)
+        log = _write(env, partial(env.step, arrays["action"][row].copy()), row, arrays)
+        if log and arrays["is_last"][row]:
+          logs[row] = dict(log)
     except NotFinite as breach:
       account += skips.account(row, breach)
       if arrays["reset"][row]:  # there is nothing to end
@@ -137,7 +146,7 @@ def _step(batch: Mapping[int, Environment], arrays: Mapping[str, np.ndarray], sk
       arrays["skip"][row] = True
     except Exception as error:
       raise _Failed(describe(row, error)) from None
-  return account
+  return account, logs
 
 
 def _replay(
@@ -154,8 +163,10 @@ def _replay(
   return "".join(accounts)
 
 
-def _write(env: Environment, act: Callable[[], Step], row: int, arrays: Mapping[str, np.ndarray]) -> None:
-  """Writes the step that `act` of `env` returns, and how long it took."""
+def _write(
+  env: Environment, act: Callable[[], Step], row: int, arrays: Mapping[str, np.ndarray]
+) -> Mapping[str, float]:
+  """Writes the step that `act` of `env` returns, and how long it took; returns its log."""
   began, drawn = time.perf_counter(), env.rendering_seconds
   step = act()
   for key, value in step.observation.items():
@@ -163,6 +174,7 @@ def _write(env: Environment, act: Callable[[], Step], row: int, arrays: Mapping[
   for name in ("reward", "is_first", "is_last", "is_terminal"):
     arrays[name][row] = getattr(step, name)
   arrays["work"][row] = time.perf_counter() - began, env.rendering_seconds - drawn
+  return step.log
 
 
 def _arguments(words: Sequence[str]) -> tuple[Connection, int]:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 
 import numpy as np
@@ -47,6 +47,7 @@ class Workers:
     self.num_envs = len(seeds)
     self.faults = 0  # how often a worker failed, and how many episodes of others ended as their numbers were not finite
     self.work = Work()
+    self._ended: dict[int, Mapping[str, float]] = {}  # logs of episodes, of rows that nobody has asked for yet
     self._start, self._seeds, self._timeout = start, seeds, timeout
     self._rows = [range(worker, len(seeds), workers) for worker in range(workers)]
     self._commands = [0] * workers  # sent to each
@@ -112,12 +113,16 @@ class Workers:
     gone = np.zeros(len(episodes), bool)
     for index, episode in enumerate(episodes):
       step = Step(
-        {key: now[key][index] for key in self.spec.observation}, *(now[name][index] for name in Step._fields[1:])
+        {key: now[key][index] for key in self.spec.observation}, *(now[name][index] for name in Step._fields[1:5])
       )
       gone[index] = not episode.over and (now["skip"][index] or not is_row(step, newest, index))
     self.journal.resume(command.low, episodes, gone)
     self._lost[command.low : command.high] = False
     return gone
+
+  def ended(self, low: int, high: int) -> dict[int, Mapping[str, float]]:
+    """The logs of episodes that ended in these rows since they were last asked for, by their place among them."""
+    return {row - low: self._ended.pop(row) for row in range(low, high) if row in self._ended}
 
   def close(self) -> None:
     """Ends the processes."""
@@ -160,7 +165,8 @@ class Workers:
     """Until the worker, or the one that takes its place, has done what it was told."""
     while True:
       try:
-        return self._processes[worker].finish(command, timeout)
+        self._ended |= self._processes[worker].finish(command, timeout)
+        return
       except WorkerFault as fault:
         self._replace(worker, fault)
 
@@ -216,6 +222,7 @@ class WorkerEnvs(EnvBatch):
     self._workers, self._low, self._high = workers, low, workers.num_envs if high is None else high
     self._slot = 0
     self._command: Command | None = None  # in flight
+    self._ended: Mapping[int, Mapping[str, float]] = {}
 
   @property
   def num_envs(self) -> int:
@@ -232,6 +239,10 @@ class WorkerEnvs(EnvBatch):
   @property
   def faults(self) -> int:
     return self._workers.faults
+
+  @property
+  def ended(self) -> Mapping[int, Mapping[str, float]]:
+    return self._ended
 
   def split(self) -> "list[WorkerEnvs]":
     if self.num_envs == 1:
@@ -265,6 +276,7 @@ class WorkerEnvs(EnvBatch):
       raise RuntimeError("receive was called without send.")
     command, self._command = self._command, None
     self._workers.finish(command)
+    self._ended = self._workers.ended(self._low, self._high)
     rows = {name: array[command.slot, command.low : command.high] for name, array in self._workers.arrays.items()}
     return Transition(
       observation={key: rows[key] for key in self.spec.observation},

@@ -1,7 +1,9 @@
 """Steps environments with the policy, puts what they show into replay, and tells which episodes ended."""
 
+import json
 from collections import deque
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -30,6 +32,7 @@ class Episode(NamedTuple):
   stream: int  # which environment
   score: float  # undiscounted return
   length: int  # agent steps
+  log: Mapping[str, float] = MappingProxyType({})  # the environment's own numbers
 
 
 class EpisodeTracker:
@@ -42,12 +45,12 @@ class EpisodeTracker:
     self._lengths = np.zeros(num_envs, np.int64)
     self._ended = np.zeros(num_envs, bool)
 
-  def add(self, row: Transition) -> list[Episode]:
-    """Takes the next step of every stream, [E, ...]; returns the episodes that it ends."""
+  def add(self, row: Transition, logs: Mapping[int, Mapping[str, float]] = MappingProxyType({})) -> list[Episode]:
+    """Takes the next step of every stream, [E, ...]; returns the episodes that it ends. logs: of these, by place in E."""
     self._scores = np.where(row.is_first, 0, self._scores) + row.reward
     self._lengths = np.where(row.is_first, 0, self._lengths + 1)
     self._ended = row.is_last.copy()
-    return [self._episode(i) for i in np.flatnonzero(row.is_last).tolist()]
+    return [self._episode(i)._replace(log=logs.get(i, {})) for i in np.flatnonzero(row.is_last).tolist()]
 
   def longer(self, steps: int) -> list[Episode]:
     """The episodes that have exactly `steps` steps and go on; none for 0 steps."""
@@ -74,6 +77,7 @@ class _Part:
     self.streams = range(first, first + envs.num_envs)
     self.carry: Carry = None
     self.row: Transition  # nobody has acted on it, unless a step is in flight
+    self.ended: Mapping[int, Mapping[str, float]] = {}  # logs of the episodes that the newest row received ends
     self.arrived: Transition | None = None  # the outcome of the step in flight, where that was awaited early
     self.added = np.zeros(envs.num_envs, bool)  # where `row` is in the replay already
     self.failed = False  # the environments have failed for good
@@ -87,12 +91,16 @@ class _Part:
   def await_outcome(self) -> Transition:
     """The outcome of the step in flight, which stays so."""
     # A copy: what environments show is theirs again two steps later.
-    self.arrived = outcome = self.arrived or jax.tree.map(np.array, self.envs.receive())
+    self.arrived = outcome = self.arrived or jax.tree.map(np.array, self._receive())
     return outcome
 
   def receive(self) -> None:
     """Ends the step in flight."""
-    self.row, self.arrived = self.arrived or self.envs.receive(), None
+    self.row, self.arrived = self.arrived or self._receive(), None
+
+  def _receive(self) -> Transition:
+    row, self.ended = self.envs.receive(), self.envs.ended
+    return row
 
   def give_up(self) -> None:
     """Ends all episodes in place of the step in flight: where `row`, which is in the replay, is not last, it is shown again."""
@@ -205,7 +213,7 @@ class Collector:
       except EnvironmentFault:
         part.give_up()
         raise
-    return int((~part.row.is_first).sum()), part.tracker.add(part.row)
+    return int((~part.row.is_first).sum()), part.tracker.add(part.row, part.ended)
 
   def extra(self) -> dict[str, Any]:
     """What a collector needs to go on as if nothing had happened; arrays [E, ...] over all environments.
@@ -228,8 +236,13 @@ class Collector:
         "over": np.array([episode.over for episode in episodes]),
         "lengths": np.array([len(episode.actions) for episode in episodes]),
         "actions": np.concatenate([episode.actions for episode in episodes]),
+        "logs": np.frombuffer(json.dumps(self._logs_in_flight()).encode(), np.uint8),
       },
     }
+
+  def _logs_in_flight(self) -> dict[int, Mapping[str, float]]:
+    """Logs of the episodes that steps in flight end, by stream; of steps that `_newest` has awaited."""
+    return {part.streams[i]: dict(log) for part in self._in_flight for i, log in part.ended.items()}
 
   def _newest(self, part: _Part) -> Transition:
     """What the part's environments showed last, a step in flight included."""
@@ -248,6 +261,7 @@ class Collector:
     columns = zip(told["numbers"].tolist(), actions, told["over"].tolist(), strict=True)
     episodes = [EpisodeSoFar(*column) for column in columns]
     flying = extra["flying"]
+    logs = json.loads(told["logs"].tobytes()) if "logs" in told else {}  # older checkpoints have none
     self._ready.clear()
     for part in self._parts:
       mine = slice(part.streams.start, part.streams.stop)
@@ -260,6 +274,7 @@ class Collector:
       part.tracker.restore({name: value[mine] for name, value in extra["tracker"].items()})
       if flying[mine].all():
         part.arrived = row
+        part.ended = {i: logs[str(stream)] for i, stream in enumerate(part.streams) if str(stream) in logs}
         self._in_flight.append(part)
         continue
       part.row, part.added = row, extra.get("added", np.zeros(len(flying), bool))[mine].copy()

@@ -1,7 +1,8 @@
 """Scores a policy on environments of its own."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ class EvalResult(NamedTuple):
   cut: int  # episodes that had not ended after as many steps as they may have
   video: np.ndarray | None  # uint8 [T, H, W, 3], the first episode; None unless asked for, or without images
   rewards: np.ndarray | None = None  # [T] that came with each frame of the video
+  logs: Mapping[str, float] = MappingProxyType({})  # the environment's own numbers, means over the episodes
 
   def scalars(self) -> dict[str, float]:
     """What is logged: mean, spread and length; how many episodes were cut, where any was."""
@@ -36,6 +38,7 @@ class EvalResult(NamedTuple):
       "eval/return_min": float(self.returns.min()),
       "eval/return_max": float(self.returns.max()),
       "eval/length": float(self.lengths.mean()),
+      **{f"eval/log/{name}": value for name, value in self.logs.items()},
     }
 
 
@@ -96,7 +99,7 @@ def evaluate(
       actions, carry, _ = policy(params, carry, row, calls)
       row = envs.step(actions)
       calls += 1
-      for episode in [*tracker.add(row), *tracker.longer(max_steps)]:
+      for episode in [*tracker.add(row, envs.ended), *tracker.longer(max_steps)]:
         if waiting[episode.stream]:  # the episode that was cut has ended
           waiting[episode.stream] = False
           continue
@@ -115,7 +118,14 @@ def evaluate(
     cut=int(cut),
     video=colored(np.stack(frames)) if frames else None,
     rewards=np.array(rewards) if frames else None,
+    logs=mean_logs(counted),
   )
+
+
+def mean_logs(episodes: Sequence[Episode]) -> dict[str, float]:
+  """Of the environment's own numbers, each over the episodes that have it."""
+  names = sorted({name for episode in episodes for name in episode.log})
+  return {name: float(np.mean([each.log[name] for each in episodes if name in each.log])) for name in names}
 
 
 def _progress(played: Sequence[Sequence[Episode]], quota: np.ndarray, calls: int, max_steps: int) -> str:

@@ -27,6 +27,7 @@ class Chunk(NamedTuple):
   rows: Transition  # [K, e, ...]
   latents: ArrayDict  # [K, e, ...]
   work: Work  # that they took
+  ended: Sequence[Mapping[int, Mapping[str, float]]]  # [K] logs of the episodes that each step ends, by place in e
 
 
 class Lost(NamedTuple):
@@ -154,7 +155,7 @@ class RemoteCollector:
       for step in range(len(answer.rows.reward)):
         row, latents = _take(answer.rows, step), {name: array[step] for name, array in answer.latents.items()}
         self._replay.add(row, latents, self._actors.streams[actor])
-        episodes += self._trackers[actor].add(row)
+        episodes += self._trackers[actor].add(row, answer.ended[step])
         self._newest[actor] = row, latents
     return int((~answer.rows.is_first).sum()), episodes
 

@@ -17,7 +17,7 @@ from dreamerax.runtime.checkpoint import Checkpoints, Saved
 from dreamerax.runtime.collect import Collector, Episode
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.errors import Diverged, Interrupted, NotSaved
-from dreamerax.runtime.evaluate import EvalResult
+from dreamerax.runtime.evaluate import EvalResult, mean_logs
 from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.loop_config import LoopConfig
 from dreamerax.runtime.metrics import MetricsWriter, NoMetrics
@@ -199,11 +199,14 @@ class Run:
     return steps
 
   def _log_episodes(self, episodes: list[Episode], turn: Turn) -> None:
-    """Each of one host; of several the mean of those that ended in this turn."""
-    ended = [(episode.score, episode.length) for episode in episodes] if self._hosts.count == 1 else turn.mean_episode
-    for score, length in ended:
-      self._write({"episode/return": score, "episode/length": length})
-    self.progress.episodes([score for score, _ in ended])
+    """Each of one host; of several the mean of those that ended in this turn, with host 0's logs."""
+    ended = [(episode.score, episode.length, episode.log) for episode in episodes]
+    if self._hosts.count > 1:
+      ended = [(score, length, mean_logs(episodes)) for score, length in turn.mean_episode]
+    for score, length, log in ended:
+      own = {f"episode/log/{name}": value for name, value in log.items()}
+      self._write({"episode/return": score, "episode/length": length, **own})
+    self.progress.episodes([score for score, *_ in ended])
 
   def _look_at_clocks(self) -> None:
     now, elapsed = self.counters.env_steps, self.agreement.turn.elapsed

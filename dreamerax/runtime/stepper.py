@@ -32,6 +32,7 @@ class _Recorder:
     self._dtypes = dtypes
     self._rows: list[Transition] = []
     self._latents: list[ArrayDict] = []
+    self.ended: list[Mapping[int, Mapping[str, float]]] = []  # of each row, before it is added
 
   def add(self, transition: Transition, latents: ArrayDict, streams: Sequence[int] | None = None) -> None:
     self._rows.append(jax.tree.map(np.array, transition))  # what environments show is theirs again two steps later
@@ -40,8 +41,8 @@ class _Recorder:
   def take(self, work: Work) -> Chunk:
     """What was added since the last call."""
     rows, latents = (jax.tree.map(lambda *leaves: np.stack(leaves), *steps) for steps in (self._rows, self._latents))
-    self._rows, self._latents = [], []
-    return Chunk(rows, latents, work)
+    ended, self._rows, self._latents, self.ended = self.ended, [], [], []
+    return Chunk(rows, latents, work, ended)
 
 
 class Stepper:
@@ -61,6 +62,7 @@ class Stepper:
     self._random = True
     self._recorder = _Recorder(setup.latents)
     self._collector = Collector(self._chance, self._envs, self._recorder)
+    self._ended: Mapping[int, Mapping[str, float]] = {}  # logs of the episodes that the newest row ends
 
   def spec(self) -> EnvSpec:
     """Of its environments."""
@@ -73,7 +75,9 @@ class Stepper:
       self._collector.follow(self._chance if random else self._policy)
     before = self._collector.work
     for _ in range(CHUNK):
+      self._recorder.ended.append(self._ended)
       self._collector.send(params)
-      self._collector.receive()
+      _, episodes = self._collector.receive()
+      self._ended = {episode.stream: dict(episode.log) for episode in episodes if episode.log}
     now = self._collector.work
     return self._recorder.take(Work(now.total - before.total, now.rendering - before.rendering))

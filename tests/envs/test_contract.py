@@ -9,6 +9,7 @@ import pytest
 from dreamerax.envs import EnvConfig, WorkerConfig, make, make_batch, violations
 from dreamerax.envs.base import Step
 from dreamerax.envs.contract import Checked
+from dreamerax.envs.episode_log import Logged
 from dreamerax.envs.faults import Breach, EnvironmentFault, NotFinite
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 from tests.envs import toys
@@ -193,5 +194,6 @@ def test_a_number_that_is_not_finite_ends_the_run_or_its_episode_alone(workers, 
 def test_the_tasks_of_all_suites_are_checked():
   for config in (EnvConfig("tests.envs.toys:corridor"), EnvConfig("gym/CartPole-v1"), EnvConfig(f"{__name__}:short")):
     with closing(make(config, 0)) as env:
-      assert isinstance(env, Checked)
-  assert isinstance(make(EnvConfig("dmc/cartpole_balance", rendering="fast"), 0), Checked)
+      assert isinstance(env, Logged) and isinstance(env._env, Checked)
+  env = make(EnvConfig("dmc/cartpole_balance", rendering="fast"), 0)
+  assert isinstance(env, Logged) and isinstance(env._env, Checked)

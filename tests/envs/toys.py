@@ -73,6 +73,34 @@ class Wander(Counter):
     return super()._step(reward and self.place[0])._replace(observation=observation)
 
 
+class Telling(Wander):
+  """Also gives numbers of its own: its place, and whether it was far away."""
+
+  def _step(self, reward: float) -> Step:
+    return super()._step(reward)._replace(log={"place": self.place[0], "success": bool(self.place[0] > 1)})
+
+
+def telling(seed: int) -> Telling:
+  return Telling(seed)
+
+
+class GymTelling(gymnasium.Env):
+  """Gives `info["log/clock"]` and `info["is_success"]`; is over after three steps."""
+
+  observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+  action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+  def reset(self, *, seed=None, options=None):
+    super().reset(seed=seed)
+    self.clock = 0
+    return np.zeros(2, np.float32), {"log/clock": 100.0}
+
+  def step(self, action):
+    self.clock += 1
+    info = {"log/clock": np.array([self.clock]), "is_success": np.bool_(self.clock == 2), "other": "x"}
+    return np.zeros(2, np.float32), 1.0, False, self.clock == 3, info
+
+
 class Fragile(Counter):
   """Breaks at the action (0.5, 0.75): in its own way, given as a function."""
 
@@ -113,6 +141,16 @@ class Corridor(dm_env.Environment):
   def _observation(self):
     self.buffer[:] = self.clock + self.seed / 10  # one buffer for all steps, as simulators do
     return {"grid": self.buffer, "count": self.clock}
+
+
+class DmTelling(Corridor):
+  """Shows `log/count`, which is for people."""
+
+  def observation_spec(self):
+    return {**super().observation_spec(), "log/count": specs.Array((), np.float64)}
+
+  def _observation(self):
+    return {**super()._observation(), "log/count": float(self.clock)}
 
 
 class Dice(Corridor):

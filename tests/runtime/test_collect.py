@@ -54,9 +54,9 @@ def test_streams_end_on_their_own():
     return Transition({}, None, np.array(reward, np.float32), np.array(first), flags, flags)
 
   assert tracker.add(row([0, 0], [True, True], [False, False])) == []
-  assert tracker.add(row([1, 2], [False, False], [True, False])) == [(0, 1.0, 1)]
-  assert tracker.add(row([0, 3], [True, False], [False, True])) == [(1, 5.0, 2)]
-  assert tracker.add(row([4, 0], [False, True], [True, False])) == [(0, 4.0, 1)]
+  assert tracker.add(row([1, 2], [False, False], [True, False])) == [(0, 1.0, 1, {})]
+  assert tracker.add(row([0, 3], [True, False], [False, True])) == [(1, 5.0, 2, {})]
+  assert tracker.add(row([4, 0], [False, True], [True, False])) == [(0, 4.0, 1, {})]
 
 
 def test_noise_differs_from_call_to_call_and_repeats_with_the_index():

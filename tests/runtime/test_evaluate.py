@@ -95,3 +95,9 @@ def test_an_evaluation_that_takes_long_says_how_far_it_is(policy: Policy, monkey
   evaluate(policy, PARAMS, envs, episodes=2, num_envs=2, seed=0, max_steps=20, say=said.append)
   assert len(said) == 3
   assert said[0].startswith("evaluation: 0 of 2 episodes have ended after 5 steps") and "TimeLimit" in said[0]
+
+
+def test_an_environments_own_numbers_are_means_over_episodes(policy: Policy):
+  result = evaluate(policy, PARAMS, make_envs, episodes=5, num_envs=2, seed=0)
+  assert set(result.logs) == {"x", "success"} and 0 < result.logs["success"] <= 1
+  assert result.scalars()["eval/log/x"] == result.logs["x"] and -0.9 < result.logs["x"] < 0.9

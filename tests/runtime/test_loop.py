@@ -59,6 +59,8 @@ def test_metrics_carry_counters_and_have_the_documented_names(finished):
   assert names >= {
     "episode/return",
     "episode/length",
+    "episode/log/x",
+    "eval/log/success",
     "eval/return",
     "eval/return_std",
     "eval/return_min",

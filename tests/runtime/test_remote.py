@@ -74,6 +74,7 @@ def test_whole_chunks_enter_the_replay_and_their_decisions_are_counted():
   assert steps == replay.decisions() == sum(int((~chunk.rows.is_first).sum()) for chunk in actors.made)
   assert len(episodes) == 4 * (3 * CHUNK // 11) and {episode.length for episode in episodes} == {10}
   assert {episode.stream for episode in episodes} == {0, 1, 2, 3}
+  assert all(set(episode.log) == {"x", "success"} for episode in episodes)
   assert actors.most_asked == 2 * AHEAD  # and never more
   assert len(actors.published) == 3  # once for as many chunks as there are actors
   assert collector.faults == 0 and collector.calls == 6

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from dreamerax.envs.base import EnvBatch, Environment, Step
+from dreamerax.envs.episode_log import Logged
 from dreamerax.envs.journal import derive_seeds
 from dreamerax.envs.vector import SerialEnvs
 from dreamerax.replay import Replay, ReplayConfig
@@ -46,12 +47,13 @@ class Follow(Environment):
   def _show(self, reward: float) -> Step:
     self._x = self._rng.uniform(-0.9, 0.9)
     observation = {"image": np.full((4, 4, 3), self.clock, np.uint8), "x": np.array([self._x], np.float32)}
-    return Step(observation, reward, self.clock == 0, self.clock == self.length, False)
+    log = {"x": self._x, "success": self._x > 0.8}
+    return Step(observation, reward, self.clock == 0, self.clock == self.length, False, log)
 
 
 def make_envs(num_envs: int, seed: int) -> EnvBatch:
   seeds = derive_seeds(seed, num_envs)
-  return SerialEnvs([Follow(one) for one in seeds], seeds)
+  return SerialEnvs([Logged(Follow(one)) for one in seeds], seeds)
 
 
 class Regression:
