@@ -7,6 +7,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+_WANDB = "wandb"
+
 
 def write_whole(path: Path, content: str | bytes, *, replace: bool = True) -> bool:
   """Gives a file its content, or leaves it as it was; returns whether it was written.
@@ -31,17 +33,18 @@ def write_whole(path: Path, content: str | bytes, *, replace: bool = True) -> bo
   new = path.with_name(f".{path.name}.new")
   descriptor = _begin(new)
   try:
-    try:
-      _write(descriptor, data)
-      if not replace:
-        os.link(new, path)
-      else:
-        os.replace(new, path)
-    finally:
-      with suppress(FileNotFoundError):
-        new.unlink()
-  except FileExistsError:
-    return False
+    _write(descriptor, data)
+    if replace:
+      os.replace(new, path)  # from here on another writer may have a file of that name
+    else:
+      os.link(new, path)
+      new.unlink()
+  except BaseException as error:
+    with suppress(FileNotFoundError):
+      new.unlink()
+    if isinstance(error, FileExistsError):
+      return False
+    raise
   finally:
     os.close(descriptor)
   sync_directory(path.parent)
@@ -76,6 +79,9 @@ def read_regular(path: Path) -> bytes:
 def refuse_links(folder: Path) -> None:
   """Whether all that is in a folder, at any depth, is its own, so that reading and writing there touches nothing else.
 
+  What is in a directory called wandb is not looked at: Weights & Biases links its newest files, replaces these links without
+  following them, and nothing else reads or writes there.
+
   Raises:
     ValueError: names a symbolic link, a pipe or a device that is in it.
   """
@@ -84,7 +90,8 @@ def refuse_links(folder: Path) -> None:
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(pending.pop()) as entries:
       for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-          pending.append(Path(entry.path))
+          if entry.name != _WANDB:
+            pending.append(Path(entry.path))
         elif not entry.is_file(follow_symlinks=False) and os.path.lexists(entry.path):
           raise _irregular(Path(entry.path))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dreamerax.files import open_regular, read_regular, write_whole
+from dreamerax.files import open_regular, read_regular, refuse_links, write_whole
 
 
 def test_equal_content_is_not_written(tmp_path: Path):
@@ -111,3 +111,12 @@ def test_links_and_what_is_no_file_are_refused_by_name(tmp_path: Path):
     "pipe",
     "victim",
   ]
+
+
+def test_the_links_of_weights_and_biases_are_its_own(tmp_path: Path):
+  (tmp_path / "run" / "wandb").mkdir(parents=True)
+  (tmp_path / "run" / "wandb" / "latest-run").symlink_to(tmp_path)
+  refuse_links(tmp_path)
+  (tmp_path / "wandb").symlink_to(tmp_path / "run")
+  with pytest.raises(ValueError, match="wandb is a symbolic link"):
+    refuse_links(tmp_path)

@@ -92,7 +92,7 @@ def run(arguments: Arguments) -> int:
   for header, rows in (summary_rows(summaries), improvement_rows(improvements)):
     if rows:
       console.print(printing.table(header, rows))
-  console.print(f"{arguments.out}", highlight=False, soft_wrap=True)
+  console.print(f"{arguments.out}", markup=False, highlight=False, soft_wrap=True)
   return 0
 
 
