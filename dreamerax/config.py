@@ -6,6 +6,8 @@ A class of dreamerax is stored by its name, any other by its import path, which 
 import dataclasses
 import difflib
 import inspect
+import math
+import reprlib
 import types
 import typing
 from typing import Any, TypeVar
@@ -16,6 +18,7 @@ from dreamerax.own_code import EVERYTHING, NOBODY, Trust
 T = TypeVar("T")
 _PART = "part"  # names the class where a field takes any subclass of what it is annotated with
 _OURS = __name__.partition(".")[0] + "."
+_INTEGERS = range(-(2**63), 2**64)  # what 64 bits hold, with a sign or without
 
 
 def to_dict(config: Any) -> Any:
@@ -41,21 +44,22 @@ def from_dict(cls: type[T], data: Any, path: str = "config", *, complete: bool =
     NotTrusted: a part is of a module that is not trusted.
   """
   if not isinstance(data, dict):
-    raise ValueError(f"{path}: expected the fields of {cls.__name__}, got {data!r}")
+    raise ValueError(f"{path}: expected the fields of {cls.__name__}, got {shown(data)}")
   data = dict(data)
   cls = _subclass(cls, data.pop(_PART, cls.__name__), path, trust)
   hints = typing.get_type_hints(cls)
   fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
   for name in data:
     if name not in fields:
-      raise ValueError(f"{path}.{name}: {cls.__name__} of this version has no such field{nearest(str(name), fields)}")
+      known = nearest(str(name), fields) if isinstance(name, str) else ""
+      raise ValueError(f"{path}.{_word(name)}: {cls.__name__} of this version has no such field{known}")
   missing = [name for name in fields if name not in data and (complete or _is_required(fields[name]))]
   if missing:
     raise ValueError(f"{path}.{missing[0]}: is missing; this version of {cls.__name__} needs it")
   values = {name: _decode(hints[name], value, f"{path}.{name}", complete, trust) for name, value in data.items()}
   try:
     return cls(**values)
-  except ValueError as error:
+  except (ValueError, ArithmeticError) as error:
     raise ValueError(f"{path}: {error}") from error
 
 
@@ -78,6 +82,14 @@ def changed(config: T, changes: typing.Mapping[str, Any]) -> T:
       node = node[parent]
     node[name] = to_dict(value)
   return from_dict(type(config), data, trust=EVERYTHING)  # the person's own program names what it names
+
+
+def shown(value: Any) -> str:
+  """A value that a file has, for an error message: at most some 200 characters, whatever it is."""
+  try:
+    return _short.repr(value)
+  except ValueError:  # Python writes no integer of more than 4,300 digits
+    return f"<{type(value).__name__} of too many digits>"
 
 
 def nearest(name: str, known: typing.Iterable[str], count: int = 3) -> str:
@@ -106,19 +118,44 @@ def _decode(hint: Any, value: Any, path: str, complete: bool, trust: Trust) -> A
     return None if value is None else _decode(hint, value, path, complete, trust)
   if origin is typing.Literal:
     if value not in arguments:
-      raise ValueError(f"{path}={value!r}: must be one of {', '.join(map(repr, arguments))}")
+      raise ValueError(f"{path}={shown(value)}: must be one of {', '.join(map(repr, arguments))}")
     return value
   if origin is tuple:
     if not isinstance(value, list):
-      raise ValueError(f"{path}={value!r}: must be a list")
+      raise ValueError(f"{path}={shown(value)}: must be a list")
     return tuple(_decode(arguments[0], item, f"{path}[{i}]", complete, trust) for i, item in enumerate(value))
   if dataclasses.is_dataclass(hint):
     return from_dict(typing.cast(type, hint), value, path, complete=complete, trust=trust)
-  if hint is float and isinstance(value, int) and not isinstance(value, bool):
-    return float(value)
-  if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-    raise ValueError(f"{path}={value!r}: must be of type {hint.__name__}")
+  if hint in (int, float):
+    return _number(hint, value, path)
+  if not isinstance(value, hint):
+    raise ValueError(f"{path}={shown(value)}: must be of type {hint.__name__}")
   return trust.read(value) if isinstance(value, str) else value
+
+
+def _number(hint: type, value: Any, path: str) -> int | float:
+  """A number of that type; a whole number stands for a float."""
+  if isinstance(value, bool) or not isinstance(value, int if hint is int else int | float):
+    raise ValueError(f"{path}={shown(value)}: must be of type {hint.__name__}")
+  if isinstance(value, int) and value not in _INTEGERS:
+    raise ValueError(f"{path}={shown(value)}: does not fit in 64 bits")
+  if not math.isfinite(value):
+    raise ValueError(f"{path}={value}: must be a finite number")
+  return hint(value)
+
+
+def _word(name: Any) -> str:
+  """A key of a file, for an error message."""
+  return name if isinstance(name, str) and len(name) <= _short.maxstring else shown(name)
+
+
+def _shortener() -> reprlib.Repr:
+  short = reprlib.Repr()
+  short.maxlevel, short.maxstring, short.maxother, short.maxlong = 3, 120, 120, 40
+  return short
+
+
+_short = _shortener()
 
 
 def _name(cls: type) -> str:
@@ -139,7 +176,8 @@ def _subclass(cls: type, name: str, path: str, trust: Trust) -> type:
   if isinstance(name, str) and name in known:
     return known[name]
   if not isinstance(name, str) or ":" not in name:
-    raise ValueError(f"{path}: no {cls.__name__} is called {name!r}{nearest(str(name), known)}")
+    close = nearest(name, known) if isinstance(name, str) else ""
+    raise ValueError(f"{path}: no {cls.__name__} is called {shown(name)}{close}")
   if name.startswith("__main__:"):
     raise ValueError(
       f"{path}={name!r} was defined in a program that ran by itself: move it to a module, and train again"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamerax import envs, files, parts, provenance
-from dreamerax.config import first_difference, from_dict, to_dict
+from dreamerax.config import first_difference, from_dict, shown, to_dict
 from dreamerax.own_code import NOBODY, NotTrusted, Stored, Trust, Trusted
 from dreamerax.presets import RunConfig
 from dreamerax.runtime.checkpoint_folder import FOLDER, read_saved
@@ -24,6 +24,15 @@ _MEND_CONFIG = (
   f'restore it, or, if you have changed it on purpose, write "{_CHECKSUM}": "{_EDITED}" into it, and the run goes on with what '
   "it says"
 )
+# What is read of config.json, beside the configuration.
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+  "preset": (str, type(None)),
+  "spec": (dict, type(None)),
+  "started": (dict, type(None)),
+  "continued": list,
+  INITIAL: str,
+  _EARLIER: list,
+}
 _SEED_DIR = "seed-"  # and the seed: a run directory among those of several seeds
 # Of a run that goes on: its length, how it is watched, where environments and updates are computed.
 _MAY_CHANGE = ("env_steps", "loop", "workers", "mesh")
@@ -63,10 +72,13 @@ def read_config(run_dir: Path) -> dict[str, Any]:
   text = files.read_regular(path)
   try:
     data = json.loads(text)
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     raise ValueError(f"{path} is not JSON ({error}): restore it, or choose another --logdir") from error
   if not isinstance(data, dict) or not {"preset", "config"} <= data.keys():
     raise ValueError(f"{path} was not written by dreamerax: choose another --logdir")
+  for name, kinds in _KINDS.items():
+    if name in data and not isinstance(data[name], kinds):
+      raise ValueError(f"{path}: {name}={shown(data[name])} is not what dreamerax writes: {_MEND_CONFIG}")
   if path != run_dir and data.get(_CHECKSUM) not in (None, _EDITED, _checksum(data)):
     raise ValueError(f"{path} is not as it was written: {_MEND_CONFIG}")
   return data
@@ -242,8 +254,11 @@ def stored_spec(run_dir: Path, config: RunConfig) -> EnvSpec:
   stored = read_config(run_dir).get("spec")
   if stored is None:
     return env_spec(config)
-  shown = {name: from_dict(ArraySpec, array) for name, array in stored["observation"].items()}
-  return EnvSpec(shown, from_dict(ActionSpec, stored["action"]))
+  observation = stored.get("observation")
+  if not isinstance(observation, dict):
+    raise ValueError(f"{run_dir / CONFIG}: spec.observation={shown(observation)}: must be fields by name")
+  arrays = {name: from_dict(ArraySpec, array, f"spec.observation.{name}") for name, array in observation.items()}
+  return EnvSpec(arrays, from_dict(ActionSpec, stored.get("action"), "spec.action"))
 
 
 def spec_to_dict(spec: EnvSpec) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def of_spec(spec: Any) -> Iterator[Violation]:
     if not array.is_image and (array.dtype != "float32" or len(array.shape) != 1):
       fix = "use uint8 [height, width, channels] for an image or float32 [size] for a vector"
       yield Violation(f"{where} is {array.dtype} {list(array.shape)}", fix)
-    elif 0 in array.shape:
+    elif min(array.shape) < 1:
       yield Violation(f"{where} has the shape {list(array.shape)}, which holds nothing", f"leave {key!r} out")
   least = 2 if spec.action.discrete else 1
   if spec.action.size < least:

@@ -2,6 +2,10 @@
 
 import io
 import json
+import lzma
+import reprlib
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -19,7 +23,11 @@ from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition, to_colum
 
 SPEC = "spec.json"
 FORMAT = "dreamerax episodes 1"
-_UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (
+  *(OSError, ValueError, EOFError, RecursionError, MemoryError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+  RuntimeError,  # an encrypted archive, or one that is packed in a way that Python does not know
+  *(SyntaxError, tokenize.TokenError, TypeError, KeyError, OverflowError, struct.error),  # the head of an array
+)
 
 
 class EpisodeFolder:
@@ -151,11 +159,13 @@ def _decode(data: Any) -> tuple[EnvSpec, Mapping[str, Any]]:
   """Raises ValueError where it is not what `_encode` gives."""
   if not isinstance(data, dict) or data.get("format") != FORMAT:
     found = data.get("format") if isinstance(data, dict) else data
-    raise ValueError(f"format is {found!r}: this version reads {FORMAT!r}")
+    raise ValueError(f"format is {reprlib.repr(found)}: this version reads {FORMAT!r}")
   try:
-    shown = {name: ArraySpec(tuple(array["shape"]), array["dtype"]) for name, array in data["observation"].items()}
+    shown = {
+      name: ArraySpec(_shape(array["shape"]), str(array["dtype"])) for name, array in data["observation"].items()
+    }
     action, about = ActionSpec(int(data["action"]["size"]), bool(data["action"]["discrete"])), dict(data["about"])
-  except (KeyError, TypeError, AttributeError) as error:
+  except (KeyError, TypeError, AttributeError, ArithmeticError, ValueError) as error:
     raise ValueError(
       f'observation, action or about is not as it should be ({error!r}): it needs {{"observation": {{NAME: {{"shape": '
       '[...], "dtype": ...}}, "action": {"size": N, "discrete": false}, "about": {}}'
@@ -164,3 +174,9 @@ def _decode(data: Any) -> tuple[EnvSpec, Mapping[str, Any]]:
   for violation in violations.of_spec(spec):
     raise ValueError(str(violation))
   return spec, about
+
+
+def _shape(sizes: Any) -> tuple[int, ...]:
+  if not isinstance(sizes, list) or not all(type(size) is int for size in sizes):
+    raise TypeError(f"shape={reprlib.repr(sizes)}")
+  return tuple(sizes)

@@ -58,7 +58,7 @@ class Manifest:
     try:
       data = json.loads(files.read_regular(path))["trials"]
       return cls(path, {name: from_dict(Record, record, name) for name, record in data.items()})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
       raise ValueError(
         f"{path} is not the manifest of a sweep ({error}): restore it, or choose another --logdir"
       ) from None

@@ -1,5 +1,6 @@
 """What a sweep runs: grids of presets, tasks, seeds and options, as YAML or as Python."""
 
+import math
 import runpy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from dreamerax.config import from_dict
-from dreamerax.own_code import EVERYTHING
+from dreamerax.config import from_dict, shown
+from dreamerax.own_code import EVERYTHING, account
 
 _SET_ELSEWHERE = {
   "task": "tasks",
@@ -17,6 +18,7 @@ _SET_ELSEWHERE = {
   "seeds": "the grid's own seeds",
   "logdir": "the sweep's own --logdir",
 }
+_MOST_TRIALS = 100_000
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Resources:
 
   def __post_init__(self):
     for name, amount in (*vars(self).items(), *self.custom.items()):
-      if name != "custom" and not (isinstance(amount, int | float) and amount >= 0):
-        raise ValueError(f"resources.{name}={amount!r}: must be a number of at least 0")
+      if name != "custom" and not (_is_number(amount) and amount >= 0):
+        raise ValueError(f"resources.{name}={shown(amount)}: must be a number of at least 0")
     if self.gpus > 1 and self.gpus != int(self.gpus):
       raise ValueError(f"resources.gpus={self.gpus}: a share must be of one GPU; more than one are a whole number")
     if self.hosts != int(self.hosts) or self.hosts < 1:
@@ -75,9 +77,16 @@ class Grid:
     for name in ("presets", "tasks", "seeds"):
       _check_list(name, getattr(self, name), empty=name == "tasks")
     for name, values in self.vary.items():
-      _check_list(f"vary.{name}", values, empty=False)
-    for name in (*self.options, *self.vary):
       _check_option(name)
+      _check_list(f"vary.{name}", values, empty=False)
+      for value in values:
+        _check_value(f"vary.{name}", value)
+    _check_options(self.options)
+
+  def count(self) -> int:
+    """How many trials it has."""
+    lists = (self.presets, self.tasks or (None,), self.seeds, *self.vary.values())
+    return math.prod(len(values) for values in lists)
 
 
 @dataclass(frozen=True)
@@ -94,8 +103,10 @@ class Sweep:
 
   def __post_init__(self):
     _check_list("grids", self.grids, empty=False)
-    for name in self.options:
-      _check_option(name)
+    _check_options(self.options)
+    count = sum(grid.count() for grid in self.grids)
+    if count > _MOST_TRIALS:
+      raise ValueError(f"grids have {count:,} trials, and a sweep has {_MOST_TRIALS:,} at most: vary less")
     if self.retries < 0:
       raise ValueError(f"retries={self.retries}: must be at least 0")
 
@@ -110,19 +121,38 @@ def read(path: Path) -> Sweep:
     FileNotFoundError: there is no such file. ValueError: names what is wrong in it.
   """
   if not path.is_file():
-    raise FileNotFoundError(f"{path}: there is no such file")
+    kind = "is no regular file" if path.exists() else "there is no such file"
+    raise FileNotFoundError(f"{path}: {kind}")
   if path.suffix == ".py":
-    sweep = runpy.run_path(str(path)).get("sweep")
-    if not isinstance(sweep, Sweep):
-      raise ValueError(f"{path}: must set `sweep` to a dreamerax.sweeps.spec.Sweep, and it is {sweep!r}")
-    return sweep
+    return _run(path)
   if path.suffix not in (".yaml", ".yml"):
     raise ValueError(f"{path}: the name must end in .yaml or .py")
+  return from_dict(Sweep, _parse(path), path.name, complete=False, trust=EVERYTHING)  # the person has named the file
+
+
+def _run(path: Path) -> Sweep:
+  """What SPEC.py calls `sweep`."""
+  path.read_bytes()  # an OSError of its own is no error in it
   try:
-    data = yaml.safe_load(path.read_text())
-  except yaml.YAMLError as error:
-    raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-  return from_dict(Sweep, data, path.name, complete=False, trust=EVERYTHING)  # the person has named the file
+    sweep = runpy.run_path(str(path)).get("sweep")
+  except (Exception, SystemExit) as error:
+    raise ValueError(f"{path} raised {account(error)}") from error
+  if not isinstance(sweep, Sweep):
+    raise ValueError(f"{path}: must set `sweep` to a dreamerax.sweeps.spec.Sweep, and it is {shown(sweep)}")
+  return sweep
+
+
+def _parse(path: Path) -> Any:
+  """What SPEC.yaml holds."""
+  content = path.read_bytes()
+  try:
+    return yaml.safe_load(content.decode())
+  except RecursionError as error:
+    raise ValueError(f"{path} is nested too deeply to be read") from error
+  except (
+    Exception
+  ) as error:  # values that a tag does not fit: KeyError for `!!bool maybe`, AttributeError for `!!timestamp x`
+    raise ValueError(f"{path} is not YAML: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 
 def to_flags(options: Mapping[str, Any]) -> list[str]:
@@ -146,7 +176,7 @@ def hyphenated(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_list(name: str, values: Any, *, empty: bool) -> None:
   if isinstance(values, str) or not isinstance(values, Sequence):
-    raise ValueError(f"{name}={values!r}: must be a list")
+    raise ValueError(f"{name}={shown(values)}: must be a list")
   if not values and not empty:
     raise ValueError(f"{name} is empty: give at least one")
 
@@ -155,4 +185,23 @@ def _check_option(name: Any) -> None:
   if name in _SET_ELSEWHERE:
     raise ValueError(f"{name} is no option of a trial: it is set by {_SET_ELSEWHERE[name]}")
   if not isinstance(name, str) or name.startswith("-"):
-    raise ValueError(f"option {name!r}: must be the name of an option of dreamerax train, without dashes before it")
+    raise ValueError(
+      f"option {shown(name)}: must be the name of an option of dreamerax train, without dashes before it"
+    )
+
+
+def _check_options(options: Mapping) -> None:
+  for name, value in options.items():
+    _check_option(name)
+    _check_value(name, value)
+
+
+def _check_value(name: str, value: Any) -> None:
+  values = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
+  if not all(isinstance(each, str | bool) or each is None or _is_number(each) for each in values):
+    raise ValueError(f"{name}={shown(value)}: must be a finite number, a word, true or false, or a list of such")
+
+
+def _is_number(value: Any) -> bool:
+  """Whether it is finite, and one that Python writes in full."""
+  return math.isfinite(value) if isinstance(value, float) else isinstance(value, int) and abs(value) < 2**64
