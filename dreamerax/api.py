@@ -16,7 +16,7 @@ from dreamerax.deploy.policy import Policy as LoadedPolicy
 from dreamerax.own_code import NOBODY, Trusted
 from dreamerax.presets import RunConfig
 from dreamerax.run_directory import env_spec, load_config, load_preset, spec_to_dict, stored_spec
-from dreamerax.runtime import checkpoint
+from dreamerax.runtime import checkpoint, seeds
 from dreamerax.runtime import evaluate as evaluation
 from dreamerax.runtime.evaluate import EvalResult
 from dreamerax.runtime.policy import Policy
@@ -67,7 +67,7 @@ def evaluate(
   config = load_config(run_dir, trust)
   agent = Agent(config.agent, env_spec(config))
   state, _ = checkpoint.load_state(Path(run_dir).absolute(), agent)
-  policy = Policy(agent, explore=False, key=jax.random.key(seed))
+  policy = Policy(agent, explore=False, key=seeds.key(seed))
   return evaluation.evaluate(
     policy,
     agent.policy_params(state),

@@ -27,6 +27,7 @@ from dreamerax.replay.replay import ReplayConfig
 from dreamerax.runtime.loop import LoopConfig
 from dreamerax.runtime.mesh import MeshConfig
 from dreamerax.runtime.schedule import BurstConfig, ScheduleConfig, TrainRatioConfig
+from dreamerax.runtime.seeds import check_seed
 from dreamerax.world_model.model import WorldModel
 from dreamerax.world_model.objectives.kl import BalancedKL, FreeBits, MeanFreeNats, StateFreeNats
 
@@ -57,8 +58,7 @@ class RunConfig:
     for name in ("env_steps", "num_envs"):
       if getattr(self, name) < 1:
         raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-    if self.seed < 0:
-      raise ValueError(f"seed={self.seed} must not be negative")
+    check_seed(self.seed)
     if self.replay.batch_length < 2:
       raise ValueError(f"replay.batch_length={self.replay.batch_length} must be at least 2: values need a next step")
 

@@ -13,6 +13,7 @@ from dreamerax.images import colored
 from dreamerax.own_code import NOBODY, Trust
 from dreamerax.runtime.evaluate import picture
 from dreamerax.runtime.policy import Policy
+from dreamerax.runtime.seeds import key
 from dreamerax.types import Batch, Transition
 from dreamerax.words import number_of
 
@@ -47,7 +48,7 @@ def dream(run_dir: Path, *, steps: int, context: int, horizon: int, seed: int, t
   if name is None:
     raise ValueError("this environment shows no pictures: there is nothing to film")
   batch = envs.make_batch(run_directory.load_config(run_dir, trust).env, 1, seed)
-  act_key, dream_key = jax.random.split(jax.random.key(seed))
+  act_key, dream_key = jax.random.split(key(seed))
   try:
     rows, latents = _play(Policy(agent, explore=False, key=act_key), agent, params, batch, steps)
   finally:

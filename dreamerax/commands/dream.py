@@ -7,6 +7,7 @@ from pathlib import Path
 from dreamerax import api, run_directory
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.runtime.compilation import enable_cache
+from dreamerax.runtime.seeds import check_seed
 from dreamerax.viewer.dreams import Dreamer
 from dreamerax.viewer.rooms import Rooms
 from dreamerax.viewer.server import Server
@@ -32,8 +33,7 @@ class Arguments(TrustOption):
       raise ValueError(f"port={self.port} must lie in [0, 65535]")
     if self.context < 1:
       raise ValueError(f"context={self.context} must be at least 1")
-    if self.seed < 0:
-      raise ValueError(f"seed={self.seed} must not be negative")
+    check_seed(self.seed)
 
 
 def run(arguments: Arguments) -> int:

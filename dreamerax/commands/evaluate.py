@@ -7,6 +7,7 @@ from pathlib import Path
 from dreamerax import api
 from dreamerax.commands import films
 from dreamerax.commands.trusting import TrustOption
+from dreamerax.runtime.seeds import check_seed
 from dreamerax.words import number_of
 
 _FRAMES_PER_SECOND = 25
@@ -26,6 +27,7 @@ class Arguments(TrustOption):
   """Also film the first episode: FILE.mp4 or FILE.gif."""
 
   def __post_init__(self):
+    check_seed(self.seed)
     if self.episodes < 1:
       raise ValueError(f"episodes={self.episodes} must be at least 1")
     if self.video is not None:

@@ -4,7 +4,6 @@ import time
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from dreamerax import api, envs, run_directory
@@ -16,6 +15,7 @@ from dreamerax.recordings import EpisodeFolder, chance, record
 from dreamerax.recordings.recorder import Act
 from dreamerax.replay.budget import size_of
 from dreamerax.runtime.policy import Policy
+from dreamerax.runtime.seeds import check_seed, key, sequence
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.words import number_of
 
@@ -47,8 +47,7 @@ class Arguments(TrustOption, EnvConfig):
     for name in ("episodes", "num_envs"):
       if getattr(self, name) < 1:
         raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-    if self.seed < 0:
-      raise ValueError(f"seed={self.seed} must not be negative")
+    check_seed(self.seed)
 
 
 def defaults(policy: str | None, trust: Trust = NOBODY) -> Arguments:
@@ -72,7 +71,7 @@ def run(arguments: Arguments) -> int:
   config = EnvConfig(**{each.name: getattr(arguments, each.name) for each in fields(EnvConfig)})
   envs.check_task(config.task)
   held = len(list(arguments.out.glob("*.npz")))
-  seeds = np.random.SeedSequence([arguments.seed, held]).generate_state(2)
+  seeds = sequence(arguments.seed, held).generate_state(2)
   count = len(episodes_each(arguments.episodes, arguments.num_envs))
   batch = envs.make_batch(config, count, int(seeds[0]), arguments.workers)
   try:
@@ -113,7 +112,7 @@ def _actor(arguments: Arguments, spec: EnvSpec, num_envs: int, seed: int) -> Act
       f"policy={arguments.policy} was trained on {agent.spec}, and this environment is {spec}: give the task, size and "
       "observations of its config.json"
     )
-  policy = Policy(agent, explore=arguments.explore, key=jax.random.key(seed))
+  policy = Policy(agent, explore=arguments.explore, key=key(seed))
   carry = policy.initial_carry(num_envs)
 
   def act(rows: Transition, call: int) -> np.ndarray:

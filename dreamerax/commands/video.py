@@ -7,6 +7,7 @@ from pathlib import Path
 from dreamerax.analysis import dream
 from dreamerax.commands import films
 from dreamerax.commands.trusting import TrustOption
+from dreamerax.runtime.seeds import check_seed
 from dreamerax.words import number_of
 
 
@@ -31,6 +32,7 @@ class Arguments(TrustOption):
   """Of the environment and of all draws."""
 
   def __post_init__(self):
+    check_seed(self.seed)
     films.check_name("out", self.out)
     for name in ("steps", "context", "horizon"):
       if getattr(self, name) < 1:

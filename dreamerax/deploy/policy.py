@@ -56,12 +56,14 @@ class Policy:
     """What is known of the policy: spec, task, env steps that it was trained for, ..."""
 
   def initial_state(self, batch: int, seed: int = 0) -> State:
-    """The state before the first observation of `batch` environments. seed: of everything that the policy draws."""
+    """The state before the first observation of `batch` environments. seed: of all that the policy draws, 64 bits."""
     fixed = self.header["batch"]
     if batch < 1 or fixed not in (None, batch):
       wanted = f"{fixed}, for which it was exported" if fixed else "at least 1"
       raise ValueError(f"batch={batch} must be {wanted}")
-    random = jax.random.key_data(jax.random.key(seed, impl="threefry2x32"))
+    if not 0 <= seed < 2**64:
+      raise ValueError(f"seed={seed} must lie in [0, 2**64)")
+    random = jax.numpy.array([seed >> 32, seed & 0xFFFFFFFF], jax.numpy.uint32)  # a key of threefry
     return {"carry": self._carry(batch), "random": random}
 
   def __call__(

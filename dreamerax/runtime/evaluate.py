@@ -64,7 +64,7 @@ def evaluate(
   Args:
     policy: takes the mode of its actions.
     num_envs: at most so many environments at once; made here, and closed.
-    seed: of the environments, in [0, 2**32).
+    seed: of the environments, in [0, 2**64).
     max_steps: agent steps of an episode, at most; 0 sets no limit.
     check: called between steps; may raise to leave.
     say: told once a minute how far it is.

@@ -25,6 +25,7 @@ from dreamerax.runtime.programs import Programs
 from dreamerax.runtime.protocol import Agent, Params
 from dreamerax.runtime.run_lock import RunLock
 from dreamerax.runtime.saved import ConfigFile, Saved
+from dreamerax.runtime.seeds import key
 from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state
 from dreamerax.runtime.timing import Interval
 
@@ -95,7 +96,7 @@ def train(
   enable_cache()
   learners, logdir = local_mesh(mesh), Path(logdir).absolute()
   check_batch_size(replay.config.batch_size, learners)
-  init_key, update_key = jax.random.split(jax.random.key(seed))
+  init_key, update_key = jax.random.split(key(seed))
   with ExitStack() as stack:
     stop = stack.enter_context(StopSignals(run=True))
     stack.enter_context(RunLock(logdir))

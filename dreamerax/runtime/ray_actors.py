@@ -11,6 +11,7 @@ import numpy as np
 from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.runtime.protocol import Params
 from dreamerax.runtime.remote import Chunk, Lost
+from dreamerax.runtime.seeds import actor_seed
 from dreamerax.runtime.stepper import Setup, Stepper
 from dreamerax.types import EnvSpec
 
@@ -90,9 +91,9 @@ class RayActors:
     self._ray.shutdown()
 
   def _start(self, actor: int) -> Any:
-    seed = np.random.SeedSequence([self._seed, actor, self._starts[actor]]).generate_state(1)[0]
+    seed = actor_seed(self._seed, actor, self._starts[actor])
     self._starts[actor] += 1
-    return self._remote.remote(self._setup, len(self.streams[actor]), int(seed))
+    return self._remote.remote(self._setup, len(self.streams[actor]), seed)
 
   def _lose(self, actor: int, reason: str) -> Lost:
     self._ray.kill(self._handles[actor])

@@ -18,7 +18,7 @@ from dreamerax.runtime.protocol import Agent, MakeEnvs, State
 from dreamerax.runtime.remote import Actors
 from dreamerax.runtime.saved import Saved
 from dreamerax.runtime.schedule import Schedule
-from dreamerax.runtime.seeds import own_seed
+from dreamerax.runtime.seeds import key, own_seed
 from dreamerax.runtime.sharding import check_batch_size
 from dreamerax.runtime.together import Company
 
@@ -56,7 +56,7 @@ class Start:
   def key(self, purpose: int) -> jax.Array:
     """The same on all hosts, but for that of actions."""
     seed = self.own_seed if purpose == ACT else self.seed
-    return jax.random.split(jax.random.key(seed), _PURPOSES)[purpose]
+    return jax.random.split(key(seed), _PURPOSES)[purpose]
 
   def check(self) -> None:
     """

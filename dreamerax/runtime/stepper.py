@@ -11,6 +11,7 @@ from dreamerax.runtime.collect import Collector
 from dreamerax.runtime.policy import Policy, RandomPolicy
 from dreamerax.runtime.protocol import Agent, MakeEnvs, Params
 from dreamerax.runtime.remote import Chunk
+from dreamerax.runtime.seeds import key
 from dreamerax.types import ArrayDict, EnvSpec, Transition
 
 CHUNK = 16  # steps of each environment
@@ -58,7 +59,7 @@ class Stepper:
     """
     agent, self._envs = setup.make_agent(), setup.make_envs(num_envs, seed)
     self._chance = RandomPolicy(agent, self._envs.spec, seed)
-    self._policy = Policy(agent, explore=True, key=jax.random.key(seed))
+    self._policy = Policy(agent, explore=True, key=key(seed))
     self._random = True
     self._recorder = _Recorder(setup.latents)
     self._collector = Collector(self._chance, self._envs, self._recorder)

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from dreamerax.images import colored
+from dreamerax.runtime.seeds import key
 from dreamerax.types import Transition
 from dreamerax.viewer.dreams import Dream, Dreamer, Frame
 from dreamerax.viewer.starts import Starts
@@ -42,7 +43,7 @@ class Rooms:
       seed: of all draws; the n-th dream has its own.
     """
     self._dreamer, self._starts, self._title = dreamer, starts, title
-    self._key, self._numbers = jax.random.key(seed), itertools.count()
+    self._key, self._numbers = key(seed), itertools.count()
     self._rooms: OrderedDict[str, Room] = OrderedDict()
     self._lock = threading.Lock()
 

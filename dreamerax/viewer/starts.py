@@ -8,6 +8,7 @@ import numpy as np
 
 from dreamerax import envs
 from dreamerax.envs.base import to_row
+from dreamerax.envs.journal import derive_seeds
 from dreamerax.presets import RunConfig
 from dreamerax.replay.excerpts import read_excerpt
 from dreamerax.runtime.restore import newest_log
@@ -56,10 +57,11 @@ class Fresh(Starts):
   label = "fresh episode"
 
   def __init__(self, config: RunConfig, seed: int):
-    env = envs.make(config.env, seed)
+    # The seed of one episode has 32 bits.
+    seeds = range(seed, seed + _FRESH) if seed + _FRESH <= 2**32 else derive_seeds(seed, _FRESH)
+    env = envs.make(config.env, seeds[0])
     try:
       action = np.zeros(env.spec.action.size, np.float32)
-      seeds = range(seed, seed + _FRESH)
       self._starts = [Start(to_row(env.reset(each), action), f"episode of seed {each}") for each in seeds]
     finally:
       env.close()
