@@ -17,6 +17,7 @@ from dreamerax.dynamics.base import reset_where
 from dreamerax.images import colored
 from dreamerax.nets.modules import Params, frozen, params_of, with_params
 from dreamerax.ops import checks
+from dreamerax.ops.backend import on_cpu
 from dreamerax.ops.optimizers import LaProp, Optimizer
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec
 from dreamerax.world_model.model import Posterior, Prediction, WorldModel, WorldModelModule
@@ -212,7 +213,7 @@ class Agent:
 
   def _compute_dtype(self) -> str:
     if self.config.compute_dtype == "auto":
-      return "float32" if jax.default_backend() == "cpu" else "bfloat16"
+      return "float32" if on_cpu() else "bfloat16"
     return self.config.compute_dtype
 
   def _modules(self, params: Mapping[str, Any]) -> tuple[WorldModelModule, BehaviorModule]:

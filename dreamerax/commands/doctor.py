@@ -60,10 +60,14 @@ def _packages() -> Iterator[Finding]:
 def _devices() -> Finding:
   try:
     import jax  # after the packages were checked
+  except ImportError as error:
+    return Finding("devices", "none", f"jax cannot be imported: {error}", fatal=True)
+  from dreamerax.ops.backend import explain_missing
 
+  try:
     devices = jax.devices()
-  except (ImportError, RuntimeError) as error:
-    return Finding("devices", "none", f"JAX finds no device: {error}", fatal=True)
+  except (AssertionError, RuntimeError) as error:
+    return Finding("devices", "none", explain_missing(error), fatal=True)
   value = f"{len(devices)} × {devices[0].device_kind} ({devices[0].platform})"
   if devices[0].platform == "cpu" and (shutil.which("nvidia-smi") or os.path.exists("/dev/nvidia0")):
     fix = "there is an NVIDIA card, but JAX runs on the CPU: `pip install 'dreamerax[gpu]'` (make setup EXTRAS=gpu)"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.envs.rendering import NoRenderer
+from dreamerax.ops.errors import NoPlatform
 from dreamerax.runtime.errors import Diverged, HostLost, NotSaved
 
 MISTAKE, FAILURE = 2, 1  # of the person; of the machine, the environment or the training
@@ -25,7 +26,7 @@ class Refusal(NamedTuple):
 
 def explain(error: Exception) -> Refusal | None:
   """None for an exception that only a bug raises."""
-  if isinstance(error, NoRenderer | EnvironmentFault | Diverged | HostLost | NotSaved):
+  if isinstance(error, NoRenderer | EnvironmentFault | NoPlatform | Diverged | HostLost | NotSaved):
     return Refusal(FAILURE, _one_line(str(error)))
   if isinstance(error, ValueError):
     return Refusal(MISTAKE, _one_line(str(error)))

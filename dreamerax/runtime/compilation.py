@@ -1,6 +1,8 @@
 """How the update is compiled, and where compiled programs are kept from one run to the next."""
 
+import errno
 import os
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -66,18 +68,29 @@ def compiler_options() -> dict[str, str]:
   return _CPU_OPTIONS
 
 
+@cache
+def _warn_once(line: str) -> None:
+  print(line, file=sys.stderr, flush=True)
+
+
 def enable_cache() -> None:
   """Keeps compiled programs in ~/.cache/dreamerax/xla, or where DREAMERAX_CACHE_DIR says.
 
   A cache that jax was already told to use (JAX_COMPILATION_CACHE_DIR) stays, unless DREAMERAX_CACHE_DIR is set. Call it
-  before anything is compiled.
+  before anything is compiled. Where the folder cannot be written, programs are not kept, and that is said once.
   """
   program_cache.install()
   named = os.environ.get(CACHE_VARIABLE)
   if named is None and jax.config.values["jax_compilation_cache_dir"]:
     return
-  folder = Path(named).expanduser() if named else Path.home() / ".cache" / "dreamerax" / "xla"
-  folder.mkdir(parents=True, exist_ok=True)
+  try:
+    folder = Path(named).expanduser() if named else Path.home() / ".cache" / "dreamerax" / "xla"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+      raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+  except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: the user has no home directory
+    _warn_once(f"compiled programs are not kept ({error}): set {CACHE_VARIABLE} to a folder that can be written")
+    return
   jax.config.update("jax_compilation_cache_dir", str(folder))
   # The default of one second leaves out most of what a start-up compiles.
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

@@ -31,6 +31,7 @@ from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.seeds import COLLECT, PREFILL, environment_seed
 from dreamerax.runtime.sharding import abstract_state, init_state
 from dreamerax.runtime.start import ACT, INIT, MODE, UPDATE, Start
+from dreamerax.runtime.state_memory import check_fits
 from dreamerax.runtime.timing import Timer
 from dreamerax.runtime.together import Company, alone
 from dreamerax.words import number_of
@@ -123,6 +124,7 @@ def _train(start: Start, begin: Callable[[], ConfigFile], stack: ExitStack) -> T
     stack.enter_context(RunLock(logdir))
   checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER, hosts=hosts)))
   shapes = abstract_state(start.agent, start.learners)
+  check_fits(shapes, start.learners)
   state, saved, extra = checkpoints.restore(shapes) or (None, Saved.nothing(start.seed), {})
   start.check_continues(saved)
   display, every = start.company.display, start.config.eval_every

@@ -27,6 +27,7 @@ from dreamerax.runtime.run_lock import RunLock
 from dreamerax.runtime.saved import ConfigFile, Saved
 from dreamerax.runtime.seeds import key
 from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state
+from dreamerax.runtime.state_memory import check_fits
 from dreamerax.runtime.timing import Interval
 
 Evaluate = Callable[[Params, int], Mapping[str, float]]  # (parameters, updates that made them) -> what is logged
@@ -102,6 +103,7 @@ def train(
     stack.enter_context(RunLock(logdir))
     checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER)))
     shapes, skip = abstract_state(agent, learners), config.nonfinite == "skip"
+    check_fits(shapes, learners)
     restored = checkpoints.restore(shapes)
     written = begin()
     programs = Programs(agent, shapes, replay.batch_spec, learners, skip=skip, compile_update=Compiler(say).compile)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import pytest
 from jax import lax
 from jax._src.compilation_cache import compress_executable
 
-from dreamerax.runtime.compilation import Source, compile_source
+from dreamerax.runtime.compilation import CACHE_VARIABLE, Source, compile_source, enable_cache
 from dreamerax.runtime.mesh import local_mesh
 from dreamerax.runtime.program_cache import WholeCache
 from dreamerax.runtime.sharding import replicated
@@ -57,3 +58,16 @@ def test_an_entry_of_the_cache_is_whole_or_none(tmp_path: Path):
     assert cache.get("program") == value
     os.truncate(tmp_path / "program-cache", nbytes)
     assert cache.get("program") is None and not list(tmp_path.iterdir())
+
+
+def test_a_cache_that_cannot_be_written_is_said_once_and_ends_nothing(
+  tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+  (tmp_path / "file").touch()
+  monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
+  before = jax.config.values["jax_compilation_cache_dir"]
+  for _ in range(2):
+    enable_cache()
+  said = capsys.readouterr().err
+  assert len(said.splitlines()) == 1 and f"set {CACHE_VARIABLE} to a folder" in said and str(tmp_path) in said
+  assert jax.config.values["jax_compilation_cache_dir"] == before

@@ -80,7 +80,7 @@ def test_other_numbers_are_no_seeds(seed: int, message: str):
 
 
 def test_a_policy_draws_from_all_bits():
-  policy = Policy(lambda *_: None, {}, lambda batch: {}, {"batch": None})
+  policy = Policy(lambda *_: (jax.numpy.zeros(1), {}), {}, lambda batch: {}, {"batch": None})
   for seed in SMALL:
     assert tuple(policy.initial_state(1, seed)["random"].tolist()) == words(jax.random.key(seed, impl="threefry2x32"))
   assert policy.initial_state(1, 2**32)["random"].tolist() == [1, 0]

@@ -1,0 +1,5 @@
+"""Why nothing can be computed."""
+
+
+class NoPlatform(RuntimeError):
+  """JAX finds nothing to compute on; the message is one line for people."""
