@@ -26,7 +26,7 @@ class NotTrusted(ValueError):
     modules = sorted({module_of(path) for path in self.paths})
     super().__init__(
       f"code that a file names runs only where you name it too: {', '.join(sorted(self.paths))}; give --trust "
-      f"{' '.join(modules)} if you trust it (in Python, trust={modules!r})"
+      f"{' '.join(modules)} if you trust it (in Python: the argument trust)"
     )
 
 
