@@ -9,8 +9,8 @@ without) draw at the same time, in stretches between those of the environments, 
 its action repeat included, the second the picture. `dm_control` is what as many processes with as many environments deliver
 without dreamerax, each environment with the rendering context, buffer and threads that dm_control gives it, and
 `times_dm_control` the median ratio. `check_share` is the part of a step of one environment that the check of its answers
-takes: the median over pairs of stretches with and without it, in turn, in one process; `check_us` is the check alone, and
-`step_us` the step. `pixels_differ` and `mean_error` compare pictures with the published ones.
+takes: one process takes a step with it and one without it in turn, and medians are compared; `check_us` is the check alone,
+and `step_us` the step. `pixels_differ` and `mean_error` compare pictures with the published ones.
 """
 
 import argparse
@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import machine, report
-from dreamerax.envs import EnvBatch, EnvConfig, Environment, WorkerConfig, make, make_batch
+from dreamerax.envs import EnvBatch, EnvConfig, WorkerConfig, make, make_batch
 from dreamerax.envs.actions import BoxActions, random_actions
 from dreamerax.envs.contract import Checked
 from dreamerax.envs.dm_control import ALIASES, CAMERAS
 
 # Figures are taken over this many stretches of --steps each.
 REPEATS = 5
-PAIRS, CALLS = 21, 10_000  # of stretches with and without the check; of the check alone
+PAIRS, CALLS = 20, 1000  # times --steps pairs of a step with and one without the check; calls of the check alone
 
 
 def measure(config: EnvConfig, num_envs: int, workers: int, steps: int) -> dict[str, Any]:
@@ -154,37 +154,31 @@ def _vectors(config: EnvConfig) -> tuple[str, ...]:
 
 
 def _check_costs(config: EnvConfig, steps: int) -> dict[str, float]:
-  """What checking an environment's answers takes: of a step's time, and in microseconds; both by pairs of stretches."""
+  """What checking an environment's answers takes: of a step's time, and in microseconds."""
   env = make(config, seed=0, checked=False)
   checked, rng = Checked(env), np.random.default_rng(0)
-  pairs = []
-  for index in range(PAIRS):
-    order = (env, checked) if index % 2 else (checked, env)
-    seconds = {each: _stretch(each, steps, rng) for each in order}
-    pairs.append((seconds[env], seconds[checked]))
-  plain, with_check = np.array(pairs).T / steps
-  step = checked.reset()
-  began = time.perf_counter()
-  for _ in range(CALLS):
-    checked.passes(step)
-  alone = (time.perf_counter() - began) / CALLS
+  kinds, seconds = (env, checked), ([], [])
+  step = checked.reset(0)
+  for index in range(2 * PAIRS * steps):
+    action, kind = random_actions(env.spec.action, rng, 1)[0], index % 2
+    began = time.perf_counter()
+    step = kinds[kind].step(action)
+    seconds[kind].append(time.perf_counter() - began)
+    if step.is_last:
+      checked.reset(0)
+  plain, with_check = np.median(seconds, 1)
+  step, alone = checked.reset(0), []
+  for _ in range(PAIRS):
+    began = time.perf_counter()
+    for _ in range(CALLS):
+      checked.passes(step)
+    alone.append((time.perf_counter() - began) / CALLS)
   env.close()
   return {
-    "check_share": float(np.median(with_check / plain)) - 1,
-    "check_us": 1e6 * alone,
-    "step_us": 1e6 * float(np.median(plain)),
+    "check_share": float(with_check / plain) - 1,
+    "check_us": 1e6 * float(np.median(alone)),
+    "step_us": 1e6 * float(plain),
   }
-
-
-def _stretch(env: Environment, steps: int, rng: np.random.Generator) -> float:
-  """Seconds of `steps` agent steps from the beginning of an episode, which is not counted."""
-  env.reset(0)
-  actions = random_actions(env.spec.action, rng, steps)
-  began = time.perf_counter()
-  for action in actions:
-    if env.step(action).is_last:
-      env.reset(0)
-  return time.perf_counter() - began
 
 
 def _names(config: EnvConfig) -> tuple[str, str]:

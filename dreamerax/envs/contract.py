@@ -100,7 +100,9 @@ class Checked(Environment):
       value = observation[name]
       if not isinstance(value, np.ndarray) or value.dtype != dtype or value.shape != shape:
         return False
-      if finite is not None and not np.isfinite(value, out=finite).all():
+      if finite is not None and not np.logical_and.reduce(
+        np.isfinite(value, out=finite)
+      ):  # all() is a function of Python
         return False
     if not isinstance(reward, violations.NUMBERS) or not violations.is_finite(reward):
       return False

@@ -49,7 +49,7 @@ class Failures:
     self._when.append(now)
     if len(self._when) == _TIMES and now - self._when[0] < _WITHIN:
       raise EnvironmentFault(
-        f"{name} failed {_TIMES} times within {_WITHIN} steps, the last time so: {last_line(account)}"
+        f"{name} failed {_TIMES} times within {_WITHIN} steps, the last time so: {last_line(account).removeprefix(f'{name}, ')}"
       )
 
 

@@ -75,6 +75,7 @@ WRONG = {
 NOT_FINITE = {"nan", "inf", "reward nan", "reward beyond float32", "reward huge"}
 RIGHT = [
   FINE,
+  shown(place=np.array([-3e38, 1e-40], np.float32)),
   FINE._replace(reward=1),
   FINE._replace(reward=np.float16(1), is_last=np.True_),
   FINE._replace(reward=np.float64(1e38), is_last=True, is_terminal=True),

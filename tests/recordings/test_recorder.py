@@ -6,6 +6,7 @@ import pytest
 
 from dreamerax import cli, envs
 from dreamerax.envs import EnvConfig, WorkerConfig
+from dreamerax.envs.faults import NotFinite
 from dreamerax.envs.quota import episodes_each
 from dreamerax.recordings import EpisodeFolder, RecordedEnv, chance, record
 from dreamerax.types import to_columns
@@ -109,3 +110,14 @@ def test_the_spec_is_json_that_people_can_read(tmp_path: Path):
     "shape": [2, 2, 1],
     "dtype": "uint8",
   }
+
+
+def test_a_wrong_answer_in_a_loop_of_ones_own_is_not_recorded(tmp_path: Path):
+  class Wrong(Wander):
+    def step(self, action):
+      return super().step(action)._replace(reward=np.nan)
+
+  env = RecordedEnv(Wrong(0), tmp_path)
+  env.reset(0)
+  with pytest.raises(NotFinite, match="step 1 of its episode: the reward is nan"):
+    env.step(np.zeros(2))
