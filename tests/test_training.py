@@ -138,11 +138,11 @@ def test_video_shows_behaviour_beside_the_dream(logdir: Path, tmp_path: Path, ca
   assert cli.main(["video", str(logdir), "--out", str(film), *turns]) == 0
   assert re.search(r"21 steps of an episode.*\d seen, \d+\.\d dreamt", capsys.readouterr().out, re.DOTALL)
   frames = np.asarray(imageio.imread(film, index=None))[..., :3].astype(int)
-  size = 4 * 16  # a pixel is four wide
-  assert frames.shape == (21, 4 * 3 + size, 3 * size, 3)
-  red, green, _ = frames[:, 2, 2].T
+  size, head = 16 * 16, 40  # a pixel is sixteen wide; two lines of text stand above
+  assert frames.shape == (21, head + size, 3 * size, 3)
+  red, green, _ = frames[:, head - 2, -2].T
   np.testing.assert_array_equal(green > red, [step % 7 < 2 for step in range(21)])
-  truth, prediction, error = (frames[:, 12:, side * size : (side + 1) * size] for side in range(3))
+  truth, prediction, error = (frames[:, head:, side * size : (side + 1) * size] for side in range(3))
   assert truth.std() > 10  # a picture
   np.testing.assert_allclose(error, (prediction - truth + 255) / 2, atol=40)  # a GIF has 256 colours
   assert cli.main(["video", str(logdir), "--steps", "4"]) == 2
