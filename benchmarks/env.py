@@ -28,7 +28,7 @@ from benchmarks.common import machine, report
 from dreamerax.envs import EnvBatch, EnvConfig, WorkerConfig, make, make_batch
 from dreamerax.envs.actions import BoxActions, random_actions
 from dreamerax.envs.contract import Checked
-from dreamerax.envs.dm_control import ALIASES, CAMERAS
+from dreamerax.envs.dm_control import ALIASES, CAMERAS, IMAGE_SIZE
 
 # Figures are taken over this many stretches of --steps each.
 REPEATS = 5
@@ -110,7 +110,7 @@ def _plain_rate(config: EnvConfig, num_envs: int, steps: int) -> float:
 
   domain, behaviour = _names(config)
   envs = [suite.load(domain, behaviour, task_kwargs={"random": seed}) for seed in range(num_envs)]
-  size, camera_id = config.image_size, CAMERAS.get(domain, 0)
+  size, camera_id = config.image_size or IMAGE_SIZE, CAMERAS.get(domain, 0)
   spec, rng = envs[0].action_spec(), np.random.default_rng(0)
   actions = BoxActions(spec.minimum, spec.maximum)
   for env in envs:

@@ -25,6 +25,7 @@ from benchmarks.common import machine, report, with_batch
 from benchmarks.launches import launch_seconds, launches
 from dreamerax import presets
 from dreamerax.agent import Agent
+from dreamerax.envs.dm_control import IMAGE_SIZE
 from dreamerax.ops.backend import on_cpu
 from dreamerax.presets import RunConfig
 from dreamerax.runtime.compilation import Source, compile_source
@@ -72,13 +73,13 @@ def measure(preset: str, config: RunConfig, repeats: int, in_flight: int = 1) ->
   devices = 1 if on_cpu() else mesh.size  # all devices of a CPU are the same cores
   rate = devices * 1e-9 * product_flops / statistics.median(products)  # GFLOP/s
   kernels = 0 if on_cpu() else launches(update)
-  per_step = GFLOP_PER_STEP.get((preset, config.size, config.env.image_size))
+  per_step = GFLOP_PER_STEP.get((preset, config.size, config.env.image_size or IMAGE_SIZE))
   gflop = None if per_step is None else per_step * size * length
   return {
     "benchmark": "update",
     "preset": preset,
     "size": config.size,
-    "image_size": config.env.image_size,
+    "image_size": config.env.image_size or IMAGE_SIZE,
     "batch": size,
     "length": length,
     "dtype": dtype,
@@ -118,7 +119,7 @@ def synthetic(agent: Agent, size: int, length: int) -> Batch:
 
 def pixels(config: RunConfig) -> EnvSpec:
   """What the benchmarks' random environment shows and takes."""
-  side = config.env.image_size
+  side = config.env.image_size or IMAGE_SIZE
   return EnvSpec({"image": ArraySpec((side, side, 3), "uint8")}, ActionSpec(6))
 
 

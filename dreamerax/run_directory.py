@@ -10,6 +10,7 @@ from typing import Any
 
 from dreamerax import envs, files, parts, provenance
 from dreamerax.config import first_difference, from_dict, shown, to_dict
+from dreamerax.envs.dm_control import IMAGE_SIZE
 from dreamerax.own_code import NOBODY, NotTrusted, Stored, Trust, Trusted
 from dreamerax.presets import RunConfig
 from dreamerax.runtime.checkpoint_folder import FOLDER, read_saved
@@ -101,6 +102,7 @@ def load_config(run_dir: str | Path, trust: Trusted = NOBODY) -> RunConfig:
 def decode_config(data: Any, trust: Trusted = NOBODY) -> RunConfig:
   """A run's configuration from what config.json has under "config". Raises what `load_config` does."""
   parts.import_all()
+  data = _with_image_settings(data)
   trust = Trust.of(trust)
   try:
     return from_dict(RunConfig, data, trust=trust)
@@ -131,6 +133,16 @@ def _paths_of(data: Any, trust: Trust) -> set[str]:
   return {path for path in named if isinstance(trust.read(path), Stored)}.union(
     *(_paths_of(value, trust) for value in data.values())
   )
+
+
+def _with_image_settings(data: Any) -> Any:
+  """A configuration from before images of every suite were resized: what it says of images holds for dmc/ tasks alone."""
+  env = data.get("env") if isinstance(data, dict) else None
+  if not isinstance(env, dict) or "grey" in env:
+    return data
+  drawn = str(env.get("task")).startswith("dmc/") and env.get("image_size") != IMAGE_SIZE
+  size = env.get("image_size") if drawn else None
+  return {**data, "env": {**env, "image_size": size, "grey": False, "channels_first": False}}
 
 
 def load_preset(run_dir: str | Path) -> str | None:

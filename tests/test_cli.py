@@ -12,11 +12,13 @@ import pytest
 
 from dreamerax import __version__, api, cli, envs, presets, run_directory, training
 from dreamerax.commands import doctor, short_help
+from dreamerax.commands.check_env import _presets
 from dreamerax.config import to_dict
 from dreamerax.envs import rendering
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.errors import Diverged
 from dreamerax.runtime.run import TrainResult
+from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 
 class Answer(NamedTuple):
@@ -407,6 +409,17 @@ def test_check_env_says_all_that_is_wrong_and_how_to_mend_it(dreamerax):
   assert "convert 'clock' with astype and reshape, or change its ArraySpec" in answer.text
   answer = dreamerax("check-env", "tests.envs.toys:nothing")
   assert answer.status == 2 and "has no function 'nothing'" in answer.text
+
+
+@pytest.mark.parametrize(
+  ("shape", "way_out"),
+  [((7, 7, 3), "float32 vector"), ((32, 32, 3), "--image-size 64"), ((3, 64, 64), "--channels-first")],
+)
+def test_check_env_says_which_presets_take_its_images(shape: tuple[int, int, int], way_out: str):
+  found = _presets(EnvSpec({"image": ArraySpec(shape, "uint8")}, ActionSpec(2)))
+  assert found.fatal and way_out in found.problem and "--image-size 64" in found.problem
+  found = _presets(EnvSpec({"image": ArraySpec((64, 64, 3), "uint8")}, ActionSpec(3, discrete=True)))
+  assert not found.problem and "quick" in found.value and "planet" not in found.value
 
 
 @pytest.fixture

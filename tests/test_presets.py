@@ -32,7 +32,7 @@ LAPROP = LaProp(learning_rate=4e-5, clip=0.3, eps=1e-20, beta1=0.9, beta2=0.999,
 PUBLISHED: dict[str, Any] = {
   "num_envs": 16,
   "env.action_repeat": 2,
-  "env.image_size": 64,
+  "env.image_size": None,
   "env.rendering": "published",
   "replay.batch_size": 16,
   "replay.batch_length": 64,
@@ -126,7 +126,7 @@ def test_a_preset_without_a_size_is_that_of_its_default(name: str):
 
 def test_quick_is_the_task_that_anybody_can_run():
   config = build("quick")
-  assert config.env.task == "dmc/cartpole_balance" and config.env.image_size == 64
+  assert config.env.task == "dmc/cartpole_balance" and config.env.image_size is None
   assert Agent(config.agent, WALKER).parameter_count() == 754_474
 
 

@@ -148,8 +148,10 @@ def _of_settings(run: RunRecord, reference: Reference, task: str) -> list[str]:
     found.append(f"action repeat: ours {env.action_repeat}, theirs {repeat}")
   if env.rendering != "published":
     found.append(f"rendering: ours {env.rendering}, theirs dm_control's own")
-  if env.image_size != _PUBLISHED_IMAGE or env.observations != ("image",):
-    found.append(f"observations: ours {', '.join(env.observations)} at {env.image_size} pixels, theirs images of 64")
+  size = env.image_size or _PUBLISHED_IMAGE  # the default of dmc/ tasks
+  if size != _PUBLISHED_IMAGE or env.grey or env.observations != ("image",):
+    shown = f"{', '.join(env.observations)} at {size} pixels{', grey' if env.grey else ''}"
+    found.append(f"observations: ours {shown}, theirs images of 64")
   if run.config.size != "published":
     found.append(f"model size: ours {run.config.size}, theirs {method.size or 'not told'}")
   return found

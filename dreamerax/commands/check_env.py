@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from dreamerax import envs
+from dreamerax import envs, presets
+from dreamerax.agent import Agent
 from dreamerax.commands.findings import Finding, show
+from dreamerax.commands.train import DEFAULT_PRESET
 from dreamerax.envs import rendering
 from dreamerax.envs.check import Examination, Met
+from dreamerax.presets import PRESETS
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 
@@ -23,6 +26,13 @@ class Arguments:
   """Agent steps to take; enough for an episode to end shows how it ends."""
   seed: int = 0
   """Of the environment and of the actions."""
+
+  image_size: int | None = None
+  """As `dreamerax train` has it: the side that images are resized to."""
+  grey: bool = False
+  """Whether images have one channel."""
+  channels_first: bool = False
+  """Whether the environment's images are [channels, height, width]."""
 
   def __post_init__(self):
     if self.steps < 1:
@@ -40,7 +50,12 @@ def run(arguments: Arguments) -> int:
 
 def examine(arguments: Arguments) -> Iterator[Finding]:
   """What the environment is, and then each violation."""
-  config = envs.EnvConfig(arguments.task)
+  config = envs.EnvConfig(
+    arguments.task,
+    image_size=arguments.image_size,
+    grey=arguments.grey,
+    channels_first=arguments.channels_first,
+  )
   if rendering.is_free():
     with contextlib.suppress(ValueError):  # what is wrong is found below; this lets MuJoCo draw
       envs.look_at(config)
@@ -59,8 +74,24 @@ def examine(arguments: Arguments) -> Iterator[Finding]:
       yield Finding(
         "wrong" if violation.fatal else "not repeatable", violation.problem, f"{violation}", violation.fatal
       )
+    if not any(violation.fatal for violation in violations):
+      yield _presets(env.spec)
   finally:
     env.close()
+
+
+def _presets(spec: EnvSpec) -> Finding:
+  """Which presets can be trained on it, by what their own parts say, and why the default one can't."""
+  refused: dict[str, list[str]] = {}
+  for name in PRESETS:
+    try:
+      Agent(presets.build(name).agent, spec)
+    except ValueError as error:
+      refused.setdefault(str(error), []).append(name)
+  fit = [name for name in PRESETS if not any(name in names for names in refused.values())]
+  why = "; ".join(f"{', '.join(names)}: {problem}" for problem, names in refused.items())
+  shown = f"{', '.join(fit)} can be trained on it" if fit else "none can be trained on it"
+  return Finding("presets", shown, "" if DEFAULT_PRESET in fit else why, fatal=not fit)
 
 
 def _describe(array: ArraySpec) -> str:

@@ -33,6 +33,9 @@ def run(arguments: Arguments) -> int:
     console.print(table)
     console.print()
   console.print("[bold]tasks[/bold]  --task NAME; gym/<id> and package.module:factory work too")
+  console.print(
+    "atari/<game>, crafter/reward and minigrid/<id> come with `make setup EXTRAS=dev,atari,crafter,minigrid`"
+  )
   console.print(", ".join(envs.task_names()), highlight=False)
   try:
     rendering.choose()

@@ -70,6 +70,7 @@ def run(arguments: Arguments) -> int:
   """
   config = EnvConfig(**{each.name: getattr(arguments, each.name) for each in fields(EnvConfig)})
   envs.check_task(config.task)
+  envs.check_applies(config, EnvConfig())
   held = len(list(arguments.out.glob("*.npz")))
   seeds = sequence(arguments.seed, held).generate_state(2)
   count = len(episodes_each(arguments.episodes, arguments.num_envs))

@@ -7,7 +7,7 @@ from typing import Literal
 
 import jax
 
-from dreamerax import api, presets, run_directory, run_list
+from dreamerax import api, envs, presets, run_directory, run_list
 from dreamerax.commands import ending
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.own_code import NOBODY, Trust, module_of
@@ -130,6 +130,8 @@ def run(preset: str | None, arguments: Arguments) -> int:
   there = _run_in(logdir)
   known = there if there is not None else arguments.config
   preset = (run_directory.load_preset(known) if known is not None else preset) or DEFAULT_PRESET
+  if there is None:
+    envs.check_applies(config.env, presets.build(preset, config.size).env)
   with ExitStack() as stack:
     if logdir is None:
       last = config.seed + arguments.seeds - 1

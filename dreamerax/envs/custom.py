@@ -12,6 +12,7 @@ import gymnasium
 
 from dreamerax import own_code
 from dreamerax.envs.base import Environment
+from dreamerax.envs.config import EnvConfig
 from dreamerax.envs.dm_env import DmEnv, LoggingDmEnv
 from dreamerax.envs.gymnasium import GymEnv
 
@@ -26,6 +27,21 @@ def load(task: str, seed: int) -> Environment:
     ValueError: there is no such module or factory, or it takes or returns something else.
   """
   return adapt(_call(find(task), seed, task), seed, task)
+
+
+def make(config: EnvConfig, seed: int) -> Environment:
+  """As `load`."""
+  return load(config.task, seed)
+
+
+def check(task: str) -> None:
+  """Raises ValueError: there is no such module or factory."""
+  find(task)
+
+
+def names() -> tuple[str, ...]:
+  """None: only their authors know them."""
+  return ()
 
 
 def find(task: str) -> Callable[..., Any]:

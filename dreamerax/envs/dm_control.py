@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,11 @@ from dreamerax.envs import rendering
 from dreamerax.envs.base import Environment
 from dreamerax.envs.cameras import camera
 from dreamerax.envs.dm_env import DmEnv
+from dreamerax.envs.names import near
 from dreamerax.types import ArraySpec
+
+if TYPE_CHECKING:
+  from dreamerax.envs.config import EnvConfig
 
 PREFIX = "dmc/"
 
@@ -41,6 +45,7 @@ QUALITIES: Mapping[str, Quality] = {
 }
 # Names from the papers that are not the suite's own.
 ALIASES = {"cup_catch": "ball_in_cup_catch"}
+IMAGE_SIZE = 64  # side of a picture in pixels, as published
 CAMERAS = {"quadruped": 2}  # by domain, where it is not 0
 
 
@@ -54,7 +59,7 @@ def load(
   seed: int,
   *,
   action_repeat: int = 1,
-  image_size: int = 64,
+  image_size: int = IMAGE_SIZE,
   rendering_quality: str = "published",
   observations: tuple[str, ...] = ("image",),
 ) -> Environment:
@@ -81,6 +86,30 @@ def load(
   eye = _camera(env.physics, CAMERAS.get(domain, 0), image_size, quality)
   image = (ArraySpec((image_size, image_size, 3), "uint8"), eye)
   return DmEnv(env, name=task, observations=observations, cameras={"image": image}, action_repeat=action_repeat)
+
+
+def make(config: "EnvConfig", seed: int) -> Environment:
+  """As `load`, with what `config` says."""
+  check(config.task)
+  return load(
+    config.task,
+    seed,
+    action_repeat=config.action_repeat,
+    image_size=config.image_size or IMAGE_SIZE,
+    rendering_quality=config.rendering,
+    observations=config.observations,
+  )
+
+
+def check(task: str) -> None:
+  """Raises ValueError: there is no such task; names the nearest."""
+  if task not in (*task_names(), *(PREFIX + alias for alias in ALIASES)):
+    raise ValueError(f"task={task!r} is not in the DeepMind Control Suite.{near(task, task_names(), PREFIX)}")
+
+
+def names() -> tuple[str, ...]:
+  """As `task_names`."""
+  return task_names()
 
 
 def _camera(physics: Any, camera_id: int, size: int, quality: Quality) -> Callable[[], np.ndarray]:

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from dreamerax.envs import foreign
 from dreamerax.envs.actions import BoxActions, DiscreteActions, IntegerActions, box_actions
 from dreamerax.envs.base import Environment, Step
+from dreamerax.envs.config import EnvConfig
 from dreamerax.envs.faults import Breach
 from dreamerax.own_code import account
 from dreamerax.types import ArraySpec, EnvSpec
@@ -48,6 +49,21 @@ def load(task: str, seed: int) -> Environment:
   except Exception as error:
     raise ValueError(f"{task}: making it raised {account(error)}") from error
   return GymEnv(env, name=task, seed=seed)
+
+
+def make(config: EnvConfig, seed: int) -> Environment:
+  """As `load`."""
+  return load(config.task, seed)
+
+
+def check(task: str) -> None:
+  """Raises what `load` raises."""
+  load(task, seed=0).close()
+
+
+def names() -> tuple[str, ...]:
+  """None: what is registered depends on what is imported."""
+  return ()
 
 
 class GymEnv(Environment):

@@ -21,7 +21,7 @@ from dreamerax.nets.blocks import (
   glorot_uniform,
   trunc_normal_in,
 )
-from dreamerax.nets.observations import center_crop, image_keys, padded_size, stacked_image_shape, vector_shapes
+from dreamerax.nets.observations import advice, center_crop, image_keys, padded_size, stacked_image_shape, vector_shapes
 from dreamerax.ops import checks
 from dreamerax.ops.convolution import conv_transposed_strided, upsample_conv
 from dreamerax.types import ArraySpec
@@ -199,8 +199,8 @@ class StridedDecoderModule(DecoderModule):
       height, width, channels = stacked_image_shape(spec)
       if min(height, width) < 16:
         raise ValueError(
-          f"image size {height}x{width}: the strided decoder needs 16 pixels a side or more; raise the image size, or "
-          f"change the decoder"
+          f"image size {height}x{width}: the strided decoder needs 16 pixels a side or more; "
+          f"{advice(height, width)}--image-size 64 resizes images"
         )
       self.image_size = (height, width)
       self.image_channels = tuple(spec[key].shape[-1] for key in self.images)

@@ -13,6 +13,7 @@ from jax.nn.initializers import Initializer
 
 from dreamerax.nets.blocks import MLP, Activation, NormSilu, Start, activate, initializer, trunc_normal_in
 from dreamerax.nets.observations import (
+  advice,
   center_pad,
   concatenate_vectors,
   image_keys,
@@ -89,7 +90,8 @@ class StridedEncoder(Encoder):
       if min(height, width) < least:
         raise ValueError(
           f"image size {height}x{width}: too small for {self.stages} stages of stride 2, which need {least} pixels a side; "
-          f"raise the image size, or lower encoder.stages"
+          f"{advice(height, width)}--image-size 64 resizes images; or lower --agent.world-model.encoder.stages, where the "
+          "decoder takes the size too: a StridedDecoder 16 pixels and more"
         )
       for i in range(self.stages):
         units = self.depth * 2**i

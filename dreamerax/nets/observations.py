@@ -31,7 +31,7 @@ def stacked_image_shape(spec: Mapping[str, ArraySpec]) -> tuple[int, int, int]:
   shapes = {key: spec[key].shape for key in image_keys(spec)}
   sizes = {shape[:2] for shape in shapes.values()}
   if len(sizes) > 1:
-    raise ValueError(f"image observations must share one resolution, got {shapes}: resize them in the environment")
+    raise ValueError(f"image observations must share one resolution, got {shapes}: resize them with --image-size 64")
   height, width = sizes.pop()
   return height, width, sum(shape[-1] for shape in shapes.values())
 
@@ -47,9 +47,19 @@ def padded_size(height: int, width: int, halvings: int) -> tuple[int, int]:
   if min(small) < 3 or max(small) > 16:
     raise ValueError(
       f"image size {height}x{width}: {halvings} stages need between {2 * factor + 1} and {16 * factor} pixels a side, best "
-      f"a multiple of {factor}; change the image size, or the number of mults of encoder and decoder"
+      f"a multiple of {factor}; {advice(height, width)}--image-size 64 resizes images; or change the number of both "
+      "--agent.world-model.encoder.mults and --agent.world-model.decoder.mults, which halve them"
     )
   return small[0] * factor, small[1] * factor
+
+
+def advice(height: int, width: int) -> str:
+  """What images of that shape probably are, as the beginning of a hint; nothing where they are probably images."""
+  if height <= 12 and width > 3 * height:
+    return "images are height, width, channels, in this order: --channels-first puts them in order; "
+  if max(height, width) < 16:
+    return "codes and boards are better shown as a float32 vector; "
+  return ""
 
 
 def center_pad(x: jax.Array, height: int, width: int) -> jax.Array:

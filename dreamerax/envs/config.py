@@ -1,0 +1,65 @@
+"""Which environments a run steps, how they are shown, and in which processes they are stepped."""
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+from dreamerax.envs.dm_control import QUALITIES
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+  """Which environment, and how it is shown."""
+
+  task: str = "dmc/walker_walk"
+  """dmc/<domain>_<task>, gym/<id>, package.module:factory, or another that `dreamerax list` names."""
+  action_repeat: int = 1
+  """Simulator steps per agent step; rewards are summed over them."""
+  image_size: int | None = None
+  """Side of the images in pixels: dmc/ tasks are drawn so, images of others are resized. Default: 64 for dmc/ and atari/, else
+  as they are."""
+  grey: bool = False
+  """Whether images have one channel, the luminance of their colours."""
+  channels_first: bool = False
+  """Whether the environment's images are [channels, height, width], which are then put in order."""
+  rendering: Literal["published", "balanced", "coarse", "fast"] = "published"
+  """published: every pixel as dm_control draws it. balanced: coarser shadows, in nearly every task at most 0.2 % of
+  pixels differ. coarse: rough shadows, edges and round shapes, no reflections. fast: no shadows either (dmc/ only)."""
+  observations: tuple[str, ...] = ("image",)
+  """image, and names of the task's own vectors, such as position (dmc/ only)."""
+
+  def __post_init__(self):
+    if self.action_repeat < 1:
+      raise ValueError(f"action_repeat={self.action_repeat}: it must be at least 1.")
+    if self.image_size is not None and self.image_size < 1:
+      raise ValueError(f"image_size={self.image_size}: it must be at least 1 pixel.")
+    if self.rendering not in QUALITIES:
+      raise ValueError(f"rendering={self.rendering!r}: choose one of {', '.join(QUALITIES)}.")
+    if not self.observations:
+      raise ValueError("observations is empty: name at least one, such as image.")
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+  """The processes that step the environments."""
+
+  count: int | None = None
+  """How many; by default one for each core, and no more than environments. 0 steps them in the trainer's own process."""
+  timeout: float = 600.0
+  """Seconds without an answer after which an environment counts as hung, and is ended and started again."""
+  gpus: tuple[int, ...] = ()
+  """EGL devices to render on, dealt out in turn; by default EGL's first (dmc/ only)."""
+
+  def __post_init__(self):
+    if self.count is not None and self.count < 0:
+      raise ValueError(f"workers.count={self.count}: it must be at least 0.")
+    if not self.timeout > 0:
+      raise ValueError(f"workers.timeout={self.timeout}: it must be more than 0 seconds.")
+    if any(gpu < 0 for gpu in self.gpus):
+      raise ValueError(f"workers.gpus={self.gpus}: they are numbered from 0.")
+
+  def processes(self, num_envs: int) -> int:
+    """For so many environments; none for a single one, which nothing could overlap."""
+    if self.count is None:
+      return 0 if num_envs == 1 else min(num_envs, len(os.sched_getaffinity(0)))
+    return min(num_envs, self.count)

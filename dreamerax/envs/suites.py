@@ -1,0 +1,87 @@
+"""The table of suites: which module makes the tasks that begin with a prefix, and which settings apply to them.
+
+A suite is one row here and one module, which has
+
+    make(config: EnvConfig, seed: int) -> Environment
+    check(task: str) -> None             raises ValueError where there is no such task
+    names() -> tuple[str, ...]           of its tasks; () where there are too many or the extra is missing
+
+and is imported when one of its tasks is asked for.
+"""
+
+import importlib
+from dataclasses import dataclass
+from types import ModuleType
+
+from dreamerax.envs.base import Environment
+from dreamerax.envs.config import EnvConfig
+from dreamerax.envs.names import near
+
+
+@dataclass(frozen=True)
+class Suite:
+  """One row of the table."""
+
+  prefix: str  # of its tasks' names; "" for import paths
+  module: str  # in dreamerax.envs
+  form: str  # of its tasks' names, for people
+  draws: bool = False  # it draws its pictures at the size, quality and with the observations that are asked for
+  repeats: bool = False  # it repeats actions by itself
+  image_size: int | None = None  # of images where none is asked for; None: as they are
+
+  def make(self, config: EnvConfig, seed: int) -> Environment:
+    """Raises ValueError: the task does not exist or cannot be made."""
+    return self._load().make(config, seed)
+
+  def check(self, task: str) -> None:
+    """Raises ValueError: there is no such task; names the nearest."""
+    self._load().check(task)
+
+  def names(self) -> tuple[str, ...]:
+    """Of its tasks, as far as they can be listed."""
+    return self._load().names()
+
+  def _load(self) -> ModuleType:
+    return importlib.import_module(f"dreamerax.envs.{self.module}")
+
+
+SUITES = (
+  Suite("dmc/", "dm_control", "dmc/<domain>_<task>", draws=True, repeats=True),
+  Suite("gym/", "gymnasium", "gym/<id>"),
+  Suite("atari/", "atari", "atari/<game>", repeats=True, image_size=64),
+  Suite("crafter/", "crafter", "crafter/reward"),
+  Suite("minigrid/", "minigrid", "minigrid/<id>"),
+  Suite("", "custom", "package.module:factory"),
+)
+# Settings that only a suite which draws by itself takes.
+_OF_DRAWING = ("rendering", "observations")
+
+
+def find(task: str) -> Suite:
+  """The suite of a task, which need not exist.
+
+  Raises:
+    ValueError: no suite has such tasks; names the nearest.
+  """
+  for suite in SUITES:
+    if task.startswith(suite.prefix) and (suite.prefix or ":" in task):
+      return suite
+  forms = " nor ".join(suite.form for suite in SUITES)
+  known = SUITES[0].names()
+  raise ValueError(f"task={task!r} is neither {forms}.{near(task, known, SUITES[0].prefix)}")
+
+
+def check_applies(config: EnvConfig, default: EnvConfig) -> None:
+  """Whether what was said applies to the task's suite; `default` is what would hold if nothing was said.
+
+  Raises:
+    ValueError: names the setting.
+  """
+  suite = find(config.task)
+  for name in _OF_DRAWING:
+    value = getattr(config, name)
+    if not suite.draws and value != getattr(default, name):
+      drawn = " or ".join(suite.form for suite in SUITES if suite.draws)
+      raise ValueError(
+        f"{name}={value!r} is for {drawn}, and task={config.task!r} shows what it shows: leave --{name} out"
+      )
