@@ -221,7 +221,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
   parser.add_argument("--image-size", type=int, default=64)
   options = parser.parse_args(arguments)
   configs = [
-    EnvConfig(options.task, options.action_repeat, options.image_size, rendering) for rendering in options.rendering
+    EnvConfig(options.task, options.action_repeat, options.image_size, rendering=rendering)
+    for rendering in options.rendering
   ]
   report(
     [

@@ -131,7 +131,10 @@ def run(preset: str | None, arguments: Arguments) -> int:
   known = there if there is not None else arguments.config
   preset = (run_directory.load_preset(known) if known is not None else preset) or DEFAULT_PRESET
   if there is None:
-    envs.check_applies(config.env, presets.build(preset, config.size).env)
+    base = (
+      run_directory.load_config(known, arguments.trusted) if known is not None else presets.build(preset, config.size)
+    )
+    envs.check_applies(config.env, base.env)
   with ExitStack() as stack:
     if logdir is None:
       last = config.seed + arguments.seeds - 1

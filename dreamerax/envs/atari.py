@@ -44,7 +44,7 @@ def check(task: str) -> None:
 def names() -> tuple[str, ...]:
   """Of all games that ale-py brings along; () where it is not installed."""
   try:
-    from ale_py import roms
+    from ale_py import roms  # pyright: ignore[reportMissingImports]
   except ModuleNotFoundError:
     return ()
   return tuple(PREFIX + game for game in sorted(roms.get_all_rom_ids()))
@@ -58,8 +58,8 @@ class Atari(Environment):
 
   def __init__(self, task: str, seed: int, action_repeat: int):
     """seed: given to the first reset that is given none."""
-    import ale_py
-    from ale_py.env import AtariEnv
+    import ale_py  # pyright: ignore[reportMissingImports]
+    from ale_py.env import AtariEnv  # pyright: ignore[reportMissingImports]
 
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # otherwise it greets on stderr
     self._env: Any = AtariEnv(

@@ -43,7 +43,7 @@ class Crafter(Environment):
     """seed: of the episodes, where their resets give none."""
     import crafter
 
-    self._env: Any = crafter.Env(size=(_SIZE, _SIZE), reward=_TASKS[task], seed=seed)
+    self._env: Any = crafter.Env(size=(_SIZE, _SIZE), reward=_TASKS[task], seed=seed)  # pyright: ignore[reportAttributeAccessIssue]
     # It picks creatures from a set, whose order is that of memory addresses: in the order of their birth, they follow the seed.
     balance, world = self._env._balance_chunk, self._env._world
     self._env._balance_chunk = lambda chunk, objs: balance(chunk, sorted(objs, key=world._objects.index))

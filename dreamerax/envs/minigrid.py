@@ -20,7 +20,7 @@ def make(config: EnvConfig, seed: int) -> Environment:
     ValueError: there is no such environment, or minigrid is not installed.
   """
   check(config.task)
-  from minigrid import wrappers
+  from minigrid import wrappers  # pyright: ignore[reportAttributeAccessIssue]
 
   env = gymnasium.make(config.task.removeprefix(PREFIX), disable_env_checker=True)
   shown = wrappers.ImgObsWrapper(wrappers.RGBImgPartialObsWrapper(env, tile_size=_TILE))

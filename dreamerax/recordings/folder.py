@@ -23,6 +23,7 @@ from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition, to_colum
 
 SPEC = "spec.json"
 FORMAT = "dreamerax episodes 1"
+_LONGEST = 1000  # characters of a message, which may hold what a file has
 _UNREADABLE = (
   *(OSError, ValueError, EOFError, RecursionError, MemoryError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
   RuntimeError,  # an encrypted archive, or one that is packed in a way that Python does not know
@@ -140,7 +141,7 @@ def _about(file: Path) -> Iterator[None]:
     said = (
       str(error) if type(error) is ValueError else f"it cannot be read ({error or type(error).__name__}): restore it"
     )
-    raise ValueError(f"{file}: {said}") from error
+    raise ValueError(f"{file}: {said if len(said) <= _LONGEST else said[:_LONGEST] + '...'}") from error
 
 
 def _array(archive: Any, name: str) -> np.ndarray:
