@@ -18,12 +18,16 @@ def describe() -> dict[str, str | None]:
   """JSON of this process. commit: of the source tree, with "-dirty" where files differ from it; None where there is no git."""
   devices = jax.devices()
   return {
-    "version": __version__,
-    "commit": _commit(Path(__file__).resolve().parent.parent),
+    **describe_code(),
     "command": shlex.join(sys.orig_argv),
     "date": datetime.now().astimezone().isoformat(timespec="seconds"),
     "device": f"{len(devices)} × {devices[0].device_kind} ({devices[0].platform})",
   }
+
+
+def describe_code() -> dict[str, str | None]:
+  """The part of `describe` that is the same wherever this code runs: version and commit."""
+  return {"version": __version__, "commit": _commit(Path(__file__).resolve().parent.parent)}
 
 
 def is_same(one: dict[str, str | None], other: dict[str, str | None]) -> bool:

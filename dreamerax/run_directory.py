@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dreamerax import envs, files, parts, provenance
+from dreamerax import config_format, envs, files, parts, provenance
 from dreamerax.config import first_difference, from_dict, shown, to_dict
-from dreamerax.envs.dm_control import IMAGE_SIZE
+from dreamerax.config_format import EDITED
 from dreamerax.own_code import NOBODY, NotTrusted, Stored, Trust, Trusted
 from dreamerax.presets import RunConfig
 from dreamerax.runtime.checkpoint_folder import FOLDER, read_saved
@@ -20,9 +20,9 @@ from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 CONFIG = "config.json"
 INITIAL = "init_world_model"  # in config.json: the run directory that the world model's first parameters came from
 RECORDED = "recorded"  # in config.json: what a world model that was trained alone was trained on
-_CHECKSUM, _EARLIER, _EDITED = "checksum", "earlier", "edited"
+_CHECKSUM, _EARLIER = "checksum", "earlier"
 _MEND_CONFIG = (
-  f'restore it, or, if you have changed it on purpose, write "{_CHECKSUM}": "{_EDITED}" into it, and the run goes on with what '
+  f'restore it, or, if you have changed it on purpose, write "{_CHECKSUM}": "{EDITED}" into it, and the run goes on with what '
   "it says"
 )
 # What is read of config.json, beside the configuration.
@@ -75,14 +75,16 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     data = json.loads(text)
   except (ValueError, RecursionError) as error:
     raise ValueError(f"{path} is not JSON ({error}): restore it, or choose another --logdir") from error
+  if isinstance(data, dict):
+    config_format.check(data, path)
   if not isinstance(data, dict) or not {"preset", "config"} <= data.keys():
     raise ValueError(f"{path} was not written by dreamerax: choose another --logdir")
   for name, kinds in _KINDS.items():
     if name in data and not isinstance(data[name], kinds):
       raise ValueError(f"{path}: {name}={shown(data[name])} is not what dreamerax writes: {_MEND_CONFIG}")
-  if path != run_dir and data.get(_CHECKSUM) not in (None, _EDITED, _checksum(data)):
+  if path != run_dir and data.get(_CHECKSUM) not in (None, EDITED, _checksum(data)):
     raise ValueError(f"{path} is not as it was written: {_MEND_CONFIG}")
-  return data
+  return config_format.current(data)
 
 
 def load_config(run_dir: str | Path, trust: Trusted = NOBODY) -> RunConfig:
@@ -96,18 +98,13 @@ def load_config(run_dir: str | Path, trust: Trusted = NOBODY) -> RunConfig:
     FileNotFoundError: there is no run. ValueError: names the field that this version cannot read.
     NotTrusted: a part of the run is of a module that is not trusted.
   """
-  return decode_config(read_config(Path(run_dir))["config"], trust)
-
-
-def decode_config(data: Any, trust: Trusted = NOBODY) -> RunConfig:
-  """A run's configuration from what config.json has under "config". Raises what `load_config` does."""
   parts.import_all()
-  data = _with_image_settings(data)
-  trust = Trust.of(trust)
+  stored, trust = read_config(Path(run_dir)), Trust.of(trust)
   try:
-    return from_dict(RunConfig, data, trust=trust)
+    with config_format.naming_the_writer(stored):
+      return from_dict(RunConfig, stored["config"], trust=trust)
   except NotTrusted as error:
-    raise NotTrusted(error.paths | _paths_of(data, trust)) from error
+    raise NotTrusted(error.paths | _paths_of(stored["config"], trust)) from error
 
 
 def load_outline(run_dir: str | Path) -> RunConfig:
@@ -116,10 +113,12 @@ def load_outline(run_dir: str | Path) -> RunConfig:
   Raises:
     FileNotFoundError: there is no run. ValueError: names the field that this version cannot read.
   """
-  data = read_config(Path(run_dir))["config"]
+  stored = read_config(Path(run_dir))
+  data = stored["config"]
   rest = {name: value for name, value in data.items() if name != "agent"} if isinstance(data, dict) else data
   parts.import_all()
-  outline = from_dict(RunConfig, rest, complete=False)
+  with config_format.naming_the_writer(stored):
+    outline = from_dict(RunConfig, rest, complete=False)
   return dataclasses.replace(outline, agent=data.get("agent"))
 
 
@@ -133,16 +132,6 @@ def _paths_of(data: Any, trust: Trust) -> set[str]:
   return {path for path in named if isinstance(trust.read(path), Stored)}.union(
     *(_paths_of(value, trust) for value in data.values())
   )
-
-
-def _with_image_settings(data: Any) -> Any:
-  """A configuration from before images of every suite were resized: what it says of images holds for dmc/ tasks alone."""
-  env = data.get("env") if isinstance(data, dict) else None
-  if not isinstance(env, dict) or "grey" in env:
-    return data
-  drawn = str(env.get("task")).startswith("dmc/") and env.get("image_size") != IMAGE_SIZE
-  size = env.get("image_size") if drawn else None
-  return {**data, "env": {**env, "image_size": size, "grey": False, "channels_first": False}}
 
 
 def load_preset(run_dir: str | Path) -> str | None:
@@ -160,11 +149,13 @@ def write_config(config: RunConfig, spec: EnvSpec, logdir: Path, preset: str | N
     ValueError: it cannot be written.
   """
   stored = read_config(logdir) if os.path.lexists(logdir / CONFIG) else {}
-  data = {"preset": preset, **_history(stored), "spec": spec_to_dict(spec), **more, "config": to_dict(config)}
+  data = config_format.stamped(
+    {"preset": preset, **_history(stored), "spec": spec_to_dict(spec), **more, "config": to_dict(config)}
+  )
   earlier = stored.get(_EARLIER, [])
   if stored.get(_CHECKSUM) != _checksum({**data, _EARLIER: earlier}):
     known = [saved.config for saved in read_saved(logdir / FOLDER)] + [stored.get(_CHECKSUM, "")]
-    earlier = list(dict.fromkeys([*earlier, *(each for each in known if each not in ("", _EDITED))]))
+    earlier = list(dict.fromkeys([*earlier, *(each for each in known if each not in ("", EDITED))]))
   data[_EARLIER] = earlier
   data[_CHECKSUM] = _checksum(data)
   text = json.dumps(data, indent=2) + "\n"
@@ -184,7 +175,7 @@ def check_checkpoints_know_config(logdir: Path) -> None:
   """
   data = read_config(logdir)
   newest = next((saved.config for saved in read_saved(logdir / FOLDER)), "")
-  if newest and data.get(_CHECKSUM) not in (_EDITED, newest) and newest not in data.get(_EARLIER, []):
+  if newest and data.get(_CHECKSUM) not in (EDITED, newest) and newest not in data.get(_EARLIER, []):
     raise ValueError(f"{logdir / CONFIG} is not the one that the newest checkpoint was saved with: {_MEND_CONFIG}")
 
 
@@ -263,14 +254,16 @@ def find_seeds(logdir: Path) -> dict[int, Path]:
 
 def stored_spec(run_dir: Path, config: RunConfig) -> EnvSpec:
   """As config.json has it, so that acting needs no simulator; of an environment where an older version wrote the file."""
-  stored = read_config(run_dir).get("spec")
+  data = read_config(run_dir)
+  stored = data.get("spec")
   if stored is None:
     return env_spec(config)
   observation = stored.get("observation")
   if not isinstance(observation, dict):
     raise ValueError(f"{run_dir / CONFIG}: spec.observation={shown(observation)}: must be fields by name")
-  arrays = {name: from_dict(ArraySpec, array, f"spec.observation.{name}") for name, array in observation.items()}
-  return EnvSpec(arrays, from_dict(ActionSpec, stored.get("action"), "spec.action"))
+  with config_format.naming_the_writer(data):
+    arrays = {name: from_dict(ArraySpec, array, f"spec.observation.{name}") for name, array in observation.items()}
+    return EnvSpec(arrays, from_dict(ActionSpec, stored.get("action"), "spec.action"))
 
 
 def spec_to_dict(spec: EnvSpec) -> dict[str, Any]:

@@ -29,6 +29,7 @@ JOINED = (
   "parts",
   "provenance",
   "config",
+  "config_format",
   "presets",
   "transfer",
   "run_directory",

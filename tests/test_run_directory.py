@@ -85,3 +85,70 @@ def test_a_config_that_leads_elsewhere_is_refused(tmp_path: Path):
   (tmp_path / "run" / "config.json").symlink_to(tmp_path / "mine" / "config.json")
   with pytest.raises(ValueError, match=r"run/config\.json is a symbolic link"):
     run_directory.read_config(tmp_path / "run")
+
+
+def test_what_an_earlier_format_says_of_images_is_converted(tmp_path: Path):
+  """Image sizes were those of dmc/ alone, which ignored them elsewhere; evaluations had no limit."""
+  write(tmp_path)
+  config = json.loads((tmp_path / "config.json").read_text())["config"]
+  for name in ("grey", "channels_first"):
+    del config["env"][name]
+  for name in ("eval_max_steps", "log"):
+    del config["loop"][name]
+  for task, size, read in (
+    ("dmc/walker_walk", 64, None),
+    ("dmc/walker_walk", 32, 32),
+    ("gym/CartPole-v1", 64, None),
+    ("gym/CartPole-v1", 32, None),
+  ):
+    config["env"] |= {"task": task, "image_size": size}
+    (tmp_path / "config.json").write_text(json.dumps({"preset": "quick", "spec": None, "config": config}))
+    found = run_directory.load_config(tmp_path)
+    assert (found.env.image_size, found.env.grey, found.env.channels_first) == (read, False, False)
+    assert (found.loop.eval_max_steps, found.loop.log) == (0, ())
+    assert run_directory.load_outline(tmp_path).env == found.env
+
+
+OLDER = {"version": "0.0.9", "commit": "0123456789abcdef"}
+
+
+@pytest.mark.parametrize(
+  ("records", "named"),
+  [
+    ({"started": OLDER}, r"dreamerax 0\.0\.9 \(commit 0123456789ab\)"),
+    ({"started": {}, "continued": [OLDER, {**OLDER, "version": "0.0.10"}]}, r"dreamerax 0\.0\.10 \(commit"),
+    ({}, r"dreamerax 0\.1\.0 of before 28 November 2026"),
+  ],
+)
+def test_a_config_that_cannot_be_read_names_the_version_that_wrote_it(tmp_path: Path, records: dict, named: str):
+  write(tmp_path)
+  data = json.loads((tmp_path / "config.json").read_text())
+  for name in ("checksum", "started", "continued"):
+    del data[name]
+  del data["config"]["agent"]["optimizer"]["learning_rate"]
+  data["config"]["env"]["unknown"] = 3
+  (tmp_path / "config.json").write_text(json.dumps({**data, **records}))
+  for read, field in ((run_directory.load_config, "config.*"), (run_directory.load_outline, "config.env.unknown")):
+    with pytest.raises(
+      ValueError, match=rf"^{field}: .*; config\.json is of {named}.*, and this is dreamerax .* use that"
+    ):
+      read(tmp_path)
+
+
+def test_what_a_person_has_changed_is_no_other_version(tmp_path: Path):
+  write(tmp_path)
+  edit(tmp_path, checksum="edited", started=OLDER, config={})
+  with pytest.raises(ValueError, match=r"^config\.\w+: is missing; this version of RunConfig needs it$"):
+    run_directory.load_config(tmp_path)
+
+
+def test_a_config_of_a_later_format_names_its_version(tmp_path: Path):
+  write(tmp_path)
+  edit(tmp_path, checksum="edited", format=99, continued=[{"version": "7.1.0", "commit": None}])
+  with pytest.raises(
+    ValueError, match=r"config\.json has format 99 of dreamerax 7\.1\.0, .* which reads up to format \d"
+  ):
+    run_directory.read_config(tmp_path)
+  edit(tmp_path, format="x")
+  with pytest.raises(ValueError, match=r"format='x' is not what dreamerax writes"):
+    run_directory.read_config(tmp_path)

@@ -67,8 +67,7 @@ def _config(run_dir: Path, trust: Trust) -> Finding:
   except NotTrusted as error:
     return Finding("config.json", f"{run_directory.load_preset(run_dir)}, with parts that are not trusted", str(error))
   except ValueError as error:
-    fix = f"{error}; go on with the version that began the run, or begin another"
-    return Finding("config.json", "this version cannot read it", fix, fatal=True)
+    return Finding("config.json", "this version cannot read it", str(error), fatal=True)
   return Finding(
     "config.json", f"{run_directory.load_preset(run_dir)} {config.size}, {config.env.task}, seed {config.seed}"
   )

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import jax
 
@@ -13,6 +12,7 @@ from dreamerax.agent import Agent
 from dreamerax.behavior.chance import Chance
 from dreamerax.behavior.planning import Planning
 from dreamerax.config import first_difference, from_dict, to_dict
+from dreamerax.config_format import naming_the_writer, with_image_settings
 from dreamerax.envs import EnvConfig
 from dreamerax.files import refuse_links
 from dreamerax.offline import data, figures
@@ -52,7 +52,8 @@ def alone(config: RunConfig, folder: EpisodeFolder) -> RunConfig:
   plans = isinstance(config.agent.behavior, Planning) and config.agent.behavior.guide is None
   env = config.env
   if "env" in folder.about:
-    env = from_dict(EnvConfig, folder.about["env"], f"{folder.path / 'spec.json'}: about.env", complete=False)
+    stored = with_image_settings(folder.about["env"])
+    env = from_dict(EnvConfig, stored, f"{folder.path / 'spec.json'}: about.env", complete=False)
   return dataclasses.replace(
     config,
     env=env,
@@ -126,10 +127,11 @@ def load(run_dir: str | Path) -> Recorded:
   Raises:
     FileNotFoundError: there is no run. ValueError: it was not trained alone, or this version cannot read it.
   """
-  stored: Any = run_directory.read_config(Path(run_dir)).get(run_directory.RECORDED)
-  if stored is None:
+  stored = run_directory.read_config(Path(run_dir))
+  if stored.get(run_directory.RECORDED) is None:
     raise ValueError(f"{run_dir} holds a run of `dreamerax train`: choose another --logdir")
-  return from_dict(Recorded, stored, run_directory.RECORDED)
+  with naming_the_writer(stored):
+    return from_dict(Recorded, stored[run_directory.RECORDED], run_directory.RECORDED)
 
 
 def _check_same_run(config: RunConfig, recorded: Recorded, logdir: Path) -> None:

@@ -20,7 +20,7 @@ from dreamerax.runtime.errors import Diverged
 from dreamerax.runtime.hosts import Hosts
 from dreamerax.runtime.mesh import local_mesh
 from dreamerax.runtime.protocol import Agent, State
-from dreamerax.runtime.saved import SAVED, Saved
+from dreamerax.runtime.saved import SAVED, STAMP, Saved
 from dreamerax.runtime.sharding import abstract_state, put, to_host
 from dreamerax.runtime.state_file import STATE, check_readable, check_space, plain_name
 
@@ -101,7 +101,7 @@ class Checkpoints:
       check_space(self._folder, sum(x.nbytes for x in (*jax.tree.leaves(state), *arrays)))
       new = checkpoint_folder.begin(self._folder, step)
       others = checkpoint_part.take(self._folder, step, new, self._hosts.count)
-      row = {"saved": saved._replace(others=others).to_json(), "shapes": _shapes(state), "extra": index}
+      row = {**STAMP, "saved": saved._replace(others=others).to_json(), "shapes": _shapes(state), "extra": index}
       self._begin_state(new, state if self._hosts.count == 1 else to_host(state))
     except _STORAGE as error:
       self._fail(saved.counters, error)

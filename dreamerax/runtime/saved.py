@@ -5,9 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dreamerax import __version__
 from dreamerax.runtime.counters import Counters
 
 SAVED = "saved.json"  # in a checkpoint
+# Raised where this version would read wrong, or not at all, what an earlier one has saved, the names of arrays included.
+FORMAT = 1
+_UNNAMED = "0.1.0"  # the version of all that had the format 0
+STAMP: Mapping[str, Any] = {"format": FORMAT, "version": __version__}  # in saved.json
 
 
 class ConfigFile(NamedTuple):
@@ -52,11 +57,13 @@ class Saved(NamedTuple):
     Raises:
       ValueError: it was saved by another version, or is damaged. OSError: it cannot be read.
     """
-    row = json.loads((checkpoint / SAVED).read_text())["saved"]
-    row = {"others": [], "config": "", **row}  # absent until there were several hosts, and a checksum
-    if set(row) != set(cls._fields):
+    data = json.loads((checkpoint / SAVED).read_text())
+    row = {"others": [], "config": "", **data["saved"]}  # absent until there were several hosts, and a checksum
+    stored, version = data.get("format", 0), data.get("version", _UNNAMED)
+    if stored not in range(FORMAT + 1) or set(row) != set(cls._fields):
       raise ValueError(
-        f"{checkpoint} was saved by another version of dreamerax: continue with that version, or begin a run in another "
+        f"{checkpoint} has format {stored} of dreamerax {version}, and this is "
+        f"dreamerax {__version__}, which reads up to format {FORMAT}: continue with that version, or begin a run in another "
         "--logdir"
       )
     return cls.from_json(row)

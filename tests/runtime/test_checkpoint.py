@@ -207,11 +207,14 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path, agent: Regre
   save(tmp_path, agent, 10)
   path = tmp_path / FOLDER / "10"
   row = json.loads((path / "saved.json").read_text())
-  del row["saved"]["replay"]
-  (path / "saved.json").write_text(json.dumps(row))
-  checksums.write_manifest(path)
-  with pytest.raises(ValueError, match=r"10 was saved by another version of dreamerax"):
-    load_state(tmp_path, agent)
+  for changes, named in (
+    ({"format": 99, "version": "7.1.0"}, r"10 has format 99 of dreamerax 7\.1\.0, and this is dreamerax "),
+    ({"saved": {**row["saved"], "more": 1}}, "which reads up to format"),
+  ):
+    (path / "saved.json").write_text(json.dumps({**row, **changes}))
+    checksums.write_manifest(path)
+    with pytest.raises(ValueError, match=named):
+      load_state(tmp_path, agent)
 
 
 def test_without_a_checkpoint_the_directory_is_named(tmp_path: Path, agent: Regression):

@@ -1,0 +1,119 @@
+"""The format of config.json: earlier ones are converted, and what cannot be read is refused by the version that reads it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dreamerax import provenance
+from dreamerax.config import shown
+from dreamerax.envs.dm_control import IMAGE_SIZE
+from dreamerax.own_code import NotTrusted
+
+# Raised where this version would read wrong, or not at all, what an earlier one has written.
+FORMAT = 1
+_KEY = "format"
+EDITED = "edited"  # in place of the checksum: a person has changed the file
+_WITHOUT_RECORDS = "dreamerax 0.1.0 of before 28 November 2026"  # the writers of files that name no version
+
+
+def check(data: Mapping[str, Any], path: Path) -> None:
+  """Whether this version knows the format of a config.json.
+
+  Args:
+    data: what the file holds.
+
+  Raises:
+    ValueError: it is of a later version, which is named.
+  """
+  stored = data.get(_KEY, 0)
+  if not isinstance(stored, int) or isinstance(stored, bool) or stored < 0:
+    raise ValueError(f"{path}: {_KEY}={shown(stored)} is not what dreamerax writes: restore the file")
+  if stored > FORMAT:
+    this = _name(provenance.describe_code())
+    raise ValueError(
+      f"{path} has format {stored} of {_writer(data)}, and this is {this}, which reads up to format {FORMAT}: use that "
+      "version, or begin another run"
+    )
+
+
+def current(data: dict[str, Any]) -> dict[str, Any]:
+  """What a config.json holds that `check` lets through, in the present format."""
+  for convert in _CONVERSIONS[data.get(_KEY, 0) :]:
+    data = convert(data)
+  return {**data, _KEY: FORMAT}
+
+
+def stamped(data: Mapping[str, Any]) -> dict[str, Any]:
+  """`data` for a config.json of this version."""
+  return {_KEY: FORMAT, **data}
+
+
+@contextmanager
+def naming_the_writer(data: Mapping[str, Any]) -> Iterator[None]:
+  """An error about a field of a config.json that another version has written names that version.
+
+  Args:
+    data: what the file holds.
+  """
+  try:
+    yield
+  except NotTrusted:
+    raise
+  except ValueError as error:
+    this = provenance.describe_code()
+    if data.get("checksum") == EDITED or _is_same(_last_record(data), this):
+      raise
+    raise ValueError(
+      f"{error}; config.json is of {_writer(data)}, and this is {_name(this)}: use that version, or begin another run"
+    ) from error
+
+
+def with_image_settings(env: Any) -> Any:
+  """An environment's settings from before images of every suite were resized: what they say of images holds for dmc/ alone."""
+  if not isinstance(env, dict) or "grey" in env:
+    return env
+  drawn = str(env.get("task")).startswith("dmc/") and env.get("image_size") != IMAGE_SIZE
+  return {**env, "image_size": env.get("image_size") if drawn else None, "grey": False, "channels_first": False}
+
+
+def _writer(data: Mapping[str, Any]) -> str:
+  """The version that wrote a config.json last, for people."""
+  record = _last_record(data)
+  return _name(record) if record else _WITHOUT_RECORDS
+
+
+def _last_record(data: Mapping[str, Any]) -> Mapping[str, Any]:
+  continued = data.get("continued")
+  records = [data.get("started"), *(continued if isinstance(continued, list) else [])]
+  return next((each for each in reversed(records) if isinstance(each, dict) and "version" in each), {})
+
+
+def _is_same(record: Mapping[str, Any], this: Mapping[str, Any]) -> bool:
+  return all(record.get(name) == this[name] for name in this)
+
+
+def _name(record: Mapping[str, Any]) -> str:
+  commit = record.get("commit")
+  return f"dreamerax {shown(record['version'])[1:-1]}" + (f" (commit {shown(commit)[1:13]})" if commit else "")
+
+
+def _from_0(data: dict[str, Any]) -> dict[str, Any]:
+  """Evaluations had no limit, and there were no other loggers."""
+  config = _with_defaults(data.get("config"), "loop", {"eval_max_steps": 0, "log": []})
+  if isinstance(config, dict) and "env" in config:
+    config = {**config, "env": with_image_settings(config["env"])}
+  found = {**data, "config": config}
+  if "recorded" in data:
+    found["recorded"] = _with_defaults(data["recorded"], "loop", {"log": []})
+  return found
+
+
+def _with_defaults(data: Any, part: str, values: Mapping[str, Any]) -> Any:
+  """data[part] with values where it has none, if both are dicts."""
+  inner = data.get(part) if isinstance(data, dict) else None
+  return {**data, part: {**values, **inner}} if isinstance(inner, dict) else data
+
+
+_CONVERSIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (_from_0,)
+assert len(_CONVERSIONS) == FORMAT, "one for each earlier format"
