@@ -56,12 +56,13 @@ def evaluate(
   """Scores the newest checkpoint of a run: mode actions, environments of its own with seeds of their own.
 
   Args:
-    video: also return the frames of the first episode.
+    video: also return the frames of the first episode, of what the environment shows or else draws of itself.
     trust: code of your own that may run because the run's configuration names it: packages, modules, `module:name`, or
       True for whatever it names.
 
   Raises:
-    FileNotFoundError: no run or no checkpoint is there. ValueError: it does not fit this version.
+    FileNotFoundError: no run or no checkpoint is there. ValueError: it does not fit this version, or a video was asked for
+      and the environment has no pictures.
     NotTrusted: the environment or a part of the run is code that is not trusted.
   """
   config = load_config(run_dir, trust)

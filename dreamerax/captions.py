@@ -28,3 +28,15 @@ def strip(text: str, width: int, height: int = 20, color: tuple[int, int, int] =
   made = np.asarray(image)
   made.setflags(write=False)
   return made
+
+
+def scored(frames: np.ndarray, rewards: np.ndarray, least: int = 256) -> np.ndarray:
+  """Frames [T, H, W, 3] of an episode, enlarged to `least` pixels a side, under the step and the return so far.
+
+  Args:
+    rewards: [T], that came with each frame.
+  """
+  large = enlarge(frames, least)
+  texts = (f"step {step}  return {score:.1f}" for step, score in enumerate(np.cumsum(rewards)))
+  strips = np.stack([strip(text, large.shape[2]) for text in texts])
+  return np.concatenate([strips, large], 1)

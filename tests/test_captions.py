@@ -40,7 +40,7 @@ def test_a_film_tells_the_columns_the_step_and_what_was_seen(shape: tuple[int, i
 @pytest.mark.parametrize("name", ["film.mp4", "film.gif"])
 def test_an_episode_of_an_odd_size_is_written_with_its_score(tmp_path, name: str):
   frames = np.zeros((3, 9, 37, 3), np.uint8)
-  scored = films.scored(frames, np.array([0.0, 1.0, 1.0]))
+  scored = captions.scored(frames, np.array([0.0, 1.0, 1.0]))
   assert (scored[1] != scored[2]).any()
   films.write(tmp_path / name, scored, 10)
   assert (tmp_path / name).stat().st_size > 500

@@ -58,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
   "replay": {"types", "files"},
   "loggers": {"types", "files"},
   "recordings": {"types", "files", "envs"},
-  "runtime": {"types", "images", "words", "files", "loggers", "envs", "replay"},
+  "runtime": {"types", "images", "captions", "words", "files", "loggers", "envs", "replay"},
   "deploy": {*MATHEMATICS, "files"},  # an agent that acts in somebody's program, without the systems that trained it
   **{layer: BELOW_PRESETS | set(JOINED[:i]) for i, layer in enumerate(JOINED)},
   "published": {"envs", "config"},  # a table

@@ -11,7 +11,7 @@ from dreamerax.agent import Agent
 from dreamerax.envs.base import EnvBatch
 from dreamerax.images import colored
 from dreamerax.own_code import NOBODY, Trust
-from dreamerax.runtime.evaluate import picture
+from dreamerax.runtime.film import picture
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.seeds import key
 from dreamerax.types import Batch, Transition
@@ -46,7 +46,10 @@ def dream(run_dir: Path, *, steps: int, context: int, horizon: int, seed: int, t
   agent, params = api.load_agent(run_dir, trust)
   name = picture(agent.spec)
   if name is None:
-    raise ValueError("this environment shows no pictures: there is nothing to film")
+    raise ValueError(
+      "this environment shows no images, so the world model dreams none: `dreamerax eval RUN_DIR --video film.mp4` films "
+      "what the environment draws of itself"
+    )
   batch = envs.make_batch(run_directory.load_config(run_dir, trust).env, 1, seed)
   act_key, dream_key = jax.random.split(key(seed))
   try:

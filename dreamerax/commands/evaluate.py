@@ -4,9 +4,10 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamerax import api
+from dreamerax import api, captions
 from dreamerax.commands import films
 from dreamerax.commands.trusting import TrustOption
+from dreamerax.envs.faults import NoPicture
 from dreamerax.runtime.seeds import check_seed
 from dreamerax.words import number_of
 
@@ -37,13 +38,18 @@ class Arguments(TrustOption):
 def run(arguments: Arguments) -> int:
   """Prints mean and spread of the return; returns the exit status."""
   logging.getLogger("absl").setLevel(logging.ERROR)  # orbax warns that a checkpoint which is only read is only read
-  result = api.evaluate(
-    arguments.run_dir,
-    episodes=arguments.episodes,
-    seed=arguments.seed,
-    video=arguments.video is not None,
-    trust=arguments.trusted,
-  )
+  try:
+    result = api.evaluate(
+      arguments.run_dir,
+      episodes=arguments.episodes,
+      seed=arguments.seed,
+      video=arguments.video is not None,
+      trust=arguments.trusted,
+    )
+  except NoPicture as error:
+    raise ValueError(
+      f"video={arguments.video}: the environment shows no images, and {error}; or leave --video out"
+    ) from error
   returns = result.returns
   print(
     f"return {returns.mean():.1f} ± {returns.std():.1f} over {number_of(len(returns), 'episode')} "
@@ -54,9 +60,7 @@ def run(arguments: Arguments) -> int:
   if result.cut:
     print(f"{result.cut} of them were cut after {result.lengths.max():,} agent steps, and count as they are")
   if arguments.video is not None:
-    if result.video is None:
-      raise ValueError("video: this environment shows no pictures")
-    assert result.rewards is not None
-    films.write(arguments.video, films.scored(result.video, result.rewards), _FRAMES_PER_SECOND)
+    assert result.video is not None and result.rewards is not None
+    films.write(arguments.video, captions.scored(result.video, result.rewards), _FRAMES_PER_SECOND)
     print(f"video: {arguments.video}")
   return 0

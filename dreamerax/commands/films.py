@@ -7,21 +7,13 @@ from pathlib import Path
 import imageio.v3 as imageio
 import numpy as np
 
-from dreamerax import captions, files
+from dreamerax import files
 
 
 def check_name(name: str, path: Path) -> None:
   """Raises ValueError unless the file is to be MP4 or GIF. name: of the option."""
   if path.suffix not in (".mp4", ".gif"):
     raise ValueError(f"{name}={path}: the name must end in .mp4 or .gif")
-
-
-def scored(frames: np.ndarray, rewards: np.ndarray) -> np.ndarray:
-  """Frames [T, H, W, 3] of an episode enlarged, under the step and the return so far."""
-  large = captions.enlarge(frames)
-  texts = (f"step {step}  return {score:.1f}" for step, score in enumerate(np.cumsum(rewards)))
-  strips = np.stack([captions.strip(text, large.shape[2]) for text in texts])
-  return np.concatenate([strips, large], 1)
 
 
 def write(path: Path, frames: np.ndarray, frames_per_second: float) -> None:

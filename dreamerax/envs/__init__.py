@@ -20,7 +20,8 @@ from dreamerax.envs.pictures import shown_as
 from dreamerax.envs.process import Setup, WorkerProcess
 from dreamerax.envs.suites import check_applies
 from dreamerax.envs.vector import SerialEnvs
-from dreamerax.envs.workers import WorkerEnvs, Workers
+from dreamerax.envs.worker_envs import WorkerEnvs
+from dreamerax.envs.workers import Workers
 from dreamerax.envs.wrappers import ActionRepeat
 from dreamerax.own_code import check_named
 from dreamerax.types import EnvSpec
@@ -46,11 +47,12 @@ __all__ = [
 _ONE_THREAD = {"LP_NUM_THREADS": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def make(config: EnvConfig, seed: int, *, checked: bool = True) -> Environment:
+def make(config: EnvConfig, seed: int, *, checked: bool = True, film: bool = False) -> Environment:
   """One environment. `seed` lies in [0, 2**32).
 
   Args:
     checked: whether each of its answers is held against its spec: see `Checked`.
+    film: whether it is made to draw itself for people, by `render`.
 
   Raises:
     ValueError: the task does not exist (the nearest names are given) or cannot be made.
@@ -61,7 +63,7 @@ def make(config: EnvConfig, seed: int, *, checked: bool = True) -> Environment:
   if not 0 <= seed < 2**32:
     raise ValueError(f"seed={seed}: it must lie in [0, 2**32).")
   suite = suites.find(config.task)
-  env = suite.make(config, seed)
+  env = suite.make(config, seed, film=film)
   own_replay = type(env).replay is not Environment.replay
   if checked:
     try:
@@ -110,6 +112,7 @@ def make_batch(
   *,
   spec: EnvSpec | None = None,
   skip_nonfinite: bool = False,
+  film: bool = False,
 ) -> EnvBatch:
   """`num_envs` environments with seeds of their own, derived from `seed`; where they step changes nothing that they show.
 
@@ -121,6 +124,7 @@ def make_batch(
     workers: processes to step them in; None steps them in this one.
     spec: of the environments, where it is known; worker processes then make theirs while the caller does something else.
     skip_nonfinite: end an episode that shows a number that is not finite, and go on; otherwise an EnvironmentFault says it.
+    film: whether its environments are made to draw themselves for people where they show no images, by `EnvBatch.render`.
 
   Raises:
     what `make` raises; ValueError: a worker cannot make its environments (where `spec` is given, the first reset tells).
@@ -129,10 +133,11 @@ def make_batch(
   seeds = derive_seeds(seed, num_envs)
   suite = suites.find(config.task)
   if not suite.draws:
-    look_at(config)
+    shown = look_at(config).observation.values()
+    film = film and not any(array.is_image for array in shown)
   processes = workers.processes(num_envs) if workers else 0
   if not workers or not processes:
-    again = partial(make, config)
+    again = partial(make, config, film=film)
     return SerialEnvs([again(seed) for seed in seeds], seeds, make=again, skip_nonfinite=skip_nonfinite)
   start = partial(
     _start_worker,
@@ -140,6 +145,7 @@ def make_batch(
     workers,
     num_envs,
     skip_nonfinite,
+    film,
     rendering.choose() if suite.draws else None,
   )
   return WorkerEnvs(Workers(start, seeds, workers=processes, timeout=workers.timeout, spec=spec))
@@ -150,6 +156,7 @@ def _start_worker(
   workers: WorkerConfig,
   num_envs: int,
   skip_nonfinite: bool,
+  film: bool,
   backend: str | None,
   worker: int,
   rows: Sequence[int],
@@ -160,5 +167,5 @@ def _start_worker(
   if workers.gpus:
     environment[rendering.DEVICE] = str(workers.gpus[worker % len(workers.gpus)])
   return WorkerProcess(
-    Setup(asdict(config), tuple(rows), tuple(seeds), num_envs, skip_nonfinite, backend), memory, environment
+    Setup(asdict(config), tuple(rows), tuple(seeds), num_envs, skip_nonfinite, film, backend), memory, environment
   )

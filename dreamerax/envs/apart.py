@@ -62,7 +62,7 @@ def _look(config: str, variables: tuple[tuple[str, str], ...]) -> EnvSpec:
 
 def _made(config: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
   memory = reserve()
-  setup = Setup(config, rows=(0,), seeds=(0,), num_envs=1, skip_nonfinite=False, backend=None, check=True)
+  setup = Setup(config, rows=(0,), seeds=(0,), num_envs=1, skip_nonfinite=False, film=False, backend=None, check=True)
   process = WorkerProcess(setup, memory, variables)
   try:
     return process.made(START_SECONDS)

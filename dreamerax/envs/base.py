@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dreamerax.envs.faults import NoPicture
 from dreamerax.types import ActionSpec, EnvSpec, Transition
 
 
@@ -81,6 +82,14 @@ class Environment(abc.ABC):
         raise RuntimeError(f"the episode of seed {seed} ended after {index} of {len(actions)} actions.")
       step = self.step(action)
     return step
+
+  def render(self) -> np.ndarray:
+    """A picture of it as it is, for people: uint8 [height, width, channels]. It costs nothing but when it is asked for.
+
+    Raises:
+      NoPicture: it cannot draw itself.
+    """
+    raise NoPicture("it has no render(): add one that returns uint8 [height, width, 3]")
 
   def close(self) -> None:  # noqa: B027 - most environments hold nothing that needs closing
     """Releases what the environment holds. It is not used afterwards."""
@@ -167,6 +176,15 @@ class EnvBatch(abc.ABC):
     """`send` and `receive` at once."""
     self.send(actions)
     return self.receive()
+
+  def render(self, index: int) -> np.ndarray:
+    """One environment as its newest received row has it, drawn for people: uint8 [H, W, 3], the shorter side
+    of 256 pixels or fewer.
+
+    Raises:
+      NoPicture: it cannot draw itself, or the batch was not made to.
+    """
+    raise NoPicture("these environments are not drawn for people")
 
   @abc.abstractmethod
   def close(self) -> None:

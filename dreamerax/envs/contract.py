@@ -8,10 +8,11 @@ import numpy as np
 from dreamerax.envs import violations
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.faults import Breach, NotFinite
+from dreamerax.envs.wrappers import Wrapper
 from dreamerax.types import EnvSpec
 
 
-class Checked(Environment):
+class Checked(Wrapper):
   """Passes on what an environment answers if that is what its spec and `Environment` ask for.
 
   A right answer costs a few microseconds and no memory: names, shapes, dtypes and flags are compared, and numbers looked
@@ -29,7 +30,7 @@ class Checked(Environment):
     """
     for violation in violations.of_spec(env.spec):
       raise Breach(violation.problem, violation.fix)
-    self._env = env
+    super().__init__(env)
     self._spec = env.spec
     self._names = self._spec.observation.keys()
     self._arrays = [
@@ -42,10 +43,6 @@ class Checked(Environment):
   @property
   def spec(self) -> EnvSpec:
     return self._spec
-
-  @property
-  def rendering_seconds(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
-    return self._env.rendering_seconds
 
   def reset(self, seed: int | None = None) -> Step:
     self._steps = 0
@@ -72,9 +69,6 @@ class Checked(Environment):
     except Breach as breach:
       raise breach.at("while its episode was replayed") from None
     return self._passed(step)
-
-  def close(self) -> None:
-    self._env.close()
 
   @property
   def _where(self) -> str:

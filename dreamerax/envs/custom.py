@@ -17,21 +17,25 @@ from dreamerax.envs.dm_env import DmEnv, LoggingDmEnv
 from dreamerax.envs.gymnasium import GymEnv
 
 
-def load(task: str, seed: int) -> Environment:
+def load(task: str, seed: int, *, film: bool = False) -> Environment:
   """Calls `factory(seed)`, or `factory()` where it asks for nothing, and adapts what it returns.
 
   The factory returns an `Environment`, a `dm_env.Environment` or a `gymnasium.Env` (seeded when it is reset). It is
-  given the seed if a parameter is called `seed`, or if exactly one parameter has no default.
+  given the seed if a parameter is called `seed`, or if exactly one parameter has no default; and `render_mode`, where one
+  is called so.
+
+  Args:
+    film: whether it is made to draw itself for people: render_mode is "rgb_array", else None.
 
   Raises:
     ValueError: there is no such module or factory, or it takes or returns something else.
   """
-  return adapt(_call(find(task), seed, task), seed, task)
+  return adapt(_call(find(task), seed, task, film=film), seed, task)
 
 
-def make(config: EnvConfig, seed: int) -> Environment:
+def make(config: EnvConfig, seed: int, *, film: bool = False) -> Environment:
   """As `load`."""
-  return load(config.task, seed)
+  return load(config.task, seed, film=film)
 
 
 def check(task: str) -> None:
@@ -71,22 +75,26 @@ def adapt(env: Any, seed: int, name: str) -> Environment:
   )
 
 
-def _call(factory: Callable[..., Any], seed: int, task: str) -> Any:
-  given = _arguments(factory, seed, task)
+def _call(factory: Callable[..., Any], seed: int, task: str, *, film: bool) -> Any:
+  given, named = _arguments(factory, seed, task, film=film)
   try:
-    return factory(**given) if isinstance(given, dict) else factory(*given)
+    return factory(*given, **named)
   except Exception as error:
     raise ValueError(f"task={task!r}: the factory raised {own_code.account(error)}") from error
 
 
-def _arguments(factory: Callable[..., Any], seed: int, task: str) -> dict[str, Any] | tuple[Any, ...]:
-  """What the factory is called with, by name or by position."""
+def _arguments(
+  factory: Callable[..., Any], seed: int, task: str, *, film: bool
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+  """What the factory is called with, by position and by name."""
   parameters = inspect.signature(factory).parameters
+  named = {"seed": seed, "render_mode": "rgb_array" if film else None}
+  named = {name: value for name, value in named.items() if name in parameters}
   if "seed" in parameters:
-    return {"seed": seed}
+    return (), named
   variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-  required = [p for p in parameters.values() if p.default is p.empty and p.kind not in variadic]
+  required = [p for p in parameters.values() if p.default is p.empty and p.kind not in variadic and p.name not in named]
   if len(required) > 1:
     names = ", ".join(parameter.name for parameter in required)
     raise ValueError(f"task={task!r}: the factory needs {names}; it may need one argument at most, the seed.")
-  return (seed,) if required else ()
+  return (seed,) if required else (), named

@@ -11,7 +11,7 @@ from dm_env import specs as dm_specs
 from dreamerax.envs import foreign
 from dreamerax.envs.actions import BoxActions, DiscreteActions, IntegerActions, box_actions
 from dreamerax.envs.base import Environment, Step
-from dreamerax.envs.faults import Breach
+from dreamerax.envs.faults import Breach, NoPicture
 from dreamerax.types import ArraySpec, EnvSpec
 
 Camera = Callable[[], np.ndarray]
@@ -65,6 +65,7 @@ class DmEnv(Environment):
         raise ValueError(f"{name} has no observation {key!r}: it has {', '.join(specs)}.")
     self._own: Mapping[str, Any] = own
     self._spec = EnvSpec(observation={key: specs[key] for key in names}, action=self._actions.spec)
+    self._eye = next((camera for _, camera in cameras.values()), None)
     self._cameras = {key: camera for key, (_, camera) in cameras.items() if key in names}
     self._ended = True
 
@@ -83,6 +84,14 @@ class DmEnv(Environment):
     for action in actions:
       timestep, reward = self._advance(action)
     return self._show(timestep, reward)  # the only one that is drawn
+
+  def render(self) -> np.ndarray:
+    """Its first camera's picture, whether that is an observation or not; else its own render(), or dm_control's."""
+    own: Any = self._env
+    drawn = self._eye or getattr(own, "render", None) or getattr(getattr(own, "physics", None), "render", None)
+    if drawn is None:
+      raise NoPicture("it has neither render() nor physics: add a render() that returns uint8 [height, width, 3]")
+    return drawn()
 
   def close(self) -> None:
     self._env.close()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from dreamerax.envs.base import Environment, Step
-from dreamerax.types import EnvSpec
+from dreamerax.envs.wrappers import Wrapper
 
 SUCCESS = "success"
 """Whose highest value counts, so that it is 1 for an episode that succeeded at any step. Of all others the mean counts, over
@@ -37,22 +37,14 @@ class EpisodeLog:
     return {name: total / count for name, (total, count) in self._values.items()}
 
 
-class Logged(Environment):
+class Logged(Wrapper):
   """Gives the log of a whole episode with its last step, and none with the others."""
 
   def __init__(self, env: Environment, *, own_replay: bool = False):
     """own_replay: `env.replay` is something else than its steps one after the other, which then count for nothing."""
-    self._env = env
+    super().__init__(env)
     self._own_replay = own_replay
     self._log = EpisodeLog()
-
-  @property
-  def spec(self) -> EnvSpec:
-    return self._env.spec
-
-  @property
-  def rendering_seconds(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
-    return self._env.rendering_seconds
 
   def reset(self, seed: int | None = None) -> Step:
     self._log = EpisodeLog()
@@ -63,12 +55,9 @@ class Logged(Environment):
 
   def replay(self, seed: int, actions: np.ndarray) -> Step:
     if not self._own_replay:
-      return super().replay(seed, actions)
+      return Environment.replay(self, seed, actions)
     self._log = EpisodeLog()
     return self._counted(self._env.replay(seed, actions))
-
-  def close(self) -> None:
-    self._env.close()
 
   def _counted(self, step: Step) -> Step:
     if step.log:

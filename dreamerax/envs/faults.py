@@ -30,6 +30,10 @@ class NotFinite(Breach):
   """An environment showed a number that is not finite, and did nothing else wrong."""
 
 
+class NoPicture(ValueError):
+  """An environment has no picture of itself for people; the message says why, and how that is mended."""
+
+
 class Failures:
   """Counts the failures of one thing, and tells when it will not get better."""
 

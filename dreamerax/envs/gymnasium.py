@@ -3,6 +3,7 @@
 import difflib
 import os
 import traceback
+import warnings
 from typing import Any
 
 import gymnasium
@@ -13,15 +14,21 @@ from dreamerax.envs import foreign
 from dreamerax.envs.actions import BoxActions, DiscreteActions, IntegerActions, box_actions
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.config import EnvConfig
-from dreamerax.envs.faults import Breach
+from dreamerax.envs.faults import Breach, NoPicture
 from dreamerax.own_code import account
 from dreamerax.types import ArraySpec, EnvSpec
 
 PREFIX = "gym/"
+# What pygame, which many draw with, is told: nothing is shown, so that it looks for no display, and says nothing.
+_HEADLESS = {"SDL_VIDEODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
+_ARRAYS = "rgb_array"  # gymnasium's name for pictures that are returned, and not shown
 
 
-def load(task: str, seed: int) -> Environment:
+def load(task: str, seed: int, *, film: bool = False) -> Environment:
   """`gym/<id>` as gymnasium registers it, its own time limit included.
+
+  Args:
+    film: whether it is made to draw itself for people, where it can.
 
   Raises:
     ValueError: there is no such id (the nearest are named), or a package it needs is missing.
@@ -29,7 +36,7 @@ def load(task: str, seed: int) -> Environment:
   name = task.removeprefix(PREFIX)
   try:
     # Its own checker warns at every run about what `check_env` says once.
-    env = gymnasium.make(name, disable_env_checker=True)
+    env = (film and _drawn(name)) or gymnasium.make(name, disable_env_checker=True)
   except gymnasium.error.DependencyNotInstalled as error:
     raise ValueError(f"{task}: {error}") from error
   except (gymnasium.error.Error, ModuleNotFoundError) as error:
@@ -51,9 +58,19 @@ def load(task: str, seed: int) -> Environment:
   return GymEnv(env, name=task, seed=seed)
 
 
-def make(config: EnvConfig, seed: int) -> Environment:
+def _drawn(name: str) -> gymnasium.Env | None:
+  """The environment made to draw itself; None where it cannot be made so."""
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter("ignore")  # that it does not say whether it can
+      return gymnasium.make(name, disable_env_checker=True, render_mode=_ARRAYS)
+  except Exception:
+    return None  # the plain one says what is wrong, where it is with that too
+
+
+def make(config: EnvConfig, seed: int, *, film: bool = False) -> Environment:
   """As `load`."""
-  return load(config.task, seed)
+  return load(config.task, seed, film=film)
 
 
 def check(task: str) -> None:
@@ -121,6 +138,21 @@ class GymEnv(Environment):
     self._ended = terminated or truncated
     reward = foreign.reward(reward, "step")
     return Step(self._observe(observation), reward, False, self._ended, terminated, foreign.log(info))
+
+  def render(self) -> np.ndarray:
+    if self._env.render_mode is None:
+      raise NoPicture(
+        f'its render_mode is None: make it with render_mode="{_ARRAYS}", or let the factory take an argument render_mode'
+      )
+    for name, value in _HEADLESS.items():
+      os.environ.setdefault(name, value)
+    try:
+      picture: Any = self._env.render()
+    except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
+      raise NoPicture(f"its render() needs a package that is missing ({' '.join(str(error).split())})") from error
+    except NotImplementedError as error:
+      raise NoPicture(f'it has no render(): add one that returns pictures for render_mode="{_ARRAYS}"') from error
+    return picture[-1] if isinstance(picture, list) else picture  # a list: since it was last asked
 
   def close(self) -> None:
     self._env.close()

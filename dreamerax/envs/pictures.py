@@ -7,6 +7,7 @@ from PIL import Image
 
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.config import EnvConfig
+from dreamerax.envs.wrappers import Wrapper
 from dreamerax.types import ArraySpec, EnvSpec
 
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -27,12 +28,13 @@ def shown_as(env: Environment, config: EnvConfig, size: int | None) -> Environme
   return Pictures(env, size, grey=config.grey, channels_first=config.channels_first) if changed else env
 
 
-class Pictures(Environment):
+class Pictures(Wrapper):
   """Converts every image: channels put last, made grey, resized, in this order."""
 
   def __init__(self, env: Environment, size: int | None, *, grey: bool, channels_first: bool):
     """size: side in pixels; None leaves images as large as they are."""
-    self._env, self._size, self._grey, self._channels_first = env, size, grey, channels_first
+    super().__init__(env)
+    self._size, self._grey, self._channels_first = size, grey, channels_first
     observation = {name: self._spec_of(array) for name, array in env.spec.observation.items()}
     self._images = [name for name, array in observation.items() if array.is_image]
     self._spec = EnvSpec(observation, env.spec.action)
@@ -40,10 +42,6 @@ class Pictures(Environment):
   @property
   def spec(self) -> EnvSpec:
     return self._spec
-
-  @property
-  def rendering_seconds(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
-    return self._env.rendering_seconds
 
   def reset(self, seed: int | None = None) -> Step:
     return self._show(self._env.reset(seed))
@@ -53,9 +51,6 @@ class Pictures(Environment):
 
   def replay(self, seed: int, actions: np.ndarray) -> Step:
     return self._show(self._env.replay(seed, actions))
-
-  def close(self) -> None:
-    self._env.close()
 
   def _spec_of(self, array: ArraySpec) -> ArraySpec:
     if not array.is_image:

@@ -5,6 +5,8 @@ sends commands, and the worker answers each, in order, once the rows are written
 worth a line in the log, or with FAILED or UNFIT before the reason why the worker leaves. Logs of
 episodes that ended follow, as JSON by row, after LOGS. Frames and actions never travel
 here, only in shared memory; but behind a command to replay come the actions of each episode, as the bytes of [n, A] float32.
+A command to draw is answered with a frame of a film: its height and width, and the bytes of [H, W, 3] uint8; or twice 0,
+and why there is none.
 """
 
 import contextlib
@@ -27,13 +29,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dreamerax import die_with_parent
-from dreamerax.envs.faults import EnvironmentFault
+from dreamerax.envs.faults import EnvironmentFault, NoPicture
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 _log = logging.getLogger(__name__)
 
 SLOTS = 2  # versions of each row: one is read while the other is written
-_COMMAND = struct.Struct("<iii?")
+_COMMAND = struct.Struct("<iii??")
+_SIZE = struct.Struct("<ii")  # of a frame: height and width
 LOGS = b"\0"  # between what is worth a line and the logs of episodes that ended
 DONE, FAILED, UNFIT = b"+", b"!", b"?"  # UNFIT: starting it again would not help
 START_SECONDS = 300.0  # to make environments in, whatever a step may take
@@ -55,6 +58,7 @@ class Setup:
   seeds: tuple[int, ...]  # one for each of them, to make it with
   num_envs: int  # rows in all
   skip_nonfinite: bool  # end an episode that shows a number that is not finite, and go on
+  film: bool  # make environments that draw themselves for people
   backend: str | None  # renders with this, untried; None: the worker does not render, or finds out for itself
   check: bool = False  # first examine an environment of this configuration, and leave where something is wrong
 
@@ -66,6 +70,7 @@ class Command(NamedTuple):
   low: int  # the first row
   high: int  # before which row to stop
   replay: bool = False  # not a step: episodes are begun and stepped to where they were
+  draw: bool = False  # not a step: the environment of the only row is drawn for people
 
   @classmethod
   def read(cls, message: bytes) -> "Command":
@@ -140,6 +145,15 @@ class WorkerProcess:
         ended |= {int(row): log for row, log in json.loads(logs).items()}
     return ended
 
+  def draw(self, row: int, timeout: float) -> np.ndarray:
+    """A row's environment, drawn for people: uint8 [H, W, 3]. No command is pending. Raises WorkerFault, NoPicture."""
+    self._tell(_COMMAND.pack(*Command(0, row, row + 1, draw=True)))
+    answer = self._answer(timeout)
+    height, width = _SIZE.unpack_from(answer)
+    if not height:
+      raise NoPicture(answer[_SIZE.size :].decode(errors="replace"))
+    return np.frombuffer(answer, np.uint8, offset=_SIZE.size).reshape(height, width, 3)
+
   def hang_up(self) -> None:
     """Lets the process close its environments and end; nothing else is asked of it after that."""
     self._connection.close()
@@ -185,6 +199,16 @@ class WorkerProcess:
     self._stderr.seek(0)
     lines = self._stderr.read().decode(errors="replace").splitlines()
     return "\n".join(lines[-_LAST_LINES:])
+
+
+def frame_to_bytes(frame: np.ndarray) -> bytes:
+  """The answer to a command to draw. frame: uint8 [H, W, 3]."""
+  return _SIZE.pack(*frame.shape[:2]) + frame.tobytes()
+
+
+def no_frame_to_bytes(reason: str) -> bytes:
+  """The answer to a command to draw, where there is no picture."""
+  return _SIZE.pack(0, 0) + reason.encode()
 
 
 def rows_spec(spec: EnvSpec, num_envs: int) -> dict[str, ArraySpec]:

@@ -2,7 +2,7 @@
 
 A suite is one row here and one module, which has
 
-    make(config: EnvConfig, seed: int) -> Environment
+    make(config: EnvConfig, seed: int) -> Environment      with `film: bool`, where it adapts others' environments
     check(task: str) -> None             raises ValueError where there is no such task
     names() -> tuple[str, ...]           of its tasks; () where there are too many or the extra is missing
 
@@ -27,11 +27,18 @@ class Suite:
   form: str  # of its tasks' names, for people
   draws: bool = False  # it draws its pictures at the size, quality and with the observations that are asked for
   repeats: bool = False  # it repeats actions by itself
+  adapts: bool = False  # its environments are of other libraries or a person's own, and show whatever they do
   image_size: int | None = None  # of images where none is asked for; None: as they are
 
-  def make(self, config: EnvConfig, seed: int) -> Environment:
-    """Raises ValueError: the task does not exist or cannot be made."""
-    return self._load().make(config, seed)
+  def make(self, config: EnvConfig, seed: int, *, film: bool = False) -> Environment:
+    """
+    Args:
+      film: whether it is made to draw itself for people, where that has to be known before.
+
+    Raises:
+      ValueError: the task does not exist or cannot be made.
+    """
+    return self._load().make(config, seed, **({"film": film} if self.adapts else {}))
 
   def check(self, task: str) -> None:
     """Raises ValueError: there is no such task; names the nearest."""
@@ -47,11 +54,11 @@ class Suite:
 
 SUITES = (
   Suite("dmc/", "dm_control", "dmc/<domain>_<task>", draws=True, repeats=True),
-  Suite("gym/", "gymnasium", "gym/<id>"),
+  Suite("gym/", "gymnasium", "gym/<id>", adapts=True),
   Suite("atari/", "atari", "atari/<game>", repeats=True, image_size=64),
   Suite("crafter/", "crafter", "crafter/reward"),
   Suite("minigrid/", "minigrid", "minigrid/<id>"),
-  Suite("", "custom", "package.module:factory"),
+  Suite("", "custom", "package.module:factory", adapts=True),
 )
 # Settings that only a suite which draws by itself takes.
 _OF_DRAWING = ("rendering", "observations")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from dreamerax.envs import film
 from dreamerax.envs.base import EnvBatch, Environment, EpisodeSoFar, Step, Work
 from dreamerax.envs.faults import (
   EnvironmentFault,
@@ -128,6 +129,9 @@ class SerialEnvs(EnvBatch):
     self._newest = rows = self._stack(steps, actions)
     self._journal.receive(0, actions, rows.is_first, rows.is_last)
     return rows
+
+  def render(self, index: int) -> np.ndarray:
+    return film.frame(self._envs[index])
 
   def close(self) -> None:
     for env in self._envs:

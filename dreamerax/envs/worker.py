@@ -18,11 +18,23 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from dreamerax import envs, leftover_threads
-from dreamerax.envs import rendering
+from dreamerax.envs import film, rendering
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.check import Examination
-from dreamerax.envs.faults import EnvironmentFault, NotFinite, describe, ends_episode, ends_run, is_told
-from dreamerax.envs.process import DONE, FAILED, LOGS, SLOTS, UNFIT, Command, Setup, rows_spec, spec_to_json
+from dreamerax.envs.faults import EnvironmentFault, NoPicture, NotFinite, describe, ends_episode, ends_run, is_told
+from dreamerax.envs.process import (
+  DONE,
+  FAILED,
+  LOGS,
+  SLOTS,
+  UNFIT,
+  Command,
+  Setup,
+  frame_to_bytes,
+  no_frame_to_bytes,
+  rows_spec,
+  spec_to_json,
+)
 from dreamerax.envs.shared_arrays import map_arrays
 
 _CHECK_STEPS = 20
@@ -73,7 +85,7 @@ def _serve(connection: Connection, memory: int, setup: Setup) -> None:
   config = envs.EnvConfig(**setup.config)
   remarks = _check(config) if setup.check else []
   with ExitStack() as stack:
-    batch = {row: _make(config, seed) for row, seed in zip(setup.rows, setup.seeds, strict=True)}
+    batch = {row: _make(config, seed, film=setup.film) for row, seed in zip(setup.rows, setup.seeds, strict=True)}
     for env in batch.values():
       stack.callback(env.close)
     spec = next(iter(batch.values())).spec
@@ -84,6 +96,9 @@ def _serve(connection: Connection, memory: int, setup: Setup) -> None:
     slots = [{name: array[slot] for name, array in arrays.items()} for slot in range(SLOTS)]
     while True:
       command = Command.read(connection.recv_bytes())
+      if command.draw:
+        connection.send_bytes(DONE + _draw(batch[command.low]))
+        continue
       arrays = slots[command.slot]
       asked = range(command.low, command.high)
       arrays["work"][[row for row in batch if row in asked]] = 0
@@ -114,9 +129,9 @@ def _check(config: envs.EnvConfig) -> list[str]:
   return remarks
 
 
-def _make(config: envs.EnvConfig, seed: int, *, checked: bool = True) -> Environment:
+def _make(config: envs.EnvConfig, seed: int, *, checked: bool = True, film: bool = False) -> Environment:
   try:
-    return envs.make(config, seed, checked=checked)
+    return envs.make(config, seed, checked=checked, film=film)
   except ValueError as error:  # which says it all
     raise _Failed(str(error)) from error
 
@@ -161,6 +176,13 @@ def _replay(
       arrays["skip"][row] = True
       accounts.append(f"could not bring an episode back: {describe(row, error)}\n")
   return "".join(accounts)
+
+
+def _draw(env: Environment) -> bytes:
+  try:
+    return frame_to_bytes(film.frame(env))
+  except NoPicture as error:
+    return no_frame_to_bytes(str(error))
 
 
 def _write(

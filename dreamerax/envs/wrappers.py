@@ -6,22 +6,47 @@ from dreamerax.envs.base import Environment, Step
 from dreamerax.types import EnvSpec
 
 
-class ActionRepeat(Environment):
-  """Takes every action `times` times and sums the rewards; the episode's end cuts the last repeat short.
+class Wrapper(Environment):
+  """Passes everything on to the environment that it is put around. Subclasses change what they are for."""
 
-  dm_control's environments repeat by themselves, because they need not render what this would throw away.
-  """
-
-  def __init__(self, env: Environment, times: int):
+  def __init__(self, env: Environment):
     self._env = env
-    self._times = times
 
   @property
   def spec(self) -> EnvSpec:
     return self._env.spec
 
+  @property
+  def rendering_seconds(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+    return self._env.rendering_seconds
+
   def reset(self, seed: int | None = None) -> Step:
     return self._env.reset(seed)
+
+  def step(self, action: np.ndarray) -> Step:
+    return self._env.step(action)
+
+  def replay(self, seed: int, actions: np.ndarray) -> Step:
+    return self._env.replay(seed, actions)
+
+  def render(self) -> np.ndarray:
+    return self._env.render()
+
+  def close(self) -> None:
+    self._env.close()
+
+
+class ActionRepeat(Wrapper):
+  """Takes every action `times` times and sums the rewards; the episode's end cuts the last repeat short.
+
+  dm_control's environments repeat by themselves, because they need not render what this would throw away.
+  """
+
+  replay = Environment.replay  # with repeated actions
+
+  def __init__(self, env: Environment, times: int):
+    super().__init__(env)
+    self._times = times
 
   def step(self, action: np.ndarray) -> Step:
     reward = 0.0
@@ -31,6 +56,3 @@ class ActionRepeat(Environment):
       if step.is_last:
         break
     return step._replace(reward=reward)
-
-  def close(self) -> None:
-    self._env.close()

@@ -8,13 +8,15 @@ import numpy as np
 
 from dreamerax.envs.base import Environment, Step, to_row
 from dreamerax.envs.contract import Checked
+from dreamerax.envs.wrappers import Wrapper
 from dreamerax.recordings.folder import EpisodeFolder
 from dreamerax.recordings.recorder import Recorder
-from dreamerax.types import EnvSpec
 
 
-class RecordedEnv(Environment):
+class RecordedEnv(Wrapper):
   """Passes everything through, and writes each episode when it ends."""
+
+  replay = Environment.replay  # whose steps are written, too
 
   def __init__(self, env: Environment, folder: str | Path, about: Mapping[str, Any] | None = None):
     """
@@ -25,21 +27,14 @@ class RecordedEnv(Environment):
     Raises:
       what `EpisodeFolder.create` raises; in `reset` and `step` what `Checked` raises.
     """
-    self._env = env if isinstance(env, Checked) else Checked(env)
+    super().__init__(env if isinstance(env, Checked) else Checked(env))
     self._recorder = Recorder(EpisodeFolder.create(folder, env.spec, about))
-
-  @property
-  def spec(self) -> EnvSpec:
-    return self._env.spec
 
   def reset(self, seed: int | None = None) -> Step:
     return self._record(self._env.reset(seed), np.zeros(self.spec.action.size))
 
   def step(self, action: np.ndarray) -> Step:
     return self._record(self._env.step(action), action)
-
-  def close(self) -> None:
-    self._env.close()
 
   def _record(self, step: Step, action: np.ndarray) -> Step:
     self._recorder.add(to_row(step, np.asarray(action, np.float32).clip(-1, 1)))  # as environments do

@@ -8,12 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from dreamerax.envs.quota import episodes_each
-from dreamerax.images import colored
 from dreamerax.runtime.collect import Episode, EpisodeTracker
+from dreamerax.runtime.film import Film
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.protocol import MakeEnvs, Params
 from dreamerax.runtime.timing import Interval
-from dreamerax.types import EnvSpec
 from dreamerax.words import number_of
 
 _SAY_SECONDS = 60.0
@@ -25,7 +24,7 @@ class EvalResult(NamedTuple):
   returns: np.ndarray  # [N] float64, undiscounted
   lengths: np.ndarray  # [N] int64, agent steps
   cut: int  # episodes that had not ended after as many steps as they may have
-  video: np.ndarray | None  # uint8 [T, H, W, 3], the first episode; None unless asked for, or without images
+  video: np.ndarray | None  # uint8 [T, H, W, 3], the first episode; None unless asked for
   rewards: np.ndarray | None = None  # [T] that came with each frame of the video
   logs: Mapping[str, float] = MappingProxyType({})  # the environment's own numbers, means over the episodes
 
@@ -64,6 +63,7 @@ def evaluate(
   Args:
     policy: takes the mode of its actions.
     num_envs: at most so many environments at once; made here, and closed.
+    video: whether the first environment's first episode is filmed: its first image, or as it draws itself.
     seed: of the environments, in [0, 2**64).
     max_steps: agent steps of an episode, at most; 0 sets no limit.
     check: called between steps; may raise to leave.
@@ -71,18 +71,18 @@ def evaluate(
 
   Raises:
     ValueError: episodes or num_envs is less than 1.
+    NoPicture: there is nothing to film; nothing was played.
   """
   quota = episodes_each(episodes, num_envs)
   count = len(quota)
-  envs = make_envs(count, seed)
+  envs = make_envs(count, seed, film=True) if video else make_envs(count, seed)
   try:
-    filmed = picture(envs.spec) if video else None
+    film = Film(envs) if video else None
     carry, row = policy.initial_carry(count), envs.reset()
     tracker = EpisodeTracker(count)
     tracker.add(row)
     played: list[list] = [[] for _ in range(count)]
     waiting, cut = np.zeros(count, bool), 0
-    frames, rewards = [], []
     calls = 0
     minute = Interval(_SAY_SECONDS, 0)
     began = time.monotonic()
@@ -93,9 +93,8 @@ def evaluate(
       if waiting[going].all():
         waiting[:], row = False, envs.reset()
         tracker.add(row)
-      if filmed and not played[0]:
-        frames.append(row.observation[filmed][0].copy())
-        rewards.append(float(row.reward[0]))
+      if film and not played[0]:
+        film.add(row)
       actions, carry, _ = policy(params, carry, row, calls)
       row = envs.step(actions)
       calls += 1
@@ -105,19 +104,19 @@ def evaluate(
           continue
         waiting[episode.stream] = is_cut = not row.is_last[episode.stream]
         cut += is_cut and len(played[episode.stream]) < quota[episode.stream]
-        if filmed and episode.stream == 0 and not played[0]:
-          frames.append(row.observation[filmed][0].copy())
-          rewards.append(float(row.reward[0]))
+        if film and episode.stream == 0 and not played[0]:
+          film.add(row)
         played[episode.stream].append(episode)
   finally:
     envs.close()
   counted = [e for done, wanted in zip(played, quota, strict=True) for e in done[:wanted]]
+  frames, rewards = film.develop() if film else (None, None)
   return EvalResult(
     returns=np.array([episode.score for episode in counted]),
     lengths=np.array([episode.length for episode in counted]),
     cut=int(cut),
-    video=colored(np.stack(frames)) if frames else None,
-    rewards=np.array(rewards) if frames else None,
+    video=frames,
+    rewards=rewards,
     logs=mean_logs(counted),
   )
 
@@ -134,8 +133,3 @@ def _progress(played: Sequence[Sequence[Episode]], quota: np.ndarray, calls: int
   help_ = "" if ended else ". End them earlier with gymnasium.wrappers.TimeLimit, or is_last"
   wanted, steps = number_of(int(quota.sum()), "episode"), number_of(calls, "step")
   return f"evaluation: {ended} of {wanted} have ended after {steps} of each environment{limit}{help_}"
-
-
-def picture(spec: EnvSpec) -> str | None:
-  """The name of the first image, where there is one."""
-  return next((name for name, array in spec.observation.items() if array.is_image), None)

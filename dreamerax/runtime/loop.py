@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dreamerax.envs.base import EnvBatch
+from dreamerax.envs.faults import NoPicture
 from dreamerax.replay import Replay
 from dreamerax.runtime.agreement import Agreement
 from dreamerax.runtime.checkpoint import FOLDER, Checkpoints
@@ -264,9 +266,12 @@ def _make_learner(
 
 def _judge(start: Start, learner: Learner, progress: Progress) -> Callable[..., EvalResult]:
   policy = Policy(start.agent, explore=False, key=start.key(MODE), mesh=start.actors)
+  films = True  # until the environments turn out to have no pictures
 
-  def judge(**options: Any) -> EvalResult:
-    return evaluate(
+  def judge(*, video: bool, **options: Any) -> EvalResult:
+    nonlocal films
+    play = partial(
+      evaluate,
       policy,
       learner.newest_params,
       start.make_envs,
@@ -275,5 +280,11 @@ def _judge(start: Start, learner: Learner, progress: Progress) -> Callable[..., 
       say=progress.say,
       **options,
     )
+    try:
+      return play(video=video and films)
+    except NoPicture as error:
+      films = False
+      progress.say(f"no film of evaluations: the environment shows no images, and {error} (--video-every 0 makes none)")
+      return play(video=False)
 
   return judge

@@ -1,6 +1,6 @@
 """What the runtime asks of an agent. It calls these functions and knows nothing of what is inside."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import jax
@@ -11,7 +11,14 @@ from dreamerax.types import Array, ArrayDict, ArraySpec, Batch
 State = Any  # pytree of everything that training changes
 Params = Any  # pytree: the part of the state that acting needs
 Carry = Any  # pytree [E, ...]: what the policy remembers from step to step
-MakeEnvs = Callable[[int, int], EnvBatch]  # (number of environments, seed)
+
+
+class MakeEnvs(Protocol):
+  """Makes environments, each with a seed that follows from the given one."""
+
+  def __call__(self, num_envs: int, seed: int, /, *, film: bool = False) -> EnvBatch:
+    """film: whether they can be drawn for people, by `EnvBatch.render`, where they show no images."""
+    ...
 
 
 class Agent(Protocol):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 
+from dreamerax import captions
 from dreamerax.envs.base import Work
 from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.replay import Replay
@@ -34,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 _WARM_UP, _PROFILED = 5, 10  # updates before, and during a profile
 _LOG_STEPS = 1000  # env steps between lines of training metrics where the clock must not decide
+_FILM_PIXELS = 128  # a side of the films of evaluations, at least, so that their labels can be read
 _RETRY_SECONDS = 60.0  # until a checkpoint that could not be saved is tried again
 
 
@@ -304,8 +306,9 @@ class Run:
       return  # the next turn tells the others
     self._evaluation = result
     self._write(result.scalars())
-    if result.video is not None:
-      self.writer.video(self.counters, "eval/video", result.video)
+    if result.video is not None and result.rewards is not None:
+      film = captions.scored(result.video, result.rewards, _FILM_PIXELS)
+      self.writer.video(self.counters, "eval/video", film)
     self.progress.say(
       f"evaluation at {self.counters.env_steps:,} env steps, {self._seconds:,.0f} s: "
       f"return {result.returns.mean():.1f} ± {result.returns.std():.1f} over {number_of(len(result.returns), 'episode')}"

@@ -317,3 +317,49 @@ def liar(seed: int) -> Environment:
       return EnvSpec({"clock": ArraySpec((3,))}, ActionSpec(2))
 
   return Liar(seed)
+
+
+class Painted(Counter):
+  """Shows no image, and draws itself: everything as bright as its clock."""
+
+  def render(self) -> np.ndarray:
+    return np.full((6, 8, 3), self.clock, np.uint8)
+
+
+def painted(seed: int) -> Environment:
+  return Painted(seed)
+
+
+def unpaintable(seed: int) -> Environment:
+  """Cannot draw itself from the third step on."""
+
+  class Unpaintable(Painted):
+    def render(self) -> np.ndarray:
+      if self.clock >= 3:
+        raise OSError("the ink is dry")
+      return super().render()
+
+  return Unpaintable(seed)
+
+
+def explosive(seed: int) -> Environment:
+  """Takes its process with it when it is drawn."""
+
+  class Explosive(Painted):
+    def render(self) -> np.ndarray:
+      os.kill(os.getpid(), signal.SIGKILL)
+      return super().render()
+
+  return Explosive(seed)
+
+
+class GymPainted(GymTelling):
+  """Draws itself where it is made to."""
+
+  metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+
+  def __init__(self, render_mode: str | None = None):
+    self.render_mode = render_mode
+
+  def render(self):
+    return np.full((400, 600, 3), 7, np.uint8)

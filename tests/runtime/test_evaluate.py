@@ -5,11 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dreamerax.envs import Environment
+from dreamerax.envs.faults import NoPicture
 from dreamerax.envs.vector import SerialEnvs
 from dreamerax.runtime.errors import Interrupted
 from dreamerax.runtime.evaluate import evaluate
 from dreamerax.runtime.policy import Policy
-from tests.runtime.toys import Follow, Regression, make_envs
+from dreamerax.types import EnvSpec
+from tests.runtime.toys import SPEC, Follow, Regression, make_envs
 
 PARAMS = {"k": jnp.ones(())}
 
@@ -58,6 +61,71 @@ def test_the_video_is_the_first_episode(policy: Policy):
   assert video is not None and video.shape == (11, 4, 4, 3)
   assert video[:, 0, 0, 0].tolist() == list(range(11))
   assert evaluate(policy, PARAMS, make_envs, episodes=1, num_envs=1, seed=0).video is None
+
+
+class Blind(Follow):
+  """Shows no image, draws itself, and counts how often."""
+
+  drawn = 0
+
+  @property
+  def spec(self):
+    return EnvSpec({"x": SPEC.observation["x"]}, SPEC.action)
+
+  def render(self):
+    Blind.drawn += 1
+    return np.full((6, 8, 3), self.clock, np.uint8)
+
+  def _show(self, reward):
+    step = super()._show(reward)
+    return step._replace(observation={"x": step.observation["x"]})
+
+
+def blind_envs(count: int, seed: int, *, film: bool = False):
+  return SerialEnvs([Blind(length=5) for _ in range(count)], range(seed, seed + count))
+
+
+def test_an_environment_without_images_is_filmed_as_it_draws_itself(policy: Policy):
+  Blind.drawn = 0
+  result = evaluate(policy, PARAMS, blind_envs, episodes=4, num_envs=2, seed=0, video=True)
+  assert result.video is not None and result.rewards is not None
+  assert result.video.shape == (6, 6, 8, 3) and result.video[:, 0, 0, 0].tolist() == list(range(6))
+  assert Blind.drawn == 6  # of one episode of one environment
+  assert result.rewards.sum() == pytest.approx(result.returns[0], rel=1e-5)
+  Blind.drawn = 0
+  evaluate(policy, PARAMS, blind_envs, episodes=4, num_envs=2, seed=0)
+  assert Blind.drawn == 0
+
+
+def test_what_cannot_be_filmed_is_told_before_anything_is_played(policy: Policy):
+  steps = []
+
+  class Undrawn(Blind):
+    render = Environment.render
+
+    def step(self, action):
+      steps.append(action)
+      return super().step(action)
+
+  def envs(count: int, seed: int, *, film: bool = False):
+    return SerialEnvs([Undrawn()], [seed])
+
+  with pytest.raises(NoPicture, match=r"no render\(\)"):
+    evaluate(policy, PARAMS, envs, episodes=1, num_envs=1, seed=0, video=True)
+  assert not steps
+
+
+def test_a_film_that_cannot_go_on_ends(policy: Policy, caplog: pytest.LogCaptureFixture):
+  class Growing(Blind):
+    def render(self):
+      return np.zeros((6, 8 + self.clock // 3, 3), np.uint8)
+
+  def envs(count: int, seed: int, *, film: bool = False):
+    return SerialEnvs([Growing(length=5)], [seed])
+
+  result = evaluate(policy, PARAMS, envs, episodes=1, num_envs=1, seed=0, video=True)
+  assert result.video is not None and len(result.video) == 3 and result.lengths.tolist() == [5]
+  assert "ends after 3 frames" in caplog.text
 
 
 def test_it_can_be_left(policy: Policy):

@@ -81,11 +81,11 @@ def test_the_run_is_saved_and_goes_on_with_whole_episodes(tmp_path: Path, wrong:
 
   says = f"^{SAYS[wrong]}.*; saved at ([0-9,]+) env steps: .*--logdir {tmp_path}$"
   with pytest.raises(EnvironmentFault, match=says):
-    run(tmp_path, make_envs=lambda count, seed: Halves(make, count, seed), eval_episodes=0)
+    run(tmp_path, make_envs=lambda count, seed, film=False: Halves(make, count, seed), eval_episodes=0)
   _, saved = load_state(tmp_path, Regression())
   assert saved.counters.env_steps >= 2 * (400 - 40)
   assert sum(map(len, flags)) >= 400
-  result = run(tmp_path, make_envs=lambda count, seed: Halves(Follow, count, seed), eval_episodes=0)
+  result = run(tmp_path, make_envs=lambda count, seed, film=False: Halves(Follow, count, seed), eval_episodes=0)
   assert result.counters.env_steps >= 1200
   for rows in flags:  # an episode begins where one has ended, and nowhere else
     assert [first for first, _ in rows] == [True, *(last for _, last in rows[:-1])]

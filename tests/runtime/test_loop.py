@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 
+from dreamerax.analysis.animations import newest_animations
+from dreamerax.envs.faults import NoPicture
 from dreamerax.envs.vector import SerialEnvs
 from dreamerax.runtime.checkpoint import FOLDER, load_state
 from dreamerax.runtime.errors import Diverged
@@ -112,7 +115,7 @@ def test_a_profile_tells_the_stages_and_changes_nothing(finished, tmp_path: Path
 def test_a_longer_run_continues_from_the_checkpoint(tmp_path: Path):
   seeds = []
 
-  def envs(count: int, seed: int):
+  def envs(count: int, seed: int, film: bool = False):
     seeds.append(seed)
     return make_envs(count, seed)
 
@@ -178,7 +181,7 @@ def test_ctrl_c_saves_and_the_run_goes_on(tmp_path: Path):
         os.kill(os.getpid(), signal.SIGINT)
       return super().step(action)
 
-  def make_envs(count, seed):
+  def make_envs(count, seed, film=False):
     return SerialEnvs([Interrupting() for _ in range(count)], range(seed, seed + count))
 
   handler = signal.getsignal(signal.SIGINT)
@@ -234,3 +237,22 @@ def test_only_a_run_that_begins_is_given_another_beginning(tmp_path: Path):
     run(tmp_path, env_steps=env_steps, agent=Still(), initial=initial, eval_episodes=0, video_every=0)
   assert len(begun) == 1
   assert float(load_state(tmp_path, Still())[0]["params"]["k"]) == 5
+
+
+def test_films_of_evaluations_are_labelled(finished):
+  films = [film for film in newest_animations(finished[0]) if film.name == "eval/video"]
+  frames = imageio.imread(films[0].gif, index=None)
+  assert frames.shape[:3] == (11, 20 + 128, 128)  # a line of text above enlarged pixels
+  assert (frames[0, :20, :40] != frames[-1, :20, :40]).any()
+
+
+def test_a_run_whose_environments_have_no_pictures_says_so_once_and_goes_on(tmp_path: Path, capsys):
+  def envs(num_envs: int, seed: int, *, film: bool = False):
+    batch = make_envs(num_envs, seed)
+    if film:
+      raise NoPicture("it has no render()")
+    return batch
+
+  result = run(tmp_path, env_steps=1200, make_envs=envs, video_every=300)
+  said = [line for line in capsys.readouterr().out.splitlines() if "no film" in line]
+  assert len(said) == 1 and "--video-every 0" in said[0] and result.evaluation is not None

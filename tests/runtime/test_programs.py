@@ -46,7 +46,7 @@ class Impatient(Follow):
     return super().step(action)
 
 
-def make_impatient(num_envs: int, seed: int) -> EnvBatch:
+def make_impatient(num_envs: int, seed: int, film: bool = False) -> EnvBatch:
   seeds = derive_seeds(seed, num_envs)
   return SerialEnvs([Impatient(one) for one in seeds], seeds)
 

@@ -44,7 +44,7 @@ class Halves(SerialEnvs):
     return self._parts
 
 
-def make_halves(num_envs: int, seed: int) -> SerialEnvs:
+def make_halves(num_envs: int, seed: int, film: bool = False) -> SerialEnvs:
   seeds = derive_seeds(seed, num_envs)
   return Halves([Follow(one, length=7 + i) for i, one in enumerate(seeds)], seeds)
 
@@ -177,7 +177,7 @@ class Forgetful(Follow):
 
 
 def test_episodes_that_cannot_be_brought_back_are_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-  def make_forgetful(num_envs: int, seed: int) -> SerialEnvs:
+  def make_forgetful(num_envs: int, seed: int, film: bool = False) -> SerialEnvs:
     return SerialEnvs([Forgetful(length=50) for _ in range(num_envs)], derive_seeds(seed, num_envs))
 
   train(tmp_path, env_steps=1000, make_envs=make_forgetful)
@@ -219,7 +219,7 @@ class Broken(Follow):
     return super().step(action)._replace(**({"reward": np.nan} if Broken.made == 400 else {}))
 
 
-def make_broken(num_envs: int, seed: int) -> SerialEnvs:
+def make_broken(num_envs: int, seed: int, film: bool = False) -> SerialEnvs:
   Broken.made = 0
   seeds = derive_seeds(seed, num_envs)
   return SerialEnvs([Broken(one) for one in seeds], seeds)

@@ -136,7 +136,7 @@ class Broken(Follow):
     return super().step(action)._replace(**({"reward": np.nan} if self._made > 50 else {}))
 
 
-def make_broken(num_envs: int, seed: int) -> SerialEnvs:
+def make_broken(num_envs: int, seed: int, film: bool = False) -> SerialEnvs:
   seeds = derive_seeds(seed, num_envs)
   return SerialEnvs([Broken(one) for one in seeds], seeds)
 

@@ -51,7 +51,7 @@ class Follow(Environment):
     return Step(observation, reward, self.clock == 0, self.clock == self.length, False, log)
 
 
-def make_envs(num_envs: int, seed: int) -> EnvBatch:
+def make_envs(num_envs: int, seed: int, *, film: bool = False) -> EnvBatch:
   seeds = derive_seeds(seed, num_envs)
   return SerialEnvs([Logged(Follow(one)) for one in seeds], seeds)
 

@@ -1,0 +1,62 @@
+"""The film of an evaluation."""
+
+import logging
+
+import numpy as np
+
+from dreamerax.envs.base import EnvBatch
+from dreamerax.envs.faults import NoPicture
+from dreamerax.images import colored
+from dreamerax.types import EnvSpec, Transition
+
+_log = logging.getLogger(__name__)
+
+
+def picture(spec: EnvSpec) -> str | None:
+  """The name of the first image, where there is one."""
+  return next((name for name, array in spec.observation.items() if array.is_image), None)
+
+
+class Film:
+  """The first image that the first environment shows, or a picture that it draws of itself where it shows none."""
+
+  def __init__(self, envs: EnvBatch):
+    """envs: without images, made with `film`."""
+    self._envs, self._image = envs, picture(envs.spec)
+    self._frames: list[np.ndarray] = []
+    self._rewards: list[float] = []
+    self._torn = False
+
+  def add(self, row: Transition) -> None:
+    """Takes the newest row [E, ...]. A film that cannot go on ends with a warning.
+
+    Raises:
+      NoPicture: there is nothing to film.
+    """
+    if self._torn:
+      return
+    try:
+      frame = self._frame(row)
+    except NoPicture as error:
+      if not self._frames:
+        raise
+      self._end(f"it can no longer be drawn: {error}")
+      return
+    if self._frames and frame.shape != self._frames[0].shape:
+      self._end(f"its pictures are {list(self._frames[0].shape)}, and then {list(frame.shape)}")
+      return
+    self._frames.append(frame)
+    self._rewards.append(float(row.reward[0]))
+
+  def develop(self) -> tuple[np.ndarray, np.ndarray]:
+    """Frames, uint8 [T, H, W, 3], and the rewards [T] that came with them."""
+    return np.stack(self._frames), np.array(self._rewards)
+
+  def _frame(self, row: Transition) -> np.ndarray:
+    if self._image is None:
+      return self._envs.render(0)
+    return np.array(colored(row.observation[self._image][0]))
+
+  def _end(self, why: str) -> None:
+    self._torn = True
+    _log.warning("the film of an environment ends after %d frames: %s", len(self._frames), why)
