@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 
@@ -18,6 +19,7 @@ from dreamerax.images import colored
 from dreamerax.nets.modules import Params, frozen, params_of, with_params
 from dreamerax.ops import checks
 from dreamerax.ops.backend import on_cpu
+from dreamerax.ops.distributions import uniform_choices
 from dreamerax.ops.optimizers import LaProp, Optimizer
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec
 from dreamerax.world_model.model import Posterior, Prediction, WorldModel, WorldModelModule
@@ -55,7 +57,7 @@ class AgentConfig:
   model_first: bool = (
     False  # the behaviour learns in the model as just updated (Dreamer v2), not at the same parameters
   )
-  exploration_noise: float = 0.0  # deviation of noise on exploring actions; for discrete ones, the chance of any action
+  exploration_noise: float = 0.0  # deviation of noise on exploring actions; for discrete ones, the chance of any choice
   compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: float32 on CPU, bfloat16 on accelerators
 
   def __post_init__(self):
@@ -276,13 +278,14 @@ class Agent:
     return sum((scales[name] * loss for name, loss in losses.items()), start=jnp.zeros(()))
 
   def _with_noise(self, action: jax.Array, key: jax.Array) -> jax.Array:
-    """Gaussian noise on continuous actions [E, A]; now and then any of the discrete ones instead."""
+    """Gaussian noise on continuous actions [E, A]; now and then any choice in a group of discrete ones instead."""
     amount, (noise_key, choice_key) = self.config.exploration_noise, jax.random.split(key)
     if not self.spec.action.discrete:
       return jnp.clip(action + amount * jax.random.normal(noise_key, action.shape), -1, 1)
-    count, size = action.shape
-    anything = jax.nn.one_hot(jax.random.randint(choice_key, (count,), 0, size), size)
-    return jnp.where(jax.random.bernoulli(noise_key, amount, (count, 1)), anything, action)
+    count, groups = len(action), np.array(self.spec.action.groups)
+    anything = uniform_choices(choice_key, self.spec.action, count)
+    chosen = jax.random.bernoulli(noise_key, amount, (count, len(groups)))
+    return jnp.where(jnp.repeat(chosen, groups, 1, total_repeat_length=action.shape[1]), anything, action)
 
 
 def _as_world(model: WorldModelModule) -> World:

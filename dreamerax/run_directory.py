@@ -263,7 +263,7 @@ def stored_spec(run_dir: Path, config: RunConfig) -> EnvSpec:
     raise ValueError(f"{run_dir / CONFIG}: spec.observation={shown(observation)}: must be fields by name")
   with config_format.naming_the_writer(data):
     arrays = {name: from_dict(ArraySpec, array, f"spec.observation.{name}") for name, array in observation.items()}
-    return EnvSpec(arrays, from_dict(ActionSpec, stored.get("action"), "spec.action"))
+    return EnvSpec(arrays, from_dict(ActionSpec, stored.get("action"), "spec.action", complete=False))
 
 
 def spec_to_dict(spec: EnvSpec) -> dict[str, Any]:

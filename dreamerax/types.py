@@ -7,6 +7,7 @@ One alignment holds everywhere: `action[t]` is the action that led to `observati
 `observation[t]`, and where `is_first[t]` holds both are zero.
 """
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -36,10 +37,36 @@ class ArraySpec:
 
 @dataclass(frozen=True)
 class ActionSpec:
-  """What a policy emits: a vector in [-1, 1]^size, or (discrete) a one-hot vector over `size` choices. Always float32."""
+  """What a policy emits: a vector in [-1, 1]^size, or (discrete) one-hot vectors of `size` entries in all. Always float32.
+
+  Discrete actions make one choice in each of `groups`, whose one-hot vectors are concatenated: (3, 2) chooses one of three
+  and one of two. Without `groups`, there is one group of all entries.
+
+  Raises:
+    ValueError: the groups do not add up to `size`, or the actions are not discrete.
+  """
 
   size: int
   discrete: bool = False
+  groups: tuple[int, ...] = ()  # choices in each group; () where actions are not discrete
+
+  def __post_init__(self):
+    groups = tuple(map(operator.index, self.groups)) or ((self.size,) if self.discrete else ())
+    object.__setattr__(self, "groups", groups)
+    if groups and not self.discrete:
+      raise ValueError(f"groups={groups} are of discrete actions: add discrete=True, or leave them out")
+    if self.discrete and (sum(groups) != self.size or (len(groups) > 1 and min(groups) < 1)):
+      raise ValueError(f"groups={groups} must be numbers of at least 1 that add up to size={self.size}")
+
+  def split(self, action: Array) -> list[Array]:
+    """[..., A] -> the entries [..., n] of each group of n choices."""
+    ends = np.cumsum(self.groups)
+    return [action[..., end - count : end] for end, count in zip(ends, self.groups, strict=True)]
+
+  def is_one_hot(self, action: np.ndarray) -> np.ndarray:
+    """[..., A] -> bool [...]: whether each group has a one and else zeros."""
+    valid = [((part == 1).sum(-1) == 1) & ((part != 0).sum(-1) == 1) for part in self.split(action)]
+    return np.logical_and.reduce(valid)
 
 
 @dataclass(frozen=True)

@@ -261,14 +261,15 @@ def test_noise_is_added_to_exploring_actions_alone(pixels):
   np.testing.assert_array_equal(*modes)
 
 
-def test_noise_on_discrete_actions_is_now_and_then_any_other():
-  config = replace(tiny.config(), exploration_noise=0.3)
-  compiled = Compiled(tiny.CHOICES, config)
+def test_noise_on_discrete_actions_is_now_and_then_any_other_in_each_group_by_itself():
+  compiled = Compiled(tiny.LEVERS, replace(tiny.config(), exploration_noise=0.3))
   params = jax.tree.map(np.array, compiled.state["params"])
-  params["behavior"]["actor"]["out"]["logits"]["bias"][0] = 50.0  # always the first
-  args = (params, compiled.agent.initial_carry(2000), tiny.observation(tiny.CHOICES, 2000), np.ones(2000, bool))
+  params["behavior"]["actor"]["out"]["logits"]["bias"][[0, 3]] = 50.0  # always the first
+  args = (params, compiled.agent.initial_carry(4000), tiny.observation(tiny.LEVERS, 4000), np.ones(4000, bool))
   action, _, _ = compiled.act(*args, jax.random.key(0), explore=True)
-  np.testing.assert_allclose(action.mean(0), [0.8, 0.1, 0.1], atol=0.03)
+  assert tiny.LEVERS.action.is_one_hot(np.asarray(action)).all()
+  np.testing.assert_allclose(action.mean(0), [0.8, 0.1, 0.1, 0.85, 0.15], atol=0.03)
+  assert np.mean(action[:, 0] * action[:, 3]) == pytest.approx(0.8 * 0.85, abs=0.03)
 
 
 def test_images_may_be_cut_to_fewer_bits_and_an_episode_may_be_endless():

@@ -33,7 +33,19 @@ def test_a_run_that_goes_on_alike_writes_nothing(tmp_path: Path):
   write(tmp_path)
   before = (tmp_path / "config.json").stat()
   write(tmp_path)
-  assert (tmp_path / "config.json").stat() == before
+  after = (tmp_path / "config.json").stat()
+  assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)  # reading may change its access time
+
+
+def test_a_config_that_knows_no_groups_of_choices_is_read(tmp_path: Path):
+  write(tmp_path)
+  spec = json.loads((tmp_path / "config.json").read_text())["spec"]
+  edit(tmp_path, checksum="edited", spec={**spec, "action": {"part": "ActionSpec", "size": 3, "discrete": True}})
+  config = run_directory.load_config(tmp_path)
+  assert run_directory.stored_spec(tmp_path, config).action == ActionSpec(3, discrete=True, groups=(3,))
+  edit(tmp_path, spec={**spec, "action": {"size": 4, "discrete": True, "groups": [3, 2]}})
+  with pytest.raises(ValueError, match=r"spec\.action: groups=\(3, 2\) must be .* add up to size=4"):
+    run_directory.stored_spec(tmp_path, config)
 
 
 def test_checkpoints_of_earlier_settings_stay_known(tmp_path: Path):

@@ -17,6 +17,7 @@ from dreamerax.world_model.model import WorldModel
 CATEGORICAL = Categorical(groups=4, classes=4)
 VECTOR = EnvSpec({"position": ArraySpec((3,)), "velocity": ArraySpec((2,))}, ActionSpec(2))
 CHOICES = EnvSpec(VECTOR.observation, ActionSpec(3, discrete=True))
+LEVERS = EnvSpec(VECTOR.observation, ActionSpec(5, discrete=True, groups=(3, 2)))
 PIXELS = EnvSpec({"image": ArraySpec((12, 12, 3), "uint8")}, ActionSpec(2))
 MULTS = (1, 2)  # halve 12 pixels to 3
 
@@ -67,7 +68,7 @@ def batch(agent: Agent, rows: int = 4, length: int = 5, seed: int = 0) -> Batch:
   is_last[1, 2] = is_first[1, 3] = True
   is_first[2, 0] = True
   if spec.action.discrete:
-    action = np.eye(spec.action.size)[rng.integers(spec.action.size, size=(rows, length))]
+    action = np.concatenate([np.eye(n)[rng.integers(n, size=(rows, length))] for n in spec.action.groups], -1)
   else:
     action = rng.uniform(-1, 1, (rows, length, spec.action.size))
   steps = Transition(

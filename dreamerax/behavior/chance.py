@@ -10,6 +10,7 @@ from flax import nnx
 from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.nets.modules import Params
+from dreamerax.ops.distributions import uniform_choices
 from dreamerax.types import ActionSpec
 
 
@@ -30,10 +31,10 @@ class ChanceModule(BehaviorModule):
   def act(
     self, world: World, latent: Latent, memory: Memory, key: jax.Array, *, explore: bool
   ) -> tuple[jax.Array, Memory]:
-    count, size = len(latent["deter"]), self.action.size
+    count = len(latent["deter"])
     if self.action.discrete:
-      return jax.nn.one_hot(jax.random.randint(key, (count,), 0, size), size), memory
-    return jax.random.uniform(key, (count, size), minval=-1, maxval=1), memory
+      return uniform_choices(key, self.action, count), memory
+    return jax.random.uniform(key, (count, self.action.size), minval=-1, maxval=1), memory
 
   def init_slow(self) -> Params:
     return {}

@@ -100,7 +100,13 @@ def _describe(array: ArraySpec) -> str:
 
 
 def _describe_action(action: ActionSpec) -> str:
-  return f"one of {action.size} choices" if action.discrete else f"{action.size} numbers in [-1, 1]"
+  if not action.discrete:
+    return f"{action.size} numbers in [-1, 1]"
+  groups = action.groups
+  if len(groups) == 1:
+    return f"one of {action.size} choices"
+  each = f"{groups[0]} each" if len(set(groups)) == 1 else ", ".join(map(str, groups))
+  return f"{len(groups)} choices at once, of {each}"
 
 
 def _describe_met(met: Met) -> Iterator[Finding]:

@@ -82,8 +82,28 @@ class DiscreteActions:
     return self.start + int(checked_action(action, self.spec, name).argmax())
 
 
+@dataclass(frozen=True)
+class ChoiceActions:
+  """An array of choices, of any shape. Each entry is one of as many as `counts` has there, numbered from `start`."""
+
+  counts: np.ndarray
+  start: np.ndarray
+  dtype: str
+
+  @property
+  def spec(self) -> ActionSpec:
+    return ActionSpec(size=int(self.counts.sum()), discrete=True, groups=tuple(self.counts.flat))
+
+  def __call__(self, action: np.ndarray, name: str) -> np.ndarray:
+    """The numbers of the choices that `action` [A] marks; `name` is the environment's, for its errors."""
+    spec = self.spec
+    chosen = [part.argmax() for part in spec.split(checked_action(action, spec, name))]
+    return (self.start + np.reshape(chosen, self.counts.shape)).astype(self.dtype)
+
+
 def random_actions(spec: ActionSpec, rng: np.random.Generator, count: int) -> np.ndarray:
-  """Uniform actions [count, A], float32: in [-1, 1], or one-hot."""
+  """Uniform actions [count, A], float32: in [-1, 1], or one-hot in each group."""
   if spec.discrete:
-    return np.eye(spec.size, dtype=np.float32)[rng.integers(spec.size, size=count)]
+    classes = rng.integers(spec.groups, size=(count, len(spec.groups)))
+    return np.concatenate([np.eye(n, dtype=np.float32)[classes[:, i]] for i, n in enumerate(spec.groups)], -1)
   return rng.uniform(-1, 1, (count, spec.size)).astype(np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from dreamerax.envs import foreign
-from dreamerax.envs.actions import BoxActions, DiscreteActions, IntegerActions, box_actions
+from dreamerax.envs.actions import BoxActions, ChoiceActions, DiscreteActions, IntegerActions, box_actions
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.config import EnvConfig
 from dreamerax.envs.faults import Breach, NoPicture
@@ -101,7 +101,7 @@ class GymEnv(Environment):
       seed: given to the first reset that is given none; episodes after it continue from there.
 
     Raises:
-      ValueError: actions are neither Box nor Discrete.
+      ValueError: actions are of none of the spaces Box, Discrete, MultiDiscrete and MultiBinary.
     """
     self._env = env
     self._name = name
@@ -243,11 +243,16 @@ def _array_spec(space: spaces.Space) -> ArraySpec:
   return ArraySpec((spaces.flatdim(space),), "float32")
 
 
-def _actions(space: spaces.Space, name: str) -> BoxActions | IntegerActions | DiscreteActions:
+def _actions(space: spaces.Space, name: str) -> BoxActions | IntegerActions | DiscreteActions | ChoiceActions:
   if isinstance(space, spaces.Discrete):
     return DiscreteActions(int(space.n), int(space.start))
+  if isinstance(space, spaces.MultiDiscrete):
+    return ChoiceActions(space.nvec, space.start, space.dtype.name)
+  if isinstance(space, spaces.MultiBinary):
+    return ChoiceActions(np.full(space.shape, 2), np.zeros(space.shape, int), space.dtype.name)
   if isinstance(space, spaces.Box):
     return box_actions(space.low, space.high, space.dtype, name)  # type: ignore[arg-type]
   raise ValueError(
-    f"{name}: actions must be a Box or Discrete space, not {space}. Wrap the environment to make it one."
+    f"{name}: actions must be a Box, Discrete, MultiDiscrete or MultiBinary space, not {space}. Wrap the environment to "
+    "make it one."
   )

@@ -233,7 +233,7 @@ def spec_to_json(spec: EnvSpec) -> dict[str, Any]:
   """Plain data, from which the owner builds the spec again."""
   return {
     "observation": {key: [array.shape, array.dtype] for key, array in spec.observation.items()},
-    "action": [spec.action.size, spec.action.discrete],
+    "action": [spec.action.size, spec.action.discrete, spec.action.groups],
   }
 
 

@@ -135,14 +135,16 @@ class ActorModule(nnx.Module):
 class ActorHead(Actor):
   """DreamerV3's policy: Normal(tanh mean, bounded std) for continuous actions, one-hot for discrete ones.
 
-  The paper mixes 1 % of the uniform distribution into discrete policies; the published code does not.
+  An action of several groups has independent choices: its log-probability and its entropy are the sums of theirs, the
+  latter before `entropy_scale` weighs it. The paper mixes 1 % of the uniform distribution into discrete policies; the
+  published code does not.
   """
 
   layers: int = 3  # hidden
   units: int = 1024  # of each hidden layer
   min_std: float = 0.1  # of continuous actions, which lie in [-1, 1]
   max_std: float = 1.0
-  unimix: float = 0.0  # share of the uniform distribution mixed into discrete actions
+  unimix: float = 0.0  # share of the uniform distribution mixed into discrete actions, in each group
   output_scale: float = 0.01  # of the initial output layer
 
   def __post_init__(self):
@@ -175,7 +177,7 @@ class ActorHeadModule(ActorModule):
     x = self.mlp(features)
     out = {name: layer(x).astype(jnp.float32) for name, layer in self.out.items()}
     if self.action.discrete:
-      return distributions.OneHot(out["logits"], self.config.unimix)
+      return distributions.OneHotGroups(out["logits"], self.action, self.config.unimix)
     mean, std = out["mean"], out["std"]
     low, high = self.config.min_std, self.config.max_std
     return distributions.normal(jnp.tanh(mean), low + (high - low) * jax.nn.sigmoid(std + 2.0))
@@ -260,4 +262,6 @@ class PlainActorModule(ActorModule):
   def __call__(self, features: jax.Array) -> Policy:
     x = self.mlp(features)
     out = {name: layer(x).astype(jnp.float32) for name, layer in self.out.items()}
-    return distributions.OneHot(out["logits"]) if self.action.discrete else self.config.policy(out)
+    if self.action.discrete:
+      return distributions.OneHotGroups(out["logits"], self.action)
+    return self.config.policy(out)

@@ -9,6 +9,7 @@ import numpy as np
 from tensorflow_probability.substrates import jax as tfp
 
 from dreamerax.ops.transforms import symexp
+from dreamerax.types import ActionSpec
 
 
 class Policy(Protocol):
@@ -62,16 +63,16 @@ class OneHot:
       event_dims: leading axes of an event beside the classes.
     """
     self._log_probs = mix_uniform(logits, unimix)
-    self._classes = logits.shape[-1]
     self._event = tuple(range(-1 - event_dims, 0))
 
   def sample(self, *, seed: jax.Array) -> jax.Array:
     """[..., C] with the gradient of the probabilities."""
-    return self._one_hot(jax.random.categorical(seed, self._log_probs)) + _zero_with_gradient(self.mean())
+    noise = jax.random.gumbel(seed, self._log_probs.shape, self._log_probs.dtype)
+    return self._largest(noise + self._log_probs) + _zero_with_gradient(self.mean())
 
   def mode(self) -> jax.Array:
     """[..., C], the most probable classes."""
-    return self._one_hot(self._log_probs.argmax(-1))
+    return self._largest(self._log_probs)
 
   def log_prob(self, value: jax.Array) -> jax.Array:
     """[...] of one-hot values [..., C]."""
@@ -89,8 +90,41 @@ class OneHot:
     """[..., C] probabilities."""
     return jnp.exp(self._log_probs)
 
-  def _one_hot(self, classes: jax.Array) -> jax.Array:
-    return jax.nn.one_hot(classes, self._classes, dtype=jnp.float32)
+  def _largest(self, scores: jax.Array) -> jax.Array:
+    """One-hot vectors [..., C] of the classes with the largest scores [..., C]."""
+    return _one_hot(scores)
+
+
+class OneHotGroups(OneHot):
+  """A policy over discrete actions: independent one-hot categoricals, one for each of the action's groups, concatenated.
+
+  The probability of an action is the product of its choices'. So log-probabilities and entropies are sums over the groups,
+  as DreamerV3's code sums them over the parts of an action; unimix holds within each group.
+  """
+
+  def __init__(self, logits: jax.Array, action: ActionSpec, unimix: float = 0.0):
+    """
+    Args:
+      logits: [..., A].
+      action: discrete.
+      unimix: share of the uniform distribution mixed into each group.
+    """
+    self._action = action
+    self._log_probs = jnp.concatenate([mix_uniform(part, unimix) for part in action.split(logits)], -1)
+    self._event = (-1,)
+
+  def _largest(self, scores: jax.Array) -> jax.Array:
+    return jnp.concatenate([_one_hot(part) for part in self._action.split(scores)], -1)
+
+
+def uniform_choices(key: jax.Array, action: ActionSpec, count: int) -> jax.Array:
+  """Uniform discrete actions [count, A]."""
+  classes = jax.random.randint(key, (count, len(action.groups)), 0, jnp.array(action.groups))
+  return jnp.concatenate([jax.nn.one_hot(classes[:, i], size) for i, size in enumerate(action.groups)], -1)
+
+
+def _one_hot(scores: jax.Array) -> jax.Array:
+  return jax.nn.one_hot(scores.argmax(-1), scores.shape[-1], dtype=jnp.float32)
 
 
 def normal(mean: jax.Array, std: jax.Array) -> Distribution:

@@ -82,8 +82,9 @@ def _check_flags(is_first: np.ndarray, is_last: np.ndarray, is_terminal: np.ndar
 def _check_actions(action: np.ndarray, spec: ActionSpec) -> None:
   taken = action[1:]
   if spec.discrete:
-    wrong = (np.sort(taken, -1) != np.eye(spec.size, dtype=np.float32)[-1]).any(-1)
-    problem, fix = f"not one-hot over {spec.size} choices", "store the choice as a row of the identity matrix"
+    wrong = ~spec.is_one_hot(taken)
+    problem = f"not one-hot over {' and '.join(map(str, spec.groups))} choices"
+    fix = "store each choice as a row of the identity matrix"
   else:
     wrong = (np.abs(taken) > 1).any(-1)
     problem, fix = "outside [-1, 1]", "scale the actuators' bounds to it, or clip"

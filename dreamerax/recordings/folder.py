@@ -165,7 +165,8 @@ def _decode(data: Any) -> tuple[EnvSpec, Mapping[str, Any]]:
     shown = {
       name: ArraySpec(_shape(array["shape"]), str(array["dtype"])) for name, array in data["observation"].items()
     }
-    action, about = ActionSpec(int(data["action"]["size"]), bool(data["action"]["discrete"])), dict(data["about"])
+    of_action, about = data["action"], dict(data["about"])
+    action = ActionSpec(int(of_action["size"]), bool(of_action["discrete"]), tuple(of_action.get("groups", ())))
   except (KeyError, TypeError, AttributeError, ArithmeticError, ValueError) as error:
     raise ValueError(
       f'observation, action or about is not as it should be ({error!r}): it needs {{"observation": {{NAME: {{"shape": '

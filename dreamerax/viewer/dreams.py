@@ -87,8 +87,9 @@ class Dreamer:
     spec = self.agent.spec.action
     if action.shape != (spec.size,) or not np.isfinite(action).all():
       raise ValueError(f"action={action.tolist()} must be {spec.size} finite numbers")
-    if spec.discrete and sorted(action.tolist()) != [0.0] * (spec.size - 1) + [1.0]:
-      raise ValueError(f"action={action.tolist()} must be 1 for one of {spec.size} choices and 0 for the others")
+    if spec.discrete and not spec.is_one_hot(action):
+      choices = " and ".join(map(str, spec.groups))
+      raise ValueError(f"action={action.tolist()} must be 1 for one of {choices} choices and 0 for the others")
     return jnp.asarray(np.clip(action, -1, 1), jnp.float32)
 
   def _frame(self, step: int, action: np.ndarray | None, outlook: Outlook) -> Frame:

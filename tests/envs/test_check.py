@@ -37,6 +37,7 @@ class Broken(Counter):
     (Broken(observation=ArraySpec((0,))), "holds nothing"),
     (Broken(observation=ArraySpec((5,))), r"float32 \[2\]; its spec says float32 \[5\]"),
     (Broken(action=ActionSpec(0)), "action.size=0"),
+    (Broken(action=ActionSpec(1, discrete=True)), "action.size=1"),
     (Broken(reset={"observation": {}}), "keys"),
     (Broken(step={"observation": {"clock": np.full(2, np.nan, np.float32)}}), r"nan at \[0\], not a finite"),
     (Broken(step={"observation": {"clock": [0.0, 0.0]}}), "not a numpy array"),

@@ -1,12 +1,13 @@
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from dreamerax.envs import EnvConfig, make
 from dreamerax.envs.gymnasium import GymEnv
 from dreamerax.types import ActionSpec, ArraySpec
 from tests.contracts.environment import EnvironmentContract
-from tests.envs.toys import Gallery
+from tests.envs.toys import Gallery, Levers, levers
 
 
 class TestDiscrete(EnvironmentContract):
@@ -24,6 +25,36 @@ class TestContinuous(EnvironmentContract):
 class TestDict(EnvironmentContract):
   def make(self, seed):
     return GymEnv(Gallery(), name="gallery", seed=seed)
+
+
+class TestSeveralChoices(EnvironmentContract):
+  def make(self, seed):
+    return GymEnv(levers(), name="levers", seed=seed)
+
+
+@pytest.mark.parametrize(
+  ("space", "groups", "chosen", "native"),
+  [
+    (spaces.MultiDiscrete([3, 2]), (3, 2), [2, 1], [2, 1]),
+    (spaces.MultiDiscrete([[3, 2], [1, 4]], start=[[5, 0], [0, -1]]), (3, 2, 1, 4), [2, 1, 0, 3], [[7, 1], [0, 2]]),
+    (spaces.MultiBinary(3), (2, 2, 2), [1, 0, 1], [1, 0, 1]),
+    (spaces.MultiBinary([2, 2]), (2, 2, 2, 2), [1, 0, 0, 1], [[1, 0], [0, 1]]),
+  ],
+  ids=["multi-discrete", "matrix with starts", "multi-binary", "matrix of bits"],
+)
+def test_several_choices_at_once_are_groups(space, groups, chosen, native):
+  class Heard(Levers):
+    def step(self, action):
+      self.action = action
+      return super().step(action)
+
+  heard = Heard(space)
+  env = GymEnv(heard, name="levers", seed=0)
+  assert env.spec.action == ActionSpec(sum(groups), discrete=True, groups=groups)
+  env.reset()
+  env.step(np.concatenate([np.eye(n, dtype=np.float32)[i] for n, i in zip(groups, chosen, strict=True)]))
+  np.testing.assert_array_equal(heard.action, native)
+  assert heard.action.dtype == space.dtype
 
 
 def test_nested_observations_images_and_one_hot_choices():
@@ -67,6 +98,6 @@ def test_an_unknown_id_names_the_nearest():
 
 def test_actions_of_another_kind_are_refused():
   env = Gallery()
-  env.action_space = gymnasium.spaces.MultiBinary(3)  # pyright: ignore
-  with pytest.raises(ValueError, match="Box or Discrete"):
+  env.action_space = gymnasium.spaces.Text(3)  # pyright: ignore
+  with pytest.raises(ValueError, match="Discrete, MultiDiscrete or MultiBinary space, not Text"):
     GymEnv(env, name="gallery", seed=0)

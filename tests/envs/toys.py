@@ -197,6 +197,40 @@ class Gallery(gymnasium.Env):
     return observation, 0.5, over and self.ends_by == "terminated", over and self.ends_by == "truncated", {}
 
 
+class Levers(gymnasium.Env):
+  """Shows which choice of each lever pays, anew at every step, and pays the share of those that were taken."""
+
+  def __init__(self, action_space: gymnasium.spaces.MultiDiscrete | gymnasium.spaces.MultiBinary, length: int = 10):
+    self.action_space, self.length = action_space, length
+    flat = gymnasium.spaces.flatten(action_space, action_space.sample())
+    self.observation_space = gymnasium.spaces.Box(0, 1, flat.shape)
+
+  def reset(self, *, seed=None, options=None):
+    super().reset(seed=seed)
+    if seed is not None:
+      self.action_space.seed(seed)
+    self.clock = 0
+    return self._shown(), {}
+
+  def step(self, action):
+    assert self.action_space.contains(action), action
+    self.clock += 1
+    reward = float(np.mean(action == self.wanted))
+    return self._shown(), reward, False, self.clock == self.length, {}
+
+  def _shown(self) -> np.ndarray:
+    self.wanted = self.action_space.sample()
+    return gymnasium.spaces.flatten(self.action_space, self.wanted).astype(np.float32)
+
+
+def levers() -> gymnasium.Env:
+  return Levers(gymnasium.spaces.MultiDiscrete([3, 2]))
+
+
+def switches() -> gymnasium.Env:
+  return Levers(gymnasium.spaces.MultiBinary(3))
+
+
 def counter(seed: int) -> Environment:
   return Counter(seed)
 

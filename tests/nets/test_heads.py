@@ -52,6 +52,20 @@ def test_discrete_policy_is_one_hot_and_with_unimix_never_certain(features):
   assert least >= np.log(0.01 / 4) - 1e-5
 
 
+@pytest.mark.parametrize(
+  "config", [ActorHead(layers=1, units=8), TanhNormalActor(layers=1, units=8), TruncatedNormalActor(layers=1, units=8)]
+)
+def test_policies_over_several_choices_make_each(features, config):
+  action = ActionSpec(5, discrete=True, groups=(3, 2))
+  head, _ = plain.randomised(lambda: make(config, action))
+  policy = head(100 * features)
+  for chosen in (policy.sample(seed=jax.random.key(0)), policy.mode()):
+    np.testing.assert_allclose(chosen[:, :3].sum(-1), 1, atol=1e-6)
+    np.testing.assert_allclose(chosen[:, 3:].sum(-1), 1, atol=1e-6)
+  each = [policy.log_prob(jnp.concatenate([jnp.eye(3)[i], jnp.eye(2)[j]])) for i in range(3) for j in range(2)]
+  np.testing.assert_allclose(np.exp(each).sum(0), 1, rtol=1e-5)
+
+
 def test_yes_or_no_equals_numpy(features):
   head, params = plain.randomised(lambda: make(BinaryHead(layers=1, units=8)))
   logit = plain.linear(params["out"], plain.mlp(params["mlp"], features))[:, 0]

@@ -5,6 +5,7 @@ import pytest
 
 from dreamerax.ops import distributions
 from dreamerax.ops.distributions import SymexpTwoHot, mix_uniform, symexp_bins, two_hot
+from dreamerax.types import ActionSpec
 
 
 def softmax(x):
@@ -128,6 +129,76 @@ def test_one_hot_samples_pass_the_gradient_of_the_probabilities():
     return (0.99 * jax.nn.softmax(logits) + 0.01 / 3) @ weight
 
   np.testing.assert_allclose(jax.grad(through_sample)(logits), jax.grad(through_probs)(logits), rtol=1e-5)
+
+
+def by_group(x, groups):
+  """The entries of each group, by a loop."""
+  parts, begin = [], 0
+  for size in groups:
+    parts.append(np.asarray(x)[..., begin : begin + size])
+    begin += size
+  return parts
+
+
+@pytest.mark.parametrize("unimix", [0.0, 0.2])
+def test_groups_sum_log_probabilities_and_entropies_and_take_each_mode(rng, unimix):
+  groups = (3, 2, 1, 4)
+  logits = rng.normal(size=(5, 10)) * 3
+  action = np.concatenate([np.eye(n)[rng.integers(n, size=5)] for n in groups], -1)
+  log_prob, entropy, mode = np.zeros(5), np.zeros(5), []
+  for x, taken in zip(by_group(logits, groups), by_group(action, groups), strict=True):
+    p = (1 - unimix) * softmax(x) + unimix / x.shape[-1]
+    log_prob += np.log((p * taken).sum(-1))
+    entropy += -(p * np.log(p)).sum(-1)
+    mode.append(np.eye(x.shape[-1])[x.argmax(-1)])
+  dist = distributions.OneHotGroups(jnp.asarray(logits), ActionSpec(10, True, groups), unimix)
+  np.testing.assert_allclose(dist.log_prob(jnp.asarray(action)), log_prob, rtol=1e-4)
+  np.testing.assert_allclose(dist.entropy(), entropy, rtol=1e-4)
+  np.testing.assert_array_equal(dist.mode(), np.concatenate(mode, -1))
+
+
+def test_groups_are_drawn_independently_by_their_probabilities():
+  probs = np.array([0.1, 0.2, 0.7, 0.6, 0.4])
+  action = ActionSpec(5, discrete=True, groups=(3, 2))
+  logits = jnp.broadcast_to(jnp.log(probs), (8000, 5))
+  samples = np.asarray(distributions.OneHotGroups(logits, action).sample(seed=jax.random.key(0)))
+  assert samples.dtype == np.float32 and action.is_one_hot(samples).all()
+  np.testing.assert_allclose(samples.mean(0), probs, atol=0.02)
+  np.testing.assert_allclose(samples[:, :3].T @ samples[:, 3:] / 8000, np.outer(probs[:3], probs[3:]), atol=0.02)
+
+
+def test_samples_of_groups_pass_the_gradient_of_the_probabilities():
+  logits, weight = jnp.array([0.3, -1.0, 2.0, 0.5, -0.5]), jnp.array([1.0, 5.0, -2.0, 3.0, -1.0])
+
+  def through_sample(logits):
+    action = ActionSpec(5, discrete=True, groups=(3, 2))
+    return distributions.OneHotGroups(logits, action, 0.01).sample(seed=jax.random.key(1)) @ weight
+
+  def through_probs(logits):
+    three, two = jax.nn.softmax(logits[:3]), jax.nn.softmax(logits[3:])
+    return (0.99 * three + 0.01 / 3) @ weight[:3] + (0.99 * two + 0.01 / 2) @ weight[3:]
+
+  np.testing.assert_allclose(jax.grad(through_sample)(logits), jax.grad(through_probs)(logits), rtol=1e-5)
+
+
+def test_one_group_is_a_plain_one_hot_policy_to_the_bit(rng):
+  logits = jnp.asarray(rng.normal(size=(6, 4)), jnp.float32)
+  one = distributions.OneHotGroups(logits, ActionSpec(4, discrete=True), 0.01)
+  plain, seed = distributions.OneHot(logits, 0.01), jax.random.key(3)
+  drawn = jax.random.categorical(seed, mix_uniform(logits, 0.01))
+  np.testing.assert_array_equal(one.sample(seed=seed), jax.nn.one_hot(drawn, 4))
+  np.testing.assert_array_equal(one.mode(), plain.mode())
+  np.testing.assert_array_equal(one.log_prob(one.mode()), plain.log_prob(plain.mode()))
+  np.testing.assert_array_equal(one.entropy(), plain.entropy())
+
+
+def test_uniform_choices_are_uniform_in_each_group():
+  action = ActionSpec(5, discrete=True, groups=(3, 2))
+  drawn = np.asarray(distributions.uniform_choices(jax.random.key(0), action, 6000))
+  assert action.is_one_hot(drawn).all()
+  np.testing.assert_allclose(drawn[:, :3].T @ drawn[:, 3:] / 6000, np.full((3, 2), 1 / 6), atol=0.02)
+  plain = distributions.uniform_choices(jax.random.key(0), ActionSpec(3, discrete=True), 60)
+  np.testing.assert_array_equal(plain, np.eye(3)[jax.random.randint(jax.random.key(0), (60,), 0, 3)])
 
 
 # Gaussians and yes or no.

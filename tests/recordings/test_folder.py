@@ -157,6 +157,28 @@ def test_a_choice_is_one_hot(tmp_path: Path):
     folder.read_all()
 
 
+def test_each_group_of_choices_is_one_hot(tmp_path: Path):
+  levers = EnvSpec(SHOWN, ActionSpec(5, discrete=True, groups=(3, 2)))
+  episode = make_episode(levers)
+  action = np.concatenate([np.eye(3)[[0, 1, 2, 0, 1, 2]], np.eye(2)[[0, 1, 0, 1, 0, 1]]], -1).astype(np.float32)
+  action[0] = 0
+  folder = EpisodeFolder.create(tmp_path, levers)
+  folder.write(episode._replace(action=action))
+  assert EpisodeFolder(tmp_path).spec == levers
+  np.testing.assert_array_equal(EpisodeFolder(tmp_path).read_all()[0].action, action)
+  action[4] = 0, 1, 1, 0, 0
+  with pytest.raises(ValueError, match=r"action is \[0.* at step 4, not one-hot over 3 and 2 choices: store"):
+    folder.write(episode._replace(action=action))
+
+
+def test_groups_may_be_left_out_of_the_spec(tmp_path: Path):
+  EpisodeFolder.create(tmp_path, CHOICES)
+  data = json.loads((tmp_path / SPEC).read_text())
+  del data["action"]["groups"]
+  (tmp_path / SPEC).write_text(json.dumps(data))
+  assert EpisodeFolder(tmp_path).spec == CHOICES
+
+
 def test_nothing_bad_is_written(tmp_path: Path):
   folder, episode = EpisodeFolder.create(tmp_path, CONTINUOUS), make_episode()
   with pytest.raises(ValueError, match="is_last is False"):
@@ -180,6 +202,11 @@ def test_a_damaged_file_is_named(damage: bytes | None, tmp_path: Path):
   [
     ({"format": "episodes 7"}, "format is 'episodes 7': this version reads"),
     ({"action": {"size": 2}}, "KeyError.*discrete.*it needs"),
+    (
+      {"action": {"size": 4, "discrete": True, "groups": [3, 2]}},
+      r"groups=\(3, 2\) must be .* add up to size=4.*it needs",
+    ),
+    ({"action": {"size": 4, "discrete": True, "groups": ["x"]}}, "it needs"),
     ({"observation": {"image": {"shape": [4, 4], "dtype": "uint8"}}}, r"spec.observation\['image'\] is uint8 \[4, 4\]"),
     ({"observation": {}}, "spec.observation is empty"),
     ({"observation": [1]}, "it needs"),

@@ -98,6 +98,17 @@ def test_choices_and_vectors():
       dreamer("CHOICES").step(dream, np.array(action))
 
 
+def test_several_choices_at_once():
+  spec = dreamer("LEVERS").agent.spec
+  dream, _ = dreamer("LEVERS").begin(steps(spec), KEY)
+  frames = [dreamer("LEVERS").step(dream, np.array(action))[1] for action in ([0, 1, 0, 1, 0], [0, 1, 0, 0, 1])]
+  assert len({frame.reward for frame in frames}) == 2
+  piloted = dreamer("LEVERS").step(dream, None)[1].action
+  assert piloted is not None and spec.action.is_one_hot(piloted)
+  with pytest.raises(ValueError, match="1 for one of 3 and 2 choices"):
+    dreamer("LEVERS").step(dream, np.array([0, 1, 1, 0, 0]))
+
+
 def test_a_planner_is_an_autopilot_without_values():
   agent = small_presets.small("planet")
   planet = Dreamer(agent, parameters(agent))

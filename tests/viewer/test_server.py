@@ -105,7 +105,7 @@ def test_the_page_needs_nothing_from_elsewhere(server: Server):
     status, text = send(server, path)
     assert status == 200 and b"http" not in text
   about = json.loads(send(server, "/api/about")[1])
-  assert about["action"] == {"size": 2, "discrete": False} and about["title"]["task"] == "toy"
+  assert about["action"] == {"size": 2, "discrete": False, "groups": []} and about["title"]["task"] == "toy"
 
 
 @pytest.mark.parametrize(

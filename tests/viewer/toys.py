@@ -39,7 +39,8 @@ def steps(spec: EnvSpec, length: int = 3, seed: int = 0) -> Transition:
   rng = np.random.default_rng(seed)
   action = rng.uniform(-1, 1, (length, spec.action.size)).astype(np.float32)
   if spec.action.discrete:
-    action = np.eye(spec.action.size, dtype=np.float32)[action.argmax(-1)]
+    parts = spec.action.split(action)
+    action = np.concatenate([np.eye(part.shape[-1], dtype=np.float32)[part.argmax(-1)] for part in parts], -1)
   none = np.zeros(length, bool)
   return Transition(tiny.observation(spec, length, seed=seed), action, np.zeros(length, np.float32), none, none, none)
 

@@ -128,12 +128,25 @@ function steer(wanted) {
   take(wanted);
 }
 
+/** First entry of each group of choices, and the one after its last. */
+function groups() {
+  let end = 0;
+  return about.action.groups.map((count) => [end, (end += count)]);
+}
+
 function choose(index) {
-  if (index < about.action.size) steer(action.map((_, i) => Number(i === index)));
+  const group = groups().find(([, end]) => index < end);
+  if (group) steer(action.map((x, i) => (i < group[0] || i >= group[1] ? x : Number(i === index))));
+}
+
+function turn(group, amount) {
+  const [first, end] = groups()[Math.min(group, about.action.groups.length - 1)];
+  const count = end - first;
+  choose(first + ((action.indexOf(1, first) - first + Math.sign(amount) + count) % count));
 }
 
 function nudge(index, amount) {
-  if (about.action.discrete) choose((action.indexOf(1) + Math.sign(amount) + action.length) % action.length);
+  if (about.action.discrete) turn(index, amount);
   else if (index < action.length) steer(action.map((x, i) => (i === index ? clip(x + amount) : x)));
 }
 
@@ -207,18 +220,21 @@ function show() {
 
 // Setting up
 
+const button = (i) => element("button", { textContent: i + 1, onclick: () => choose(i) });
+
+function slider(i) {
+  const oninput = (event) => steer(action.map((x, j) => (i === j ? Number(event.target.value) : x)));
+  const range = element("input", { type: "range", min: -1, max: 1, step: 0.01, oninput });
+  return element("label", {}, `action ${i + 1}`, range, element("output"));
+}
+
 function controls({ size, discrete }) {
-  action = Array.from({ length: size }, (_, i) => Number(discrete && i === 0));
-  $("action").classList.toggle("choices", discrete);
-  for (let i = 0; i < size; i++) {
-    if (discrete) $("action").append(element("button", { textContent: i + 1, onclick: () => choose(i) }));
-    else {
-      const oninput = (event) => steer(action.map((x, j) => (i === j ? Number(event.target.value) : x)));
-      const slider = element("input", { type: "range", min: -1, max: 1, step: 0.01, oninput });
-      $("action").append(element("label", {}, `action ${i + 1}`, slider, element("output")));
-    }
-  }
-  take(action);
+  const firsts = groups().map(([first]) => first);
+  const start = Array.from({ length: size }, (_, i) => Number(firsts.includes(i)));
+  const made = start.map((_, i) => (discrete ? button(i) : slider(i)));
+  if (discrete) $("action").append(...groups().map((group) => element("div", {}, ...made.slice(...group))));
+  else $("action").append(...made);
+  take(start);
 }
 
 function keys({ size, discrete }) {
