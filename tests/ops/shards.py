@@ -4,10 +4,9 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import ROOT, cpu_devices
 
 
 def assert_kept(compiled: Any) -> None:
@@ -27,7 +26,7 @@ def assert_added_once(program: str) -> None:
 
 def run_on_eight_devices(script: str) -> None:
   """Runs a program in a process of its own, which has eight devices of its CPU."""
-  environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+  environment = {**os.environ, **cpu_devices(8)}
   command = [sys.executable, "-c", script]
   done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
   assert done.returncode == 0, done.stderr[-2000:]

@@ -9,7 +9,7 @@ from typing import Any
 
 from dreamerax.runtime import hosts
 from dreamerax.runtime.errors import HostLost
-from tests.conftest import ROOT
+from tests.conftest import ROOT, cpu_devices
 from tests.runtime.toys import run
 
 LOST = 7  # exit status of a process that was told that another is gone
@@ -29,7 +29,7 @@ def join_and_train(port: int, processes: int, process: int, logdir: str, options
 def start(processes: int, logdir: Path, *, devices: int = 2, **options: Any) -> list[subprocess.Popen]:
   """Processes that train together, with a port of their own; `communicate` with each."""
   port = free_port()
-  environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+  environment = {**os.environ, **cpu_devices(devices)}
   calls = [f"r.join_and_train({port}, {processes}, {i}, {str(logdir)!r}, {options!r})" for i in range(processes)]
   programs = [f"from tests.runtime import host_runs as r; {call}" for call in calls]
   return [

@@ -206,8 +206,9 @@ def test_a_file_that_may_not_grow_fails_the_save_and_not_the_run(folder: Path):
 def test_kill_at_any_moment_costs_nothing_that_was_saved(tmp_path: Path):
   context = multiprocessing.get_context("forkserver")  # imports once, and has not started jax when it forks
   context.set_forkserver_preload(["tests.runtime.savers"])
-  chance, acknowledged, torn = random.Random(0), 0, 0
-  for _ in range(12):
+  chance, acknowledged, kills, torn = random.Random(0), 0, 0, 0
+  while torn < 6 and kills < 100:  # until enough of them hit a save
+    kills += 1
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=savers.save_until_killed, args=(tmp_path, sender))
     process.start()
@@ -225,5 +226,4 @@ def test_kill_at_any_moment_costs_nothing_that_was_saved(tmp_path: Path):
     step, told = restore(tmp_path)
     assert acknowledged <= step <= acknowledged + 1 and told == []
     assert len(names(tmp_path)) <= 3
-  assert torn >= 6, "kills hit saves"
-  assert acknowledged >= 12
+  assert torn == 6 and acknowledged >= kills

@@ -18,7 +18,7 @@ from dreamerax.runtime.checkpoint import FOLDER, load_state
 from dreamerax.runtime.checkpoint_folder import find_steps
 from dreamerax.runtime.metrics import read_metrics
 from dreamerax.runtime.restore import log_folder
-from tests.conftest import ROOT
+from tests.conftest import ROOT, cpu_devices
 from tests.runtime.host_runs import LOST, finish, free_port, start
 from tests.runtime.toys import REPLAY, Regression, make_replay, run
 
@@ -125,7 +125,7 @@ def test_the_command_line_trains_on_two_hosts_and_says_when_one_is_lost(tmp_path
   def begin() -> list[subprocess.Popen]:
     place = ["--logdir", str(tmp_path), "--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2"]
     command = [sys.executable, "-m", "dreamerax", "train", "planet", *COMMAND, *place]
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+    environment = {**os.environ, **cpu_devices(1)}
     return [
       subprocess.Popen([*command, "--process", str(i)], cwd=ROOT, env=environment, stdout=-1, stderr=-1, text=True)
       for i in range(2)

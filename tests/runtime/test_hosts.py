@@ -18,7 +18,7 @@ from dreamerax.runtime.mesh import MeshConfig, learner_mesh
 from dreamerax.runtime.programs import Programs
 from dreamerax.runtime.sharding import abstract_state, init_state
 from dreamerax.types import ArraySpec
-from tests.conftest import ROOT
+from tests.conftest import ROOT, cpu_devices
 from tests.runtime.test_learner import filled
 from tests.runtime.toys import Regression
 
@@ -77,7 +77,7 @@ def test_two_processes_make_the_updates_of_one_and_miss_each_other(on_eight_devi
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     port = free.getsockname()[1]
-  environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+  environment = {**os.environ, **cpu_devices(4)}
   programs = [f"from tests.runtime import test_hosts as t; t.join_and_learn({port}, {i})" for i in range(2)]
   children = [
     subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=environment, stdout=-1, stderr=-1, text=True)

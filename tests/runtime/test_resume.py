@@ -1,5 +1,6 @@
 """A run that is killed and started again is, to the bit, the run that never was; and what it takes to be less than that."""
 
+import os
 import random
 import re
 import resource
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dreamerax.envs.base import Step
 from dreamerax.envs.journal import derive_seeds
 from dreamerax.envs.vector import SerialEnvs
 from dreamerax.replay import inspect
@@ -44,9 +47,9 @@ class Halves(SerialEnvs):
     return self._parts
 
 
-def make_halves(num_envs: int, seed: int, film: bool = False) -> SerialEnvs:
+def make_halves(num_envs: int, seed: int, film: bool = False, env: type[Follow] = Follow) -> SerialEnvs:
   seeds = derive_seeds(seed, num_envs)
-  return Halves([Follow(one, length=7 + i) for i, one in enumerate(seeds)], seeds)
+  return Halves([env(one, length=7 + i) for i, one in enumerate(seeds)], seeds)
 
 
 class Remembering(Regression):
@@ -63,7 +66,7 @@ class Remembering(Regression):
 
 
 def train(logdir: Path, **options: Any) -> TrainResult:
-  defaults = {"sync": True, "checkpoint_minutes": 0.002, "make_envs": make_halves, "agent": Remembering()}
+  defaults = {"sync": True, "make_envs": make_halves, "agent": Remembering()}
   return run(logdir, **{"env_steps": STEPS, **defaults, **options})
 
 
@@ -80,24 +83,40 @@ def newest(logdir: Path) -> int:
   return max((int(path.name) for path in folder.iterdir() if path.name.isdigit()), default=0) if folder.exists() else 0
 
 
-def kill_at_random(logdir: Path, rng: random.Random) -> bool:
-  """Lets another process go on with the run, and kills it some time after its next checkpoint; False if that was too late."""
-  program = f"from tests.runtime import test_resume as t; t.train(t.Path({str(logdir)!r}))"
-  before = newest(logdir)
-  child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
-  while newest(logdir) == before and child.poll() is None:
-    time.sleep(0.005)
-  time.sleep(rng.uniform(0, 0.2))
-  child.kill()
-  return child.wait() != 0
+class Doomed(Follow):
+  """Kills its process, as kill -9 does, so many steps of any of them after the run has first saved something."""
+
+  logdir: Path
+  before: int  # the newest checkpoint when the process began
+  left: int  # steps
+
+  def step(self, action: np.ndarray) -> Step:
+    if newest(self.logdir) == self.before:
+      time.sleep(0.005)  # until the next checkpoint is due, long before the run ends
+    elif Doomed.left == 0:
+      os.kill(os.getpid(), signal.SIGKILL)
+    else:
+      Doomed.left -= 1
+    return super().step(action)
+
+
+def train_until_killed(logdir: Path, steps: int) -> None:
+  """Run in a process of its own."""
+  Doomed.logdir, Doomed.before, Doomed.left = logdir, newest(logdir), steps
+  train(logdir, checkpoint_minutes=0.002, make_envs=partial(make_halves, env=Doomed))
 
 
 def test_kill_9_at_random_moments_changes_nothing(tmp_path: Path):
   whole, killed = tmp_path / "whole", tmp_path / "killed"
   train(whole)
-  rng = random.Random(time.time_ns())
-  kills = sum(kill_at_random(killed, rng) for _ in range(KILLS))
-  assert kills > 1  # or the run was too short to be killed
+  seed = random.randrange(2**32)
+  print(f"random moments of seed {seed}")
+  moments = random.Random(seed)
+  for _ in range(KILLS):
+    steps = moments.randrange(300)
+    program = f"from tests.runtime import test_resume as t; t.train_until_killed(t.Path({str(killed)!r}), {steps})"
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.DEVNULL, check=False)
+    assert done.returncode == -signal.SIGKILL and newest(killed) > 0
   train(killed)
   (state, lines), (state_whole, lines_whole) = what_is_left(killed), what_is_left(whole)
   assert len(state) > 3 and len(lines) > STEPS / 1000 and any("eval/return" in line for line in lines)
