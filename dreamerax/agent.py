@@ -14,7 +14,7 @@ from dreamerax import captions
 from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Replayed
 from dreamerax.behavior.imagination import World
-from dreamerax.dynamics.base import reset_where
+from dreamerax.dynamics.base import Latent, reset_where
 from dreamerax.images import colored
 from dreamerax.nets.modules import Params, frozen, params_of, with_params
 from dreamerax.ops import checks
@@ -22,7 +22,7 @@ from dreamerax.ops.backend import on_cpu
 from dreamerax.ops.distributions import uniform_choices
 from dreamerax.ops.optimizers import LaProp, Optimizer
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec
-from dreamerax.world_model.model import Posterior, Prediction, WorldModel, WorldModelModule
+from dreamerax.world_model.model import Prediction, WorldModel, WorldModelModule
 
 _HEAD, _NAMES = 12, 36  # pixels of the words above and beside a video
 
@@ -33,7 +33,7 @@ Carry = dict[str, Any]
 class _Seen(NamedTuple):
   """What the world model made of a batch."""
 
-  posterior: Posterior
+  latents: Latent  # [B, T, F], of the posterior
   losses: dict[str, jax.Array]  # scalars, not scaled
   metrics: dict[str, jax.Array]  # scalars
 
@@ -41,7 +41,7 @@ class _Seen(NamedTuple):
 class Outlook(NamedTuple):
   """What an agent expects in latent states [E, F]."""
 
-  observation: dict[str, jax.Array]  # {name: [E, *shape]} float32; images aim at [0, 1]
+  observation: dict[str, jax.Array]  # of what the model decodes: {name: [E, *shape]} float32; images aim at [0, 1]
   reward: jax.Array  # [E], on arriving there
   continues: jax.Array  # [E], chance of going on, the discount included
   value: jax.Array | None  # [E], discounted return from there on; None where the behaviour has no critic
@@ -72,13 +72,21 @@ class Agent:
     self.config, self.spec = config, spec
     # The modules' structure, without any memory for their parameters.
     self._world, self._behavior = nnx.eval_shape(lambda: self._build(jax.random.key(0)))
+    both = self._world.scales.keys() & self._behavior.scales.keys()
+    if both:
+      raise ValueError(f"world model and behaviour both have a loss called {min(both)!r}: rename the objective's")
     self._optimizers = {"world_model": config.optimizer.build(), "behavior": self._behavior_optimizer()}
     self._init = jax.jit(self._first_state)  # traced once, where both the state's shapes and the state are asked for
 
   @property
   def latent_spec(self) -> Mapping[str, ArraySpec]:
     """Latents per step that replay stores as the context of later batches."""
-    return self._world.dynamics.latent_spec
+    return self._world.latent_spec
+
+  @property
+  def decoded(self) -> tuple[str, ...]:
+    """Names of the observations that the world model decodes; () where it decodes nothing."""
+    return self._world.decoded
 
   def init(self, key: jax.Array) -> State:
     """State before the first update: "params", "slow", "optimizer", "updates"."""
@@ -106,7 +114,7 @@ class Agent:
   def initial_carry(self, num_envs: int) -> Carry:
     """What the policy remembers, before the first observation."""
     return {
-      "latent": self._world.dynamics.initial(num_envs),
+      "latent": self._world.initial(num_envs),
       "action": jnp.zeros((num_envs, self.spec.action.size)),
       "memory": self._behavior.initial_memory(num_envs),
     }
@@ -130,7 +138,7 @@ class Agent:
     action, memory = behavior.act(_as_world(world), latent, memory, action_key, explore=explore)
     if explore and self.config.exploration_noise:
       action = self._with_noise(action, noise_key)
-    return action, {"latent": latent, "action": action, "memory": memory}, world.dynamics.pack(latent)
+    return action, {"latent": latent, "action": action, "memory": memory}, world.pack(latent)
 
   def choose(self, params: Params, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
     """The mode action [E, A] in the carry's latent states, without a look at the environment; the carry that has it."""
@@ -141,12 +149,12 @@ class Agent:
   def imagine(self, params: Params, carry: Carry, key: jax.Array) -> Carry:
     """The carry after its action was taken in the world model: the latents that it expects there."""
     world, _ = self._modules(params)
-    return {**carry, "latent": world.dynamics.imagine_step(carry["latent"], carry["action"], key)}
+    return {**carry, "latent": world.step(carry["latent"], carry["action"], key)}
 
   def outlook(self, params: Params, carry: Carry) -> Outlook:
     """What the agent expects in the carry's latent states."""
     world, behavior = self._modules(params)
-    features = world.dynamics.features(carry["latent"])
+    features = world.features(carry["latent"])
     return Outlook(
       observation=world.decode(carry["latent"]),
       reward=world.reward(features).mean(),
@@ -170,7 +178,7 @@ class Agent:
     metrics["loss/total"] = self._total(losses)
     metrics["gradient_norm"] = optax.tree.norm(gradients)
     new |= {"slow": behavior.update_slow(behaved.slow, state["updates"]), "updates": state["updates"] + 1}
-    return new, self._world.dynamics.pack(seen.posterior.latents), metrics
+    return new, self._world.pack(seen.latents), metrics
 
   def report(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
     """Videos "open_loop/<image>", uint8 [T, 12 + 3 H, 36 + rows W, 3]: truth, prediction, error; the first half is observed.
@@ -203,7 +211,7 @@ class Agent:
     dtype = jnp.dtype(self._compute_dtype())
     rngs = nnx.Rngs(params=key)
     world = self.config.world_model.build(self.spec, dtype=dtype, rngs=rngs)
-    behavior = self.config.behavior.build(world.dynamics.feature_size, self.spec.action, dtype=dtype, rngs=rngs)
+    behavior = self.config.behavior.build(world.feature_size, self.spec.action, dtype=dtype, rngs=rngs)
     return world, behavior
 
   def _behavior_optimizer(self) -> optax.GradientTransformation:
@@ -226,7 +234,7 @@ class Agent:
 
     def loss(params: Params):
       world_key, behavior_key = jax.random.split(key)
-      world_loss, seen = self._world_loss(params["world_model"], batch, world_key)
+      world_loss, seen = self._world_loss(params["world_model"], batch, state["updates"], world_key)
       behavior_loss, behaved = self._behavior_loss(
         params["behavior"], params["world_model"], state, batch, seen, behavior_key
       )
@@ -239,7 +247,9 @@ class Agent:
     """The world model steps; then the behaviour learns in the new model, from states that the old one saw (Dreamer v2)."""
     world_key, behavior_key = jax.random.split(key)
     params = state["params"]
-    world_gradient, seen = jax.grad(self._world_loss, has_aux=True)(params["world_model"], batch, world_key)
+    world_gradient, seen = jax.grad(self._world_loss, has_aux=True)(
+      params["world_model"], batch, state["updates"], world_key
+    )
     state = self._step(state, {"world_model": world_gradient})
     behavior_gradient, behaved = jax.grad(self._behavior_loss, has_aux=True)(
       params["behavior"], state["params"]["world_model"], state, batch, seen, behavior_key
@@ -255,21 +265,21 @@ class Agent:
       params[name] = jax.tree.map(jnp.add, params[name], updates)
     return {**state, "params": params, "optimizer": optimizer}
 
-  def _world_loss(self, params: Params, batch: Batch, key: jax.Array) -> tuple[jax.Array, _Seen]:
+  def _world_loss(self, params: Params, batch: Batch, updates: jax.Array, key: jax.Array) -> tuple[jax.Array, _Seen]:
     observe_key, loss_key = jax.random.split(key)
     world = with_params(self._world, params)
-    posterior = world.observe(batch, observe_key)
-    losses, metrics = world.losses(batch.steps, posterior, loss_key)
+    seen = world.observe(batch, observe_key)
+    losses, metrics = world.losses(batch.steps, seen, updates, loss_key)
     losses = {name: loss.mean() for name, loss in losses.items()}
-    return self._total(losses), _Seen(posterior, losses, metrics)
+    return self._total(losses), _Seen(seen.latents, losses, metrics)
 
   def _behavior_loss(
     self, params: Params, world_params: Params, state: State, batch: Batch, seen: _Seen, key: jax.Array
   ) -> tuple[jax.Array, BehaviorLosses]:
     world, behavior = with_params(self._world, world_params), with_params(self._behavior, params)
-    latents = seen.posterior.latents
+    latents = seen.latents
     start = jax.tree.map(lambda x: jax.lax.collapse(x, 0, 2), jax.lax.stop_gradient(latents))  # [B T, F]
-    replayed = Replayed(world.dynamics.features(latents), batch.steps)
+    replayed = Replayed(world.features(latents), batch.steps)
     behaved = behavior.losses(state["slow"], _as_world(frozen(world)), start, replayed, key)
     return self._total(behaved.losses), behaved
 
@@ -290,8 +300,8 @@ class Agent:
 
 def _as_world(model: WorldModelModule) -> World:
   return World(
-    step=model.dynamics.imagine_step,
-    features=model.dynamics.features,
+    step=model.step,
+    features=model.features,
     reward=lambda features: model.reward(features).mean(),
     continues=model.continue_probability,
   )

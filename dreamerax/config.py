@@ -10,6 +10,7 @@ import math
 import reprlib
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from dreamerax import own_code
@@ -28,6 +29,8 @@ def to_dict(config: Any) -> Any:
     return {_PART: _name(type(config)), **fields}
   if isinstance(config, (tuple, list)):
     return [to_dict(item) for item in config]
+  if isinstance(config, Mapping):
+    return {name: to_dict(item) for name, item in config.items()}
   return config
 
 
@@ -104,6 +107,9 @@ def first_difference(old: Any, new: Any, path: str) -> tuple[str, Any, Any] | No
     names = [field.name for field in dataclasses.fields(old)]
     differences = (first_difference(getattr(old, name), getattr(new, name), f"{path}.{name}") for name in names)
     return next(filter(None, differences), None)
+  if isinstance(old, Mapping) and isinstance(new, Mapping):
+    differences = (first_difference(old.get(name), new.get(name), f"{path}.{name}") for name in {**old, **new})
+    return next(filter(None, differences), None)
   return None if old == new else (path, old, new)
 
 
@@ -124,6 +130,10 @@ def _decode(hint: Any, value: Any, path: str, complete: bool, trust: Trust) -> A
     if not isinstance(value, list):
       raise ValueError(f"{path}={shown(value)}: must be a list")
     return tuple(_decode(arguments[0], item, f"{path}[{i}]", complete, trust) for i, item in enumerate(value))
+  if origin is Mapping:
+    if not isinstance(value, dict):
+      raise ValueError(f"{path}={shown(value)}: must be parts by name")
+    return {name: _decode(arguments[1], item, f"{path}.{_word(name)}", complete, trust) for name, item in value.items()}
   if dataclasses.is_dataclass(hint):
     return from_dict(typing.cast(type, hint), value, path, complete=complete, trust=trust)
   if hint in (int, float):

@@ -11,7 +11,7 @@ from dreamerax.envs.dm_control import IMAGE_SIZE
 from dreamerax.own_code import NotTrusted
 
 # Raised where this version would read wrong, or not at all, what an earlier one has written.
-FORMAT = 1
+FORMAT = 2
 _KEY = "format"
 EDITED = "edited"  # in place of the checksum: a person has changed the file
 _WITHOUT_RECORDS = "dreamerax 0.1.0 of before 28 November 2026"  # the writers of files that name no version
@@ -109,11 +109,19 @@ def _from_0(data: dict[str, Any]) -> dict[str, Any]:
   return found
 
 
+def _from_1(data: dict[str, Any]) -> dict[str, Any]:
+  """The losses of a world model were fields of it, and checkpoints name their arrays so.
+
+  Such an agent is refused when it is read: its fields are not those of this version. All else of the file is read.
+  """
+  return data
+
+
 def _with_defaults(data: Any, part: str, values: Mapping[str, Any]) -> Any:
   """data[part] with values where it has none, if both are dicts."""
   inner = data.get(part) if isinstance(data, dict) else None
   return {**data, part: {**values, **inner}} if isinstance(inner, dict) else data
 
 
-_CONVERSIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (_from_0,)
+_CONVERSIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (_from_0, _from_1)
 assert len(_CONVERSIONS) == FORMAT, "one for each earlier format"

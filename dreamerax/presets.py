@@ -30,6 +30,7 @@ from dreamerax.runtime.schedule import BurstConfig, ScheduleConfig, TrainRatioCo
 from dreamerax.runtime.seeds import check_seed
 from dreamerax.world_model.model import WorldModel
 from dreamerax.world_model.objectives.kl import BalancedKL, FreeBits, MeanFreeNats, StateFreeNats
+from dreamerax.world_model.objectives.reconstruction import Reconstruction
 
 _Flat = tyro.conf.arg(name="")  # on the command line the group's options carry no prefix: --task, not --env.task
 
@@ -120,9 +121,9 @@ def dreamer_v3(size: str) -> RunConfig:
         dynamics=RSSM(
           deter=widths.deter, hidden=widths.hidden, stochastic=Categorical(groups=32, classes=widths.classes)
         ),
-        decoder=ConvDecoder(depth=widths.depth, units=units),
         reward=TwoHotHead(layers=1, units=units),
         continues=BinaryHead(layers=1, units=units),
+        objectives={"kl": FreeBits(), "reconstruction": Reconstruction(ConvDecoder(depth=widths.depth, units=units))},
       ),
       behavior=ActorCritic(actor=ActorHead(layers=3, units=units), critic=TwoHotHead(layers=3, units=units)),
     ),
@@ -153,12 +154,15 @@ def planet(size: str) -> RunConfig:
         dynamics=GruRSSM(
           deter=deter, hidden=deter, activation="relu", cell=ResetBeforeGRU(), stochastic=Gaussian(dims=30)
         ),
-        decoder=StridedDecoder(depth=32 // share, activation="relu", units=units),
         reward=NormalHead(layers=3, units=units, activation="relu"),
         continues=None,
-        kl=StateFreeNats(free_nats=3.0),
+        objectives={
+          "kl": StateFreeNats(free_nats=3.0),
+          "reconstruction": Reconstruction(
+            StridedDecoder(depth=32 // share, activation="relu", units=units), scale=0.5
+          ),
+        },
         image_bits=5,
-        reconstruction_scale=0.5,
         reward_scale=10.0,
       ),
       behavior=Planning(CEM(horizon=12, candidates=1000, elites=100, iterations=10)),
@@ -190,12 +194,15 @@ def dreamer_v1(size: str) -> RunConfig:
         dynamics=GruRSSM(
           deter=deter, hidden=deter, activation="elu", cell=ResetAfterGRU(), stochastic=Gaussian(dims=30)
         ),
-        decoder=StridedDecoder(depth=32 // share, activation="relu", units=units),
         reward=NormalHead(layers=2, units=units),
         continues=None,
-        kl=MeanFreeNats(free_nats=3.0),
+        objectives={
+          "kl": MeanFreeNats(free_nats=3.0),
+          "reconstruction": Reconstruction(
+            StridedDecoder(depth=32 // share, activation="relu", units=units), scale=0.5
+          ),
+        },
         discount=discount,
-        reconstruction_scale=0.5,
       ),
       behavior=ActorCriticV2(
         actor=TanhNormalActor(layers=4, units=units),
@@ -238,12 +245,13 @@ def dreamer_v2(size: str) -> RunConfig:
           cell=LayerNormGRU(),
           stochastic=Categorical(groups=32, classes=32 // share, unimix=0.0),
         ),
-        decoder=StridedDecoder(depth=48 // share, activation="elu", units=units),
         reward=NormalHead(layers=4, units=units),
         continues=None,
-        kl=BalancedKL(free_nats=1.0, balance=0.8),
+        objectives={
+          "kl": BalancedKL(free_nats=1.0, balance=0.8),
+          "reconstruction": Reconstruction(StridedDecoder(depth=48 // share, activation="elu", units=units), scale=0.5),
+        },
         discount=0.99,
-        reconstruction_scale=0.5,
       ),
       behavior=ActorCriticV2(
         actor=TruncatedNormalActor(layers=4, units=units),
@@ -280,10 +288,12 @@ def quick(size: str) -> RunConfig:
       world_model=WorldModel(
         encoder=StridedEncoder(depth=8, activation="elu", start="truncated_normal", units=units),
         dynamics=RSSM(deter=256, hidden=128, stochastic=Gaussian(dims=16)),
-        decoder=ConvDecoder(depth=2, mults=(2, 4, 8, 16), units=256),
         reward=TwoHotHead(layers=1, units=units),
         continues=BinaryHead(layers=1, units=units),
-        kl=FreeBits(dynamics_scale=0.08, representation_scale=0.02),
+        objectives={
+          "kl": FreeBits(dynamics_scale=0.08, representation_scale=0.02),
+          "reconstruction": Reconstruction(ConvDecoder(depth=2, mults=(2, 4, 8, 16), units=256)),
+        },
         discount=discount,
       ),
       behavior=ActorCritic(

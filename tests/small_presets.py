@@ -1,6 +1,7 @@
 """Every preset's method with layers of a few units, small enough to compile its update in seconds."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from dreamerax import presets
@@ -33,10 +34,12 @@ def small(preset: str, **changes: Any) -> Agent:
 
 
 def _shrink(part: Any, values: dict[str, Any]) -> Any:
+  if isinstance(part, Mapping):
+    return {name: _shrink(each, values) for name, each in part.items()}
   fields = {}
   for field in dataclasses.fields(part):
     value = getattr(part, field.name)
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) or isinstance(value, Mapping):
       fields[field.name] = _shrink(value, values)
     elif field.name in values:
       fields[field.name] = values[field.name]

@@ -22,7 +22,9 @@ from dreamerax.runtime.mesh import local_mesh
 from dreamerax.runtime.sharding import abstract_state, init_state
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 from dreamerax.world_model.model import WorldModel
+from dreamerax.world_model.objectives.kl import FreeBits
 from dreamerax.world_model.objectives.overshooting import Overshooting
+from dreamerax.world_model.objectives.reconstruction import Reconstruction
 from tests import tiny
 
 
@@ -67,9 +69,9 @@ def test_parameter_counts_are_the_published_ones(deter, hidden, classes, depth, 
   world_model = WorldModel(
     encoder=ConvEncoder(depth=depth, units=units),
     dynamics=RSSM(deter=deter, hidden=hidden, stochastic=Categorical(classes=classes)),
-    decoder=ConvDecoder(depth=depth, units=units),
     reward=TwoHotHead(layers=1, units=units),
     continues=BinaryHead(layers=1, units=units),
+    objectives={"kl": FreeBits(), "reconstruction": Reconstruction(ConvDecoder(depth=depth, units=units))},
   )
   behavior = ActorCritic(actor=ActorHead(units=units), critic=TwoHotHead(units=units))
   spec = EnvSpec({"image": ArraySpec((64, 64, 3), "uint8")}, ActionSpec(6))
@@ -274,7 +276,8 @@ def test_noise_on_discrete_actions_is_now_and_then_any_other_in_each_group_by_it
 
 def test_images_may_be_cut_to_fewer_bits_and_an_episode_may_be_endless():
   config = tiny.config()
-  world = replace(config.world_model, image_bits=5, continues=None, overshooting=Overshooting(distance=3, scale=0.5))
+  objectives = {**config.world_model.objectives, "overshooting": Overshooting(distance=3, scale=0.5)}
+  world = replace(config.world_model, image_bits=5, continues=None, objectives=objectives)
   compiled = Compiled(tiny.PIXELS, replace(config, world_model=world))
   state, _, metrics = updated(compiled)
   assert all(np.isfinite(x).all() for x in jax.tree.leaves((state, metrics)))

@@ -18,6 +18,8 @@ from dreamerax.nets.decoders import StridedDecoder
 from dreamerax.nets.heads import NormalHead, TruncatedNormalActor
 from dreamerax.ops.optimizers import Adam
 from dreamerax.presets import PRESETS, RunConfig
+from dreamerax.world_model.objectives.kl import BalancedKL
+from dreamerax.world_model.objectives.reconstruction import Reconstruction
 
 PAIRS = [(name, size) for name, preset in PRESETS.items() for size in preset.sizes]
 
@@ -55,7 +57,8 @@ def test_a_part_of_another_class_survives_json():
 
 def test_the_parts_of_the_older_methods_survive_json():
   config = presets.build("dreamer-v3", "1m")
-  world_model = replace(config.agent.world_model, decoder=StridedDecoder(activation="elu"), reward=NormalHead(layers=2))
+  objectives = {"kl": BalancedKL(), "reconstruction": Reconstruction(StridedDecoder(activation="elu"))}
+  world_model = replace(config.agent.world_model, objectives=objectives, reward=NormalHead(layers=2))
   behavior = ActorCritic(actor=TruncatedNormalActor(), critic=NormalHead(), actor_optimizer=Adam(8e-5, decay=1e-6))
   agent = replace(config.agent, world_model=world_model, behavior=behavior, optimizer=Adam(6e-4))
   config = replace(config, agent=agent)

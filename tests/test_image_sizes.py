@@ -33,7 +33,8 @@ def test_a_step_downhill_on_a_real_frame_of_84_pixels(name: str, frame: np.ndarr
   spec = {"image": ArraySpec(frame.shape, "uint8")}
   encoder, _ = plain.randomised(lambda: config.encoder.build(spec, dtype=jnp.float32, rngs=nnx.Rngs(0)))
   size = encoder.output_size
-  decoder, _ = plain.randomised(lambda: config.decoder.build(spec, size, size, dtype=jnp.float32, rngs=nnx.Rngs(0)))
+  decoder = config.objectives["reconstruction"].decoder
+  decoder, _ = plain.randomised(lambda: decoder.build(spec, size, size, dtype=jnp.float32, rngs=nnx.Rngs(0)))
 
   @jax.jit
   @jax.value_and_grad

@@ -1,6 +1,7 @@
 """The figures of the published method, and which sizes there are."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -43,9 +44,9 @@ PUBLISHED: dict[str, Any] = {
   "loop.prefill_steps": 2048,
   "agent.world_model.encoder.mults": (2, 3, 4, 4),
   "agent.world_model.encoder.kernel": 5,
-  "agent.world_model.decoder.mults": (2, 3, 4, 4),
-  "agent.world_model.decoder.kernel": 5,
-  "agent.world_model.decoder.blocks": 8,
+  "agent.world_model.objectives.reconstruction.decoder.mults": (2, 3, 4, 4),
+  "agent.world_model.objectives.reconstruction.decoder.kernel": 5,
+  "agent.world_model.objectives.reconstruction.decoder.blocks": 8,
   "agent.world_model.dynamics.blocks": 8,
   "agent.world_model.dynamics.prior_layers": 2,
   "agent.world_model.dynamics.stochastic.groups": 32,
@@ -54,9 +55,9 @@ PUBLISHED: dict[str, Any] = {
   "agent.world_model.reward.bins": 255,
   "agent.world_model.continues.layers": 1,
   "agent.world_model.discount": 1 - 1 / 333,
-  "agent.world_model.kl.free_nats": 1.0,
-  "agent.world_model.kl.dynamics_scale": 1.0,
-  "agent.world_model.kl.representation_scale": 0.1,
+  "agent.world_model.objectives.kl.free_nats": 1.0,
+  "agent.world_model.objectives.kl.dynamics_scale": 1.0,
+  "agent.world_model.objectives.kl.representation_scale": 0.1,
   "agent.behavior.actor.layers": 3,
   "agent.behavior.actor.min_std": 0.1,
   "agent.behavior.actor.max_std": 1.0,
@@ -84,7 +85,7 @@ PUBLISHED: dict[str, Any] = {
 def figure(config: RunConfig, path: str) -> Any:
   value: Any = config
   for name in path.split("."):
-    value = getattr(value, name)
+    value = value[name] if isinstance(value, Mapping) else getattr(value, name)
   return value
 
 
@@ -95,10 +96,11 @@ def test_dreamer_v3_has_the_published_figures(size: str):
   world = config.agent.world_model
   deter, hidden, classes, depth, units, _ = DREAMER_V3[size]
   assert (world.dynamics.deter, world.dynamics.hidden, world.dynamics.stochastic.classes) == (deter, hidden, classes)
-  assert world.encoder.depth == world.decoder.depth == depth
+  decoder = world.objectives["reconstruction"].decoder
+  assert world.encoder.depth == decoder.depth == depth
   behavior = config.agent.behavior
   assert {part.units for part in (world.reward, world.continues, behavior.actor, behavior.critic)} == {units}
-  assert world.encoder.units == world.decoder.units == units
+  assert world.encoder.units == decoder.units == units
 
 
 @pytest.mark.parametrize("size", DREAMER_V3)

@@ -72,7 +72,7 @@ def test_every_digit_is_under_the_checksum(tmp_path: Path):
     flipped = bytearray(text)
     flipped[place] ^= 1
     path.write_bytes(flipped)
-    with pytest.raises(ValueError, match=r"config\.json is not"):
+    with pytest.raises(ValueError, match=r"config\.json (is not|has format)"):
       run_directory.read_config(tmp_path)
 
 
@@ -145,6 +145,21 @@ def test_a_config_that_cannot_be_read_names_the_version_that_wrote_it(tmp_path: 
       ValueError, match=rf"^{field}: .*; config\.json is of {named}.*, and this is dreamerax .* use that"
     ):
       read(tmp_path)
+
+
+def test_an_agent_from_before_objectives_had_names_is_refused_and_the_rest_of_its_run_is_read(tmp_path: Path):
+  write(tmp_path)
+  data = json.loads((tmp_path / "config.json").read_text())
+  world_model = data["config"]["agent"]["world_model"]
+  objectives = world_model.pop("objectives")
+  world_model |= {"decoder": objectives["reconstruction"]["decoder"], "kl": objectives["kl"], "overshooting": None}
+  data |= {"format": 1, "checksum": None, "started": OLDER}
+  (tmp_path / "config.json").write_text(json.dumps(data))
+  with pytest.raises(
+    ValueError, match=r"agent\.world_model\.decoder: .* no such field.* is of dreamerax 0\.0\.9 \(commit"
+  ):
+    run_directory.load_config(tmp_path)
+  assert run_directory.load_outline(tmp_path).env == presets.build("quick").env
 
 
 def test_what_a_person_has_changed_is_no_other_version(tmp_path: Path):

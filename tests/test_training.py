@@ -31,7 +31,9 @@ TINY = shlex.split("""
   --eval-episodes 2 --replay.capacity 1000 --replay.batch-size 2 --replay.batch-length 4 --schedule.ratio 2
   --agent.optimizer.warmup 0 --agent.behavior.actor-optimizer.warmup 0
   --agent.world-model.encoder.depth 2 --agent.world-model.encoder.mults 1 2
-  --agent.world-model.decoder.depth 4 --agent.world-model.decoder.mults 1 2 --agent.world-model.decoder.units 8
+  --agent.world-model.objectives.reconstruction.decoder.depth 4
+  --agent.world-model.objectives.reconstruction.decoder.mults 1 2
+  --agent.world-model.objectives.reconstruction.decoder.units 8
   --agent.world-model.dynamics.deter 16 --agent.world-model.dynamics.hidden 8
   --agent.world-model.dynamics.stochastic.groups 2 --agent.world-model.dynamics.stochastic.classes 4
   --agent.world-model.reward.units 8 --agent.world-model.continues.units 8

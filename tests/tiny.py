@@ -13,6 +13,8 @@ from dreamerax.nets.heads import ActorHead, BinaryHead, TwoHotHead
 from dreamerax.ops.optimizers import LaProp
 from dreamerax.types import ActionSpec, ArraySpec, Batch, EnvSpec, Transition
 from dreamerax.world_model.model import WorldModel
+from dreamerax.world_model.objectives.kl import FreeBits
+from dreamerax.world_model.objectives.reconstruction import Reconstruction
 
 CATEGORICAL = Categorical(groups=4, classes=4)
 VECTOR = EnvSpec({"position": ArraySpec((3,)), "velocity": ArraySpec((2,))}, ActionSpec(2))
@@ -34,9 +36,12 @@ def config(
   world_model = WorldModel(
     encoder=ConvEncoder(depth=2, mults=MULTS, units=16, layers=1),
     dynamics=RSSM(deter=32, hidden=16, blocks=8, stochastic=stochastic),
-    decoder=ConvDecoder(depth=4, mults=MULTS, units=16, layers=1),
     reward=TwoHotHead(layers=1, units=16),
     continues=BinaryHead(layers=1, units=16),
+    objectives={
+      "kl": FreeBits(),
+      "reconstruction": Reconstruction(ConvDecoder(depth=4, mults=MULTS, units=16, layers=1)),
+    },
   )
   behavior = ActorCritic(
     actor=ActorHead(layers=1, units=16),

@@ -11,7 +11,6 @@ from dreamerax.agent import Agent
 from dreamerax.envs.base import EnvBatch
 from dreamerax.images import colored
 from dreamerax.own_code import NOBODY, Trust
-from dreamerax.runtime.film import picture
 from dreamerax.runtime.policy import Policy
 from dreamerax.runtime.seeds import key
 from dreamerax.types import Batch, Transition
@@ -40,15 +39,15 @@ def dream(run_dir: Path, *, steps: int, context: int, horizon: int, seed: int, t
     trust: code that may run because the run's configuration names it.
 
   Raises:
-    FileNotFoundError: no run or no checkpoint is there. ValueError: the environment shows no pictures, or its episode is
-      shorter than a turn.
+    FileNotFoundError: no run or no checkpoint is there. ValueError: the world model decodes no images, or the episode
+      is shorter than a turn.
   """
   agent, params = api.load_agent(run_dir, trust)
-  name = picture(agent.spec)
+  name = next((name for name in agent.decoded if agent.spec.observation[name].is_image), None)
   if name is None:
     raise ValueError(
-      "this environment shows no images, so the world model dreams none: `dreamerax eval RUN_DIR --video film.mp4` films "
-      "what the environment draws of itself"
+      f"the world model of {run_dir} decodes no images, so it dreams none: `dreamerax eval RUN_DIR --video film.mp4` "
+      "films what the environment shows"
     )
   batch = envs.make_batch(run_directory.load_config(run_dir, trust).env, 1, seed)
   act_key, dream_key = jax.random.split(key(seed))

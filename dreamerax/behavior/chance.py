@@ -31,7 +31,7 @@ class ChanceModule(BehaviorModule):
   def act(
     self, world: World, latent: Latent, memory: Memory, key: jax.Array, *, explore: bool
   ) -> tuple[jax.Array, Memory]:
-    count = len(latent["deter"])
+    count = len(jax.tree.leaves(latent)[0])
     if self.action.discrete:
       return uniform_choices(key, self.action, count), memory
     return jax.random.uniform(key, (count, self.action.size), minval=-1, maxval=1), memory

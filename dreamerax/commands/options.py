@@ -11,7 +11,7 @@ import io
 import math
 import re
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +243,10 @@ def _near(name: str, options: Options) -> str:
 
 
 def _flags(part: Any, prefix: str) -> Iterator[str]:
+  if isinstance(part, Mapping):
+    for name, value in part.items():
+      yield from _flags(value, f"{prefix}{_hyphenated(name)}.")
+    return
   hints = typing.get_type_hints(part if isinstance(part, type) else type(part), include_extras=True)
   for field in dataclasses.fields(part):
     hint, value = hints[field.name], getattr(part, field.name, None)
@@ -250,7 +254,13 @@ def _flags(part: Any, prefix: str) -> Iterator[str]:
     if typing.get_origin(hint) is typing.Annotated:
       name = next((mark.name for mark in hint.__metadata__ if getattr(mark, "name", None) is not None), name)
       hint = typing.get_args(hint)[0]
-    inner = value if dataclasses.is_dataclass(value) else hint if dataclasses.is_dataclass(hint) else None
+    inner = (
+      value
+      if dataclasses.is_dataclass(value) or isinstance(value, Mapping)
+      else hint
+      if dataclasses.is_dataclass(hint)
+      else None
+    )
     required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     if inner is not None:
       yield from _flags(inner, f"{prefix}{_hyphenated(name)}." if name else prefix)

@@ -25,7 +25,7 @@ def horizons(found: HorizonErrors) -> list[int]:
 def rows(found: HorizonErrors, spec: EnvSpec) -> tuple[list[str], list[list[str]]]:
   """Header and one row for each horizon."""
   header, columns = ["horizon", "windows"], []
-  for name, array in spec.observation.items():
+  for name, array in found.observations(spec).items():
     kind = "PSNR, dB" if array.is_image else "squared error"
     header += [f"{name} {kind}: {PREDICTORS[0]}", *PREDICTORS[1:]]
     for predictor in PREDICTORS:
@@ -48,7 +48,7 @@ def scalars(found: HorizonErrors, spec: EnvSpec) -> dict[str, float]:
   for predictor in PREDICTORS:
     head = f"open_loop/{predictor.replace(' ', '_')}"
     for horizon in horizons(found):
-      for name, array in spec.observation.items():
+      for name, array in found.observations(spec).items():
         values[f"{head}/{name}/mse/{horizon}"] = float(found.errors[predictor][name][horizon - 1])
         if array.is_image:
           values[f"{head}/{name}/psnr/{horizon}"] = float(found.psnr(predictor, name)[horizon - 1])
@@ -58,7 +58,7 @@ def scalars(found: HorizonErrors, spec: EnvSpec) -> dict[str, float]:
 
 def plot(found: HorizonErrors, spec: EnvSpec, path: Path, title: str) -> None:
   """One panel for each array and one for the reward, as a PNG file."""
-  names = [*spec.observation, REWARD]
+  names = [*found.observations(spec), REWARD]
   figure, panels = plt.subplots(1, len(names), figsize=(4.5 * len(names), 3.6), layout="constrained", squeeze=False)
   ahead = np.arange(1, len(found.count) + 1)
   for panel, name in zip(panels[0], names, strict=True):

@@ -1,5 +1,6 @@
 """How wrong a world model's predictions are, by how far they look ahead, beside predictions that need no model."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,7 +9,7 @@ import jax
 import numpy as np
 
 from dreamerax.runtime.protocol import Params
-from dreamerax.types import Array, Batch, EnvSpec, Transition
+from dreamerax.types import Array, ArraySpec, Batch, EnvSpec, Transition
 from dreamerax.world_model.model import Prediction
 
 REWARD = "reward"
@@ -49,7 +50,7 @@ class Means(NamedTuple):
 
 
 class HorizonErrors(NamedTuple):
-  """Means over windows, for each horizon 1 … H."""
+  """Means over windows, for each horizon 1 … H, of what the model predicts: the reward, and all that it decodes."""
 
   count: np.ndarray  # [H] windows that reach so far
   errors: Mapping[str, Mapping[str, np.ndarray]]  # predictor -> array's name or REWARD -> [H]
@@ -58,6 +59,10 @@ class HorizonErrors(NamedTuple):
   def psnr(self, predictor: str, image: str) -> np.ndarray:
     """[H] decibels, from the mean squared error."""
     return -10 * np.log10(np.maximum(self.errors[predictor][image], 1e-10))
+
+  def observations(self, spec: EnvSpec) -> dict[str, ArraySpec]:
+    """The observations that the model decodes."""
+    return {name: array for name, array in spec.observation.items() if name in self.errors[MODEL]}
 
 
 def cut(episodes: Sequence[Transition], config: OpenLoopConfig) -> Windows:
@@ -115,8 +120,7 @@ def horizon_errors(
   """
   horizon, total = windows.valid.shape[1], len(windows.valid)
   count = windows.valid.sum(0)
-  names = [*spec.observation, REWARD]
-  sums = {predictor: {name: np.zeros(horizon) for name in names} for predictor in PREDICTORS}
+  sums = {predictor: defaultdict(lambda: np.zeros(horizon)) for predictor in PREDICTORS}
   for number, start in enumerate(range(0, total, batch_size)):
     rows = np.minimum(np.arange(start, start + batch_size), total - 1)
     new = np.arange(start, start + batch_size) < total  # the last batch is filled up
@@ -137,10 +141,9 @@ def _errors(
   """[B, H] for each predictor and name."""
   found: dict[str, dict[str, np.ndarray]] = {predictor: {} for predictor in PREDICTORS}
   context = steps.reward.shape[1] - horizon
-  for name, array in spec.observation.items():
+  for name, expected in predicted.observation.items():
     truth = steps.observation[name].astype(np.float32)
-    expected = predicted.observation[name]
-    if array.is_image:
+    if spec.observation[name].is_image:
       truth, expected = truth / 255, expected.clip(0, 1)
     guesses = (expected[:, context:], truth[:, context - 1, None], baseline.observation[name])
     for predictor, guess in zip(PREDICTORS, guesses, strict=True):

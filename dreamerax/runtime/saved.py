@@ -10,7 +10,7 @@ from dreamerax.runtime.counters import Counters
 
 SAVED = "saved.json"  # in a checkpoint
 # Raised where this version would read wrong, or not at all, what an earlier one has saved, the names of arrays included.
-FORMAT = 1
+FORMAT = 2
 _UNNAMED = "0.1.0"  # the version of all that had the format 0
 STAMP: Mapping[str, Any] = {"format": FORMAT, "version": __version__}  # in saved.json
 

@@ -52,6 +52,7 @@ class Rooms:
     return {
       "title": self._title,
       "action": dataclasses.asdict(self._dreamer.agent.spec.action),
+      "decoded": self._dreamer.agent.decoded,
       "starts": self._starts.label,
     }
 

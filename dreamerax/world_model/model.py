@@ -1,6 +1,6 @@
-"""The world model: encoder, dynamics, decoder and heads, and the losses that train them."""
+"""The world model: encoder, dynamics, heads, and the objectives that train them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,15 +10,14 @@ from flax import nnx
 
 from dreamerax.dynamics.base import Dynamics, Latent
 from dreamerax.dynamics.rssm import RSSM
-from dreamerax.nets.decoders import ConvDecoder, Decoder
 from dreamerax.nets.encoders import ConvEncoder, Encoder
 from dreamerax.nets.heads import BinaryHead, ScalarHead, TwoHotHead
 from dreamerax.ops import checks
-from dreamerax.ops.transforms import dither, symexp
-from dreamerax.types import ArrayDict, Batch, EnvSpec, Transition
-from dreamerax.world_model.objectives.kl import KL, FreeBits
-from dreamerax.world_model.objectives.overshooting import Overshooting
-from dreamerax.world_model.objectives.reconstruction import reconstruction_losses
+from dreamerax.ops.transforms import dither
+from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition
+from dreamerax.world_model.objectives.base import Objective, Objectives, Seen, Sizes
+from dreamerax.world_model.objectives.kl import FreeBits
+from dreamerax.world_model.objectives.reconstruction import Reconstruction
 
 
 @dataclass(frozen=True)
@@ -27,40 +26,31 @@ class WorldModel:
 
   encoder: Encoder = field(default_factory=ConvEncoder)
   dynamics: Dynamics = field(default_factory=RSSM)
-  decoder: Decoder = field(default_factory=ConvDecoder)
   reward: ScalarHead = field(default_factory=lambda: TwoHotHead(layers=1))
   continues: BinaryHead | None = field(default_factory=BinaryHead)  # None: every episode is taken to go on
-  kl: KL = field(default_factory=FreeBits)
-  overshooting: Overshooting | None = None
+  objectives: Mapping[str, Objective] = field(
+    default_factory=lambda: {"kl": FreeBits(), "reconstruction": Reconstruction()}
+  )  # what trains the model beside reward and continuation
   discount: float = 1 - 1 / 333  # folded into the continue target: (1 - terminal) times this
   image_bits: int = 8  # that images are cut to, with noise in place of the others (PlaNet: 5); 8 leaves them alone
-  reconstruction_scale: float = 1.0  # factor of the squared errors in the total loss; half of them is a unit Gaussian's
   reward_scale: float = 1.0  # factor of the reward loss in the total loss
 
   def __post_init__(self):
     checks.between(0, 1, self, "discount")
-    checks.at_least(0, self, "reconstruction_scale", "reward_scale")
+    checks.at_least(0, self, "reward_scale")
     checks.between(1, 8, self, "image_bits")
+    object.__setattr__(self, "objectives", Objectives(self.objectives))
 
   def build(self, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "WorldModelModule":
     """Raises ValueError where the parts do not fit the observations."""
     return WorldModelModule(self, spec, dtype=dtype, rngs=rngs)
 
 
-class Posterior(NamedTuple):
-  """What observing a batch gave."""
-
-  latents: Latent  # [B, T, F]
-  stats: jax.Array  # [B, T, P]
-  observation: ArrayDict  # {name: [B, T, ...]}, as the encoder saw it: what the decoder should find again
-
-
 class Prediction(NamedTuple):
   """What a world model expects to see."""
 
-  observation: dict[
-    str, jax.Array
-  ]  # {name: [B, T, *shape]}; images in [0, 1], or around it where the decoder is unbounded
+  # {name: [B, T, *shape]} of what the model decodes; images in [0, 1], or around it where the decoder is unbounded
+  observation: dict[str, jax.Array]
   reward: jax.Array  # [B, T]
 
 
@@ -71,13 +61,48 @@ class WorldModelModule(nnx.Module):
     self.config, self.spec = config, spec
     self.encoder = config.encoder.build(spec.observation, dtype=dtype, rngs=rngs)
     self.dynamics = config.dynamics.build(self.encoder.output_size, spec.action.size, dtype=dtype, rngs=rngs)
-    deter, stoch = self.dynamics.deter_size, self.dynamics.stoch_size
-    self.decoder = config.decoder.build(spec.observation, deter, stoch, dtype=dtype, rngs=rngs)
+    sizes = Sizes(self.encoder.output_size, self.dynamics.feature_size, self.dynamics.deter_size)
+    self.objectives = nnx.Dict(
+      {name: each.build(sizes, spec, dtype=dtype, rngs=rngs) for name, each in config.objectives.items()}
+    )
     self.reward = config.reward.build(self.dynamics.feature_size, dtype=dtype, rngs=rngs)
     head = config.continues
     self.continues = None if head is None else head.build(self.dynamics.feature_size, dtype=dtype, rngs=rngs)
+    _check_unique("loss", [("reward",), ("continue",), *(each.scales for each in self.objectives.values())])
+    _check_unique("decoded observation", [each.decoded for each in self.objectives.values()])
 
-  def observe(self, batch: Batch, key: jax.Array) -> Posterior:
+  @property
+  def latent_spec(self) -> Mapping[str, ArraySpec]:
+    """How a latent of one step is stored in replay."""
+    return self.dynamics.latent_spec
+
+  @property
+  def feature_size(self) -> int:
+    return self.dynamics.feature_size
+
+  @property
+  def decoded(self) -> tuple[str, ...]:
+    """Names of the observations that `decode` gives, in the order of the environment's."""
+    names = {name for each in self.objectives.values() for name in each.decoded}
+    return tuple(name for name in self.spec.observation if name in names)
+
+  def initial(self, batch: int) -> Latent:
+    """The latent [batch, F] before anything was seen."""
+    return self.dynamics.initial(batch)
+
+  def pack(self, latent: Latent) -> dict[str, jax.Array]:
+    """Latent [..., F] -> arrays to store, as `latent_spec` says."""
+    return self.dynamics.pack(latent)
+
+  def features(self, latent: Latent) -> jax.Array:
+    """Latent [..., F] -> [..., F], what heads, actor and critic see."""
+    return self.dynamics.features(latent)
+
+  def step(self, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
+    """One step without an observation: latent [..., F] and the action taken there [..., A] -> the next latent."""
+    return self.dynamics.imagine_step(latent, action, key)
+
+  def observe(self, batch: Batch, key: jax.Array) -> Seen:
     """Posterior latents of a batch, continuing from its stored context, or from zero where it has none."""
     steps = batch.steps
     context = batch.context
@@ -86,39 +111,40 @@ class WorldModelModule(nnx.Module):
     observation = self._prepare(steps.observation, image_key)
     embed = self.encoder(observation)
     latents, stats = self.dynamics.observe(start, steps.action, embed, steps.is_first, observe_key)
-    return Posterior(latents, stats, observation)
+    return Seen(observation, embed, latents, stats, self.dynamics.prior(latents))
 
   def losses(
-    self, steps: Transition, posterior: Posterior, key: jax.Array
+    self, steps: Transition, seen: Seen, updates: jax.Array, key: jax.Array
   ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-    """Losses {name: [B, T] or scalar}, not scaled, and metrics {name: scalar}."""
-    prior = self.dynamics.prior(posterior.latents)
-    losses = self.config.kl.losses(self.dynamics.kl, posterior.stats, prior)
-    latents = posterior.latents
-    losses |= reconstruction_losses(self.decoder, latents["deter"], latents["stoch"], posterior.observation)
-    features = self.dynamics.features(posterior.latents)
+    """Losses {name: [B, T] or scalar}, not scaled, and metrics {name: scalar}.
+
+    Args:
+      steps: [B, T, ...], as recorded. seen: what `observe` made of them.
+      updates: how many updates were made before this one, a scalar.
+    """
+    losses: dict[str, jax.Array] = {}
+    keys = jax.random.split(key, len(self.objectives))
+    for each_key, objective in zip(keys, self.objectives.values(), strict=True):
+      losses |= objective.losses(self, seen, steps, updates, each_key)
+    features = self.features(seen.latents)
     losses["reward"] = -self.reward(features).log_prob(steps.reward)
     if self.continues is not None:
       target = (1.0 - steps.is_terminal.astype(jnp.float32)) * self.config.discount
       losses["continue"] = -self.continues(features).log_prob(target)
-    if self.config.overshooting is not None:
-      losses["overshooting"] = self.config.overshooting.loss(
-        self.dynamics, posterior.latents, posterior.stats, steps, key
-      )
     metrics = {
-      "kl": self.dynamics.kl(posterior.stats, prior).mean(),
-      "entropy/prior": self.dynamics.entropy(prior).mean(),
-      "entropy/posterior": self.dynamics.entropy(posterior.stats).mean(),
+      "kl": self.dynamics.kl(seen.posterior, seen.prior).mean(),
+      "entropy/prior": self.dynamics.entropy(seen.prior).mean(),
+      "entropy/posterior": self.dynamics.entropy(seen.posterior).mean(),
     }
     return losses, metrics
 
   @property
   def scales(self) -> Mapping[str, float]:
     """Factor of each loss in the total."""
-    config = self.config
-    images = {f"reconstruction/{key}": config.reconstruction_scale for key in self.spec.observation}
-    overshooting = {} if config.overshooting is None else {"overshooting": config.overshooting.scale}
-    return {**images, "reward": config.reward_scale, "continue": 1.0, **config.kl.scales, **overshooting}
+    scales = {"reward": self.config.reward_scale, "continue": 1.0}
+    for objective in self.objectives.values():
+      scales |= objective.scales
+    return scales
 
   def continue_probability(self, features: jax.Array) -> jax.Array:
     """features [..., F] -> chance of going on [...], the discount included."""
@@ -137,7 +163,7 @@ class WorldModelModule(nnx.Module):
     last = jax.tree.map(lambda x: x[:, -1], seen)
     dreamt = self.dynamics.imagine(last, batch.steps.action[:, context:], imagine_key)
     latents = jax.tree.map(lambda a, b: jnp.concatenate([a, b], 1), seen, dreamt)
-    return Prediction(self.decode(latents), self.reward(self.dynamics.features(latents)).mean())
+    return Prediction(self.decode(latents), self.reward(self.features(latents)).mean())
 
   def open_loop(self, batch: Batch, context: int, key: jax.Array) -> dict[str, jax.Array]:
     """The pictures of `predict`: {image: [B, T, H, W, C]}."""
@@ -145,9 +171,13 @@ class WorldModelModule(nnx.Module):
     return {name: value for name, value in predicted.items() if self.spec.observation[name].is_image}
 
   def decode(self, latent: Latent) -> dict[str, jax.Array]:
-    """Latent [..., F] -> the observation expected there, {name: [..., *shape]} float32: images aim at [0, 1]."""
-    decoded = self.decoder(latent["deter"], latent["stoch"])
-    return {key: value if self.spec.observation[key].is_image else symexp(value) for key, value in decoded.items()}
+    """Latent [..., F] -> the observation expected there, {name: [..., *shape]} float32: images aim at [0, 1].
+
+    Only what some objective decodes: {} where none does.
+    """
+    features = self.features(latent)
+    decoded = [each.decode(features) for each in self.objectives.values()]
+    return {name: value for each in decoded for name, value in each.items()}
 
   def observe_step(
     self, latent: Latent, action: jax.Array, observation: ArrayDict, is_first: jax.Array, key: jax.Array
@@ -167,3 +197,10 @@ class WorldModelModule(nnx.Module):
       name: dither(observation[name], self.config.image_bits, k) for name, k in zip(images, keys, strict=True)
     }
     return {**observation, **dithered}
+
+
+def _check_unique(what: str, groups: Iterable[Iterable[str]]) -> None:
+  names = [name for group in groups for name in group]
+  twice = next((name for name in names if names.count(name) > 1), None)
+  if twice is not None:
+    raise ValueError(f"objectives: two of them have a {what} called {twice!r}: leave one out")

@@ -16,7 +16,8 @@ from tests.contracts.environment import EnvironmentContract
 TINY = shlex.split("""
   --num-envs 2 --prefill-steps 200 --eval-every 0 --video-every 0 --eval-episodes 0 --action-repeat 4
   --replay.batch-size 2 --replay.batch-length 8 --schedule.ratio 2 --image-size 64
-  --agent.world-model.encoder.depth 2 --agent.world-model.decoder.depth 2 --agent.world-model.decoder.units 8
+  --agent.world-model.encoder.depth 2 --agent.world-model.objectives.reconstruction.decoder.depth 2
+  --agent.world-model.objectives.reconstruction.decoder.units 8
   --agent.world-model.dynamics.deter 16 --agent.world-model.dynamics.hidden 8
   --agent.world-model.dynamics.stochastic.groups 2 --agent.world-model.dynamics.stochastic.classes 4
   --agent.behavior.horizon 3

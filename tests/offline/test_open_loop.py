@@ -114,7 +114,7 @@ def test_the_model_predicts_as_one_that_steps_by_itself():
       lambda x, y: jax.numpy.where(dreaming, x, y), world.dynamics.imagine_step(latent, steps.action, key), seen
     )
     reward = world.reward(world.dynamics.features(latent)).mean()
-    return latent, world.decoder(latent["deter"], latent["stoch"]), reward
+    return latent, world.objectives["reconstruction"].decoder(latent["deter"], latent["stoch"]), reward
 
   latent = world.dynamics.initial(4)
   for t in range(5):

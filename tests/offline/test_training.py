@@ -28,7 +28,8 @@ RECORD = "record --task tests.envs.toys:counter --episodes 8 --num-envs 2 --work
 MODEL = """
   --replay.batch-size 2 --replay.batch-length 4 --agent.optimizer.warmup 0
   --agent.world-model.encoder.units 8 --agent.world-model.encoder.layers 1
-  --agent.world-model.decoder.units 8 --agent.world-model.decoder.layers 1
+  --agent.world-model.objectives.reconstruction.decoder.units 8
+  --agent.world-model.objectives.reconstruction.decoder.layers 1
   --agent.world-model.dynamics.deter 16 --agent.world-model.dynamics.hidden 8
   --agent.world-model.dynamics.stochastic.groups 2 --agent.world-model.dynamics.stochastic.classes 4
   --agent.world-model.reward.units 8 --agent.world-model.continues.units 8

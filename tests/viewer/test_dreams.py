@@ -82,7 +82,8 @@ def test_choices_and_vectors():
     "velocity": (2,),
   }
   world, _ = dreamer("CHOICES").agent._modules(parameters(dreamer("CHOICES").agent))
-  decoded = world.decoder(dream.carry["latent"]["deter"], dream.carry["latent"]["stoch"])
+  decoder, latent = world.objectives["reconstruction"].decoder, dream.carry["latent"]
+  decoded = decoder(latent["deter"], latent["stoch"])
   for name, vector in frame.vectors.items():  # in the environment's own units
     np.testing.assert_allclose(vector, symexp(decoded[name][0]), rtol=1e-4)
   frames = [dreamer("CHOICES").step(dream, choice)[1] for choice in np.eye(3)]

@@ -254,6 +254,7 @@ async function open() {
   $("task").textContent = about.title.task;
   $("run").textContent = `dreamt by ${about.title.run}`;
   $("starts").textContent = about.starts;
+  $("nothing").hidden = about.decoded.length > 0;
   for (const { name, label } of SERIES) {
     const reading = element("div", {}, label, element("output"));
     $("charts").append(element("div", { className: "chart", id: `chart-${name}` }, reading, element("canvas")));

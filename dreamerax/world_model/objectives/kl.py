@@ -3,18 +3,25 @@
 import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 from dreamerax.ops import checks
+from dreamerax.types import EnvSpec, Transition
+from dreamerax.world_model.objectives.base import Model, Objective, ObjectiveModule, Seen, Sizes
 
 Divergence = Callable[[jax.Array, jax.Array], jax.Array]  # statistics [..., P] of q and of p -> KL(q ‖ p) [...] in nats
 
 
 @dataclass(frozen=True)
-class KL(abc.ABC):
-  """Configuration of a KL objective."""
+class KL(Objective):
+  """Configuration of a KL objective, which has no parameters.
+
+  Where an episode begins, the posterior is compared with the prior that follows the empty state.
+  """
 
   @property
   @abc.abstractmethod
@@ -24,6 +31,25 @@ class KL(abc.ABC):
   @abc.abstractmethod
   def losses(self, kl: Divergence, posterior: jax.Array, prior: jax.Array) -> dict[str, jax.Array]:
     """Losses in nats from statistics [B, T, P]: [B, T], or scalars where they are taken of the batch's mean."""
+
+  def build(self, sizes: Sizes, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "KLModule":
+    return KLModule(self)
+
+
+class KLModule(ObjectiveModule):
+  """Built from a `KL`."""
+
+  def __init__(self, config: KL):
+    self.config = config
+
+  @property
+  def scales(self) -> Mapping[str, float]:
+    return self.config.scales
+
+  def losses(
+    self, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
+  ) -> dict[str, jax.Array]:
+    return self.config.losses(model.dynamics.kl, seen.posterior, seen.prior)
 
 
 @dataclass(frozen=True)

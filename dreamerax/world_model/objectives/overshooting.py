@@ -1,17 +1,21 @@
 """Latent overshooting: priors of several steps ahead are drawn to the posteriors too."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 from dreamerax.dynamics.base import DynamicsModule, Latent
 from dreamerax.ops import checks
-from dreamerax.types import Transition
+from dreamerax.types import EnvSpec, Transition
+from dreamerax.world_model.objectives.base import Model, Objective, ObjectiveModule, Seen, Sizes
 
 
 @dataclass(frozen=True)
-class Overshooting:
+class Overshooting(Objective):
   """Multi-step KL of PlaNet (Hafner et al. 2019, Eq. 7).
 
   From every posterior the model imagines the recorded actions; the prior d steps later is compared with the posterior there,
@@ -30,6 +34,9 @@ class Overshooting:
     if self.distance < 2:
       raise ValueError(f"distance={self.distance} must be at least 2: one step ahead is what the KL loss does")
     checks.at_least(0, self, "free_nats", "scale")
+
+  def build(self, sizes: Sizes, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "OvershootingModule":
+    return OvershootingModule(self)
 
   def loss(
     self, dynamics: DynamicsModule, latents: Latent, stats: jax.Array, steps: Transition, key: jax.Array
@@ -59,3 +66,19 @@ class Overshooting:
     distances = jnp.arange(1, distance + 1)
     _, (total, count) = jax.lax.scan(step, (latents, valid), (distances, jax.random.split(key, distance)))
     return total.sum() / jnp.maximum(count.sum(), 1)
+
+
+class OvershootingModule(ObjectiveModule):
+  """Built from `Overshooting`; has no parameters."""
+
+  def __init__(self, config: Overshooting):
+    self.config = config
+
+  @property
+  def scales(self) -> Mapping[str, float]:
+    return {"overshooting": self.config.scale}
+
+  def losses(
+    self, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
+  ) -> dict[str, jax.Array]:
+    return {"overshooting": self.config.loss(model.dynamics, seen.latents, seen.posterior, steps, key)}

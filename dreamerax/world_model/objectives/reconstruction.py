@@ -1,15 +1,68 @@
-"""Reconstruction losses: squared errors summed over an observation."""
+"""Reconstruction: a decoder finds the observation again, by squared errors summed over its entries."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
-from dreamerax.nets.decoders import DecoderModule
+from dreamerax.nets.decoders import ConvDecoder, Decoder, DecoderModule
 from dreamerax.nets.modules import Params, params_of, with_params
+from dreamerax.ops import checks
 from dreamerax.ops.chunks import chunk_size, mean_over_chunks
-from dreamerax.ops.transforms import symlog
-from dreamerax.types import Array
+from dreamerax.ops.transforms import symexp, symlog
+from dreamerax.types import Array, EnvSpec, Transition
+from dreamerax.world_model.objectives.base import Model, Objective, ObjectiveModule, Seen, Sizes
+
+
+@dataclass(frozen=True)
+class Reconstruction(Objective):
+  """The observation is decoded from the latent (Kingma & Welling 2014)."""
+
+  decoder: Decoder = field(default_factory=ConvDecoder)
+  scale: float = 1.0  # factor of the squared errors in the total loss; half of them is a unit Gaussian's
+
+  def __post_init__(self):
+    checks.at_least(0, self, "scale")
+
+  def build(self, sizes: Sizes, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ReconstructionModule":
+    return ReconstructionModule(self, sizes, spec, dtype=dtype, rngs=rngs)
+
+
+class ReconstructionModule(ObjectiveModule):
+  """Built from `Reconstruction`."""
+
+  def __init__(self, config: Reconstruction, sizes: Sizes, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs):
+    self.config, self.spec, self.recurrent = config, spec, sizes.recurrent
+    sampled = sizes.features - sizes.recurrent
+    self.decoder = config.decoder.build(spec.observation, sizes.recurrent, sampled, dtype=dtype, rngs=rngs)
+
+  @property
+  def scales(self) -> Mapping[str, float]:
+    return {f"reconstruction/{name}": self.config.scale for name in self.spec.observation}
+
+  def losses(
+    self, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
+  ) -> dict[str, jax.Array]:
+    return self.errors(model.features(seen.latents), seen.observation)
+
+  def errors(self, features: jax.Array, observation: Mapping[str, Array]) -> dict[str, jax.Array]:
+    """The losses from features [B, T, F] and the observation {name: [B, T, *shape]} that they stand for."""
+    deter, stoch = self._split(features)
+    return reconstruction_losses(self.decoder, deter, stoch, observation)
+
+  @property
+  def decoded(self) -> tuple[str, ...]:
+    return tuple(self.spec.observation)
+
+  def decode(self, features: jax.Array) -> dict[str, jax.Array]:
+    decoded = self.decoder(*self._split(features))
+    return {name: x if self.spec.observation[name].is_image else symexp(x) for name, x in decoded.items()}
+
+  def _split(self, features: jax.Array) -> list[jax.Array]:
+    return jnp.split(features, [self.recurrent], -1)
 
 
 def reconstruction_losses(
