@@ -103,6 +103,8 @@ def _start(name: str, arguments: list[str]) -> int:
   # What may be positional is no option, and only the class tells that; only the instance has a preset's parts.
   try:
     with options.named(parsed if row.decisive else type(parsed), arguments):
+      if row.checks:
+        _module(row).check_typed(parsed, options.typed(arguments))
       return _module(row).run(*given)
   except SystemExit as end:
     if isinstance(end.code, int) and end.code:

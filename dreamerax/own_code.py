@@ -97,10 +97,21 @@ def find(path: str, what: str, kind: str = "function") -> Any:
     NotTrusted: a file has the path, and the person has not named it.
     ValueError: there is no such module or name, or importing it raises.
   """
-  check_named(path)
+  found = imported(path, what)
   module_name, _, name = path.partition(":")
+  for part in name.split("."):
+    found = getattr(found, part, None)
+  if found is None:
+    raise ValueError(f"{what}={path!r}: the module {module_name!r} has no {kind} {name!r}.")
+  return found
+
+
+def imported(path: str, what: str) -> Any:
+  """The module of `module:name` or `gym/module:id`. Arguments and errors are those of `find`."""
+  check_named(path)
+  module_name = module_of(path)
   try:
-    found = _import(module_name)
+    return _import(module_name)
   except Exception as error:
     if isinstance(error, ModuleNotFoundError) and error.name and f"{module_name}.".startswith(f"{error.name}."):
       raise ValueError(
@@ -108,11 +119,6 @@ def find(path: str, what: str, kind: str = "function") -> Any:
         "PYTHONPATH to it."
       ) from error
     raise ValueError(f"{what}={path!r}: importing {module_name!r} failed: {account(error)}") from error
-  for part in name.split("."):
-    found = getattr(found, part, None)
-  if found is None:
-    raise ValueError(f"{what}={path!r}: the module {module_name!r} has no {kind} {name!r}.")
-  return found
 
 
 def _import(name: str) -> Any:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -317,3 +318,28 @@ def test_an_account_names_the_persons_own_line():
 def test_paths_to_nothing_are_one_line(path: str):
   with pytest.raises(ValueError, match=r"^task="):
     find(path, "task")
+
+
+HERE = """
+import gymnasium
+
+class Here(gymnasium.Env):
+  observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+  action_space = gymnasium.spaces.Discrete(2)
+
+gymnasium.register("Here-v0", Here)
+"""
+
+
+@pytest.mark.parametrize("task", ["gym/module_here:Here-v0", "module_here:Here"])
+def test_a_module_in_the_current_directory_is_found(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+  (tmp_path / "module_here.py").write_text(HERE)
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+  try:
+    assert envs.make(EnvConfig(task), seed=0).spec.action.size == 2
+    with pytest.raises(NotTrusted, match="--trust module_here"):
+      envs.make(stored(task, Trust()), seed=0)
+  finally:
+    sys.modules.pop("module_here", None)
+    gymnasium.registry.pop("Here-v0", None)

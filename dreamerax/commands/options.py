@@ -42,7 +42,7 @@ class Options:
   def __init__(self, part: Any, arguments: Sequence[str]):
     """part: the dataclass that the options are fields of, or an instance that has their defaults."""
     self._part = part
-    self._typed = {"--" + _hyphenated(word[2:].partition("=")[0]) for word in arguments if word.startswith("--")}
+    self._typed = {f"--{_hyphenated(name)}" for name in typed(arguments)}
 
   def known(self) -> list[str]:
     """All of them: ["--seed", "--replay.batch-size", ...]."""
@@ -132,6 +132,11 @@ def value_of(arguments: Sequence[str], option: str) -> str | None:
     if argument.startswith(option + "="):
       return argument.removeprefix(option + "=")
   return None
+
+
+def typed(arguments: Sequence[str]) -> set[str]:
+  """The options in `arguments`, as fields are called: {"rendering", "workers.gpus"}."""
+  return {word[2:].partition("=")[0].replace("-", "_") for word in arguments if word.startswith("--")}
 
 
 def whole(text: str) -> int:

@@ -1,6 +1,7 @@
 """`dreamerax record`: episodes of any environment, kept on disk."""
 
 import time
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -62,6 +63,11 @@ def defaults(policy: str | None, trust: Trust = NOBODY) -> Arguments:
   return Arguments(**{each.name: getattr(env, each.name) for each in fields(env)})
 
 
+def check_typed(arguments: Arguments, typed: Collection[str]) -> None:
+  """Raises ValueError: a setting that was typed does not apply to the task."""
+  envs.check_applies(arguments, typed)
+
+
 def run(arguments: Arguments) -> int:
   """Records; returns the exit status.
 
@@ -70,7 +76,6 @@ def run(arguments: Arguments) -> int:
   """
   config = EnvConfig(**{each.name: getattr(arguments, each.name) for each in fields(EnvConfig)})
   envs.check_task(config.task)
-  envs.check_applies(config, EnvConfig())
   held = len(list(arguments.out.glob("*.npz")))
   seeds = sequence(arguments.seed, held).generate_state(2)
   count = len(episodes_each(arguments.episodes, arguments.num_envs))

@@ -19,6 +19,7 @@ class Command(NamedTuple):
   # The options that --help shows, below what the module's `describe` says of a preset; None: all.
   short: dict[str, Sequence[short_help.Shown]] | None = None
   decisive: tuple[str, ...] = ()  # options that decide the defaults of all others: the module has `defaults` of them
+  checks: bool = False  # the module has `check_typed`, which is given the arguments and the names of the options typed
   draws: bool = False  # whether MuJoCo draws: a backend is looked for while the module is imported
   builds: bool = False  # whether `run` is given `cli.read_run`, which makes runs of command lines
   otherwise: tuple[str, ...] = ()  # the arguments where there are none
@@ -33,6 +34,7 @@ COMMANDS: Mapping[str, tuple[Command, ...]] = {
       preset=True,
       short=short_help.TRAIN,
       decisive=("size", "logdir", "config"),
+      checks=True,
       draws=True,
     ),
   ),
@@ -55,7 +57,9 @@ COMMANDS: Mapping[str, tuple[Command, ...]] = {
       decisive=("data", "size", "logdir"),
     ),
   ),
-  "record": (Command("record", "", "play episodes in any environment and keep them on disk", decisive=("policy",)),),
+  "record": (
+    Command("record", "", "play episodes in any environment and keep them on disk", decisive=("policy",), checks=True),
+  ),
   "runs": (
     Command(
       "runs", "[DIR]", "the runs in ./runs: task, steps, return, state; RUN_DIR may be `latest`", otherwise=(str(RUNS),)

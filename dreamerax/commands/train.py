@@ -1,5 +1,6 @@
 """`dreamerax train`: one run, from a preset and what was said differently."""
 
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -115,6 +116,11 @@ def to_config(arguments: Arguments) -> RunConfig:
   return RunConfig(**{field.name: getattr(arguments, field.name) for field in fields(RunConfig)})
 
 
+def check_typed(arguments: Arguments, typed: Collection[str]) -> None:
+  """Raises ValueError: a setting that was typed does not apply to the task."""
+  envs.check_applies(arguments.env, typed)
+
+
 def run(preset: str | None, arguments: Arguments) -> int:
   """Trains; returns the exit status.
 
@@ -130,11 +136,6 @@ def run(preset: str | None, arguments: Arguments) -> int:
   there = _run_in(logdir)
   known = there if there is not None else arguments.config
   preset = (run_directory.load_preset(known) if known is not None else preset) or DEFAULT_PRESET
-  if there is None:
-    base = (
-      run_directory.load_config(known, arguments.trusted) if known is not None else presets.build(preset, config.size)
-    )
-    envs.check_applies(config.env, base.env)
   with ExitStack() as stack:
     if logdir is None:
       last = config.seed + arguments.seeds - 1

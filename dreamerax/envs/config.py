@@ -48,7 +48,7 @@ class WorkerConfig:
   timeout: float = 600.0
   """Seconds without an answer after which an environment counts as hung, and is ended and started again."""
   gpus: tuple[int, ...] = ()
-  """EGL devices to render on, dealt out in turn; by default EGL's first (dmc/ only)."""
+  """EGL devices that MuJoCo renders on, dealt out in turn; by default EGL's first."""
 
   def __post_init__(self):
     if self.count is not None and self.count < 0:

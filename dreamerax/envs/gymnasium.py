@@ -15,7 +15,7 @@ from dreamerax.envs.actions import BoxActions, ChoiceActions, DiscreteActions, I
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.config import EnvConfig
 from dreamerax.envs.faults import Breach, NoPicture
-from dreamerax.own_code import account
+from dreamerax.own_code import account, imported
 from dreamerax.types import ArraySpec, EnvSpec
 
 PREFIX = "gym/"
@@ -31,9 +31,12 @@ def load(task: str, seed: int, *, film: bool = False) -> Environment:
     film: whether it is made to draw itself for people, where it can.
 
   Raises:
-    ValueError: there is no such id (the nearest are named), or a package it needs is missing.
+    ValueError: there is no such module or id (the nearest are named), or a package it needs is missing.
+    NotTrusted: a file names the module, and the person has not.
   """
   name = task.removeprefix(PREFIX)
+  if ":" in name:
+    imported(task, "task")  # gymnasium would not look in the current directory
   try:
     # Its own checker warns at every run about what `check_env` says once.
     env = (film and _drawn(name)) or gymnasium.make(name, disable_env_checker=True)

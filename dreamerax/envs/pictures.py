@@ -21,9 +21,9 @@ def shown_as(env: Environment, config: EnvConfig, size: int | None) -> Environme
   """
   images = {name: array for name, array in env.spec.observation.items() if array.is_image}
   asked = config.grey or config.channels_first
-  if asked and not images:
-    name = "grey" if config.grey else "channels_first"
-    raise ValueError(f"{name}=True: task={config.task!r} shows no images; leave it out.")
+  if not images and (asked or size is not None):
+    name = "grey" if config.grey else "channels_first" if config.channels_first else "image_size"
+    raise ValueError(f"{name}={getattr(config, name)}: task={config.task!r} shows no images; leave it out.")
   changed = asked or (size is not None and any(array.shape[:2] != (size, size) for array in images.values()))
   return Pictures(env, size, grey=config.grey, channels_first=config.channels_first) if changed else env
 

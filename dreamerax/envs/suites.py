@@ -10,6 +10,7 @@ and is imported when one of its tasks is asked for.
 """
 
 import importlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -62,6 +63,7 @@ SUITES = (
 )
 # Settings that only a suite which draws by itself takes.
 _OF_DRAWING = ("rendering", "observations")
+_DEVICES = "workers.gpus"
 
 
 def find(task: str) -> Suite:
@@ -78,17 +80,22 @@ def find(task: str) -> Suite:
   raise ValueError(f"task={task!r} is neither {forms}.{near(task, known, SUITES[0].prefix)}")
 
 
-def check_applies(config: EnvConfig, default: EnvConfig) -> None:
-  """Whether what was said applies to the task's suite; `default` is what would hold if nothing was said.
+def check_applies(config: EnvConfig, said: Collection[str]) -> None:
+  """Whether settings apply to the task's suite.
+
+  Args:
+    said: fields of EnvConfig that somebody has set, be it to their defaults; and workers.gpus.
 
   Raises:
     ValueError: names the setting.
   """
   suite = find(config.task)
+  drawn = " or ".join(suite.form for suite in SUITES if suite.draws)
   for name in _OF_DRAWING:
-    value = getattr(config, name)
-    if not suite.draws and value != getattr(default, name):
-      drawn = " or ".join(suite.form for suite in SUITES if suite.draws)
+    if name in said and not suite.draws:
+      value = getattr(config, name)
       raise ValueError(
         f"{name}={value!r} is for {drawn}, and task={config.task!r} shows what it shows: leave --{name} out"
       )
+  if _DEVICES in said and not (suite.draws or suite.adapts):
+    raise ValueError(f"{_DEVICES} is for what MuJoCo draws, and task={config.task!r} does without: leave it out")

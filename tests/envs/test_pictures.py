@@ -1,5 +1,7 @@
 """Images of any size, channel count and order come out as they were asked for, whichever suite shows them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -76,17 +78,23 @@ def test_what_changes_nothing_wraps_nothing():
   assert shown_as(env, EnvConfig("a:b"), None) is env and shown_as(env, EnvConfig("a:b"), 32) is env
 
 
-@pytest.mark.parametrize("setting", ["grey", "channels_first"])
-def test_a_setting_of_images_is_refused_where_there_are_none(setting: str):
-  with pytest.raises(ValueError, match=f"{setting}=True.*no images"):
-    make(EnvConfig("gym/Pendulum-v1", **{setting: True}), 0)
+@pytest.mark.parametrize(("setting", "value"), [("grey", True), ("channels_first", True), ("image_size", 64)])
+def test_a_setting_of_images_is_refused_where_there_are_none(setting: str, value: object):
+  with pytest.raises(ValueError, match=f"{setting}={value}.*no images"):
+    make(EnvConfig("gym/Pendulum-v1", **{setting: value}), 0)
 
 
-@pytest.mark.parametrize(("setting", "value"), [("rendering", "fast"), ("observations", ("position",))])
+@pytest.mark.parametrize(("setting", "value"), [("rendering", "published"), ("observations", ("image",))])
 def test_settings_of_drawing_are_refused_for_suites_that_do_not_draw(setting: str, value: object):
-  default = EnvConfig(rendering="balanced")
-  said = {"rendering": "balanced", setting: value}
+  config = EnvConfig("gym/Pendulum-v1", **{setting: value})
   with pytest.raises(ValueError, match=f"{setting}=.*dmc/.*leave --{setting} out"):
-    check_applies(EnvConfig("gym/Pendulum-v1", **said), default)
-  check_applies(EnvConfig("dmc/walker_walk", **said), default)
-  check_applies(EnvConfig("gym/Pendulum-v1", rendering="balanced"), default)
+    check_applies(config, {"task", setting})
+  check_applies(replace(config, task="dmc/walker_walk"), {setting})
+  check_applies(config, {"task"})
+
+
+def test_graphics_devices_are_refused_where_mujoco_does_not_draw():
+  with pytest.raises(ValueError, match=r"workers\.gpus.*atari/pong"):
+    check_applies(EnvConfig("atari/pong"), {"workers.gpus"})
+  for task in ("dmc/walker_walk", "gym/Ant-v5", "a:b"):
+    check_applies(EnvConfig(task), {"workers.gpus"})
