@@ -96,6 +96,21 @@ def refuse_links(folder: Path) -> None:
           raise _irregular(Path(entry.path))
 
 
+def check_permitted(folder: Path) -> None:
+  """Whether this user may list a folder and reach what is in it; nothing is said of what is no folder.
+
+  Raises:
+    PermissionError: they may not.
+  """
+  try:
+    os.listdir(folder)
+    os.stat(os.path.join(folder, "."))
+  except (FileNotFoundError, NotADirectoryError):
+    return
+  except PermissionError as error:
+    raise PermissionError(error.errno, error.strerror, str(folder)) from None
+
+
 def sync_directory(path: Path) -> None:
   """Names that were given or changed in a directory reach the disk."""
   descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

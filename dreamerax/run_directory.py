@@ -63,11 +63,14 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     run_dir: the directory, or a config.json by itself.
 
   Raises:
-    FileNotFoundError: there is no run. ValueError: it cannot be read, or the directory holds a symbolic link.
+    FileNotFoundError: there is no run. PermissionError: this user may not read it.
+    ValueError: it cannot be read, or the directory holds a symbolic link.
   """
   path = run_dir if run_dir.is_file() else run_dir / CONFIG
-  if not os.path.lexists(path):
-    raise FileNotFoundError(f"{run_dir} is not a run directory: it has no {CONFIG}")
+  try:
+    os.lstat(path)  # os.path.lexists takes what may not be read for missing
+  except (FileNotFoundError, NotADirectoryError):
+    raise FileNotFoundError(f"{run_dir} is not a run directory: it has no {CONFIG}") from None
   if path is not run_dir:
     files.refuse_links(run_dir)
   text = files.read_regular(path)

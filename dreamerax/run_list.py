@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dreamerax.files import read_regular
+from dreamerax.files import check_permitted, read_regular
 from dreamerax.runtime.run_lock import holder
 
 RUNS = Path("runs")  # where `train` keeps runs that were given no directory
@@ -42,7 +42,12 @@ class RunSummary(NamedTuple):
 
 
 def find(folder: Path) -> list[RunSummary]:
-  """The runs at and below `folder`, those that changed last come last. What cannot be read is listed with the reason."""
+  """The runs at and below `folder`, those that changed last come last. What cannot be read is listed with the reason.
+
+  Raises:
+    PermissionError: this user may not read `folder`.
+  """
+  check_permitted(folder)
   return sorted((summarize(path) for path in _run_dirs(folder, _DEPTH)), key=lambda run: run.changed)
 
 
@@ -55,10 +60,11 @@ def resolve(name: str) -> str:
   """`name`, or the newest run's directory, which stderr is told, if `name` is "latest" and nothing has that name.
 
   Raises:
-    ValueError: there is no run.
+    ValueError: there is no run. PermissionError: this user may not read the folder of runs.
   """
   if name != LATEST or os.path.lexists(name):
     return name
+  check_permitted(RUNS)
   found = newest()
   if found is None:
     raise ValueError(f"{LATEST}: there is no run in {RUNS.absolute()}: train one, or name a run directory")
@@ -101,18 +107,23 @@ def summarize(run_dir: Path) -> RunSummary:
     return about._replace(state=_state(about))
   except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
     why = type(error).__name__ if isinstance(error, (KeyError, TypeError, AttributeError)) else error
+    if isinstance(error, OSError):
+      why = error.strerror or error
     reason = " ".join(str(why).split())[:60]
     return RunSummary(run_dir, state=f"cannot be read: {reason}", changed=_changed(run_dir))
 
 
 def _run_dirs(folder: Path, depth: int) -> Iterator[Path]:
-  """Below a run there is no other. Links are not followed, but for `folder` itself."""
+  """Below a run there is no other. Links are not followed, but for `folder` itself. What may not be read could be a run."""
   try:
     if (folder / _CONFIG).is_file():
       yield folder
       return
     with os.scandir(folder) as entries:
       inner = [entry.path for entry in entries if depth and entry.is_dir(follow_symlinks=False)]
+  except PermissionError:
+    yield folder
+    return
   except OSError:
     return
   for path in inner:
@@ -134,7 +145,7 @@ def _state(run: RunSummary) -> str:
     return "running"
   try:
     saved = any(name.isdecimal() for name in os.listdir(run.path / _CHECKPOINTS))
-  except OSError:
+  except (FileNotFoundError, NotADirectoryError):
     saved = False
   if not saved:
     return "never saved"

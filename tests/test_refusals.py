@@ -165,14 +165,17 @@ def test_code_that_exits_is_no_success(capsys):
 
 
 _WITHOUT_RIGHTS = """
-import sys
+import os, sys
 from dreamerax import cli
 root = sys.argv[1]
 for line in (
   "eval {}/secret", "plot {}/secret", "compare {}/secret", "export {}/secret", "sweep {}/secret.yaml",
   "train --logdir {}/secret/run", "train --logdir {}/run", "train-world-model --data {}/secret",
   "record --task gym/CartPole-v1 --episodes 1 --num-envs 1 --out {}/episodes",
+  *(f"{command} {{}}/{name}" for name in ("secret", "listed", "entered") for command in ("doctor", "runs", "dream", "video")),
+  "train --config {}/listed", "compare {}/listed", "eval {}/entered", "eval latest",
 ):
+  os.chdir(root)
   print(line, cli.main(line.format(root).split()), flush=True)
 """
 
@@ -188,10 +191,12 @@ def as_others() -> list[str]:
 
 @pytest.mark.slow
 def test_a_user_without_rights_is_told_in_a_line(tmp_path: Path):
-  (tmp_path / "secret").mkdir()
-  (tmp_path / "secret" / "config.json").write_text(json.dumps(STORED))
+  modes = {"secret": 0, "listed": 0o444, "entered": 0o111, "runs": 0}
+  for name, mode in modes.items():
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "config.json").write_text(json.dumps(STORED))
+    (tmp_path / name).chmod(mode)
   (tmp_path / "secret.yaml").write_text("grids: [{presets: [quick]}]")
-  (tmp_path / "secret").chmod(0)
   (tmp_path / "secret.yaml").chmod(0)
   tmp_path.chmod(0o555)
   done = subprocess.run(
@@ -202,10 +207,11 @@ def test_a_user_without_rights_is_told_in_a_line(tmp_path: Path):
     text=True,
     check=False,
   )
-  (tmp_path / "secret").chmod(0o755)
-  tmp_path.chmod(0o755)
+  for path in (*(tmp_path / name for name in modes), tmp_path):
+    path.chmod(0o755)
   assert done.returncode == 0, done.stderr
   assert "Traceback" not in done.stderr, done.stderr
   refused = [line for line in done.stderr.splitlines() if line.startswith("dreamerax ")]
   assert all(line.endswith((" 1", " 2")) for line in done.stdout.splitlines()), done.stdout
-  assert len(refused) == len(done.stdout.splitlines()) == 9, done.stdout + done.stderr
+  assert len(refused) == len(done.stdout.splitlines()) == 25, done.stdout + done.stderr
+  assert all("Permission denied" in line for line in refused), done.stderr

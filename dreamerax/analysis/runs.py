@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dreamerax import run_directory
+from dreamerax import files, run_directory
 from dreamerax.analysis.curves import is_number
 from dreamerax.config import to_dict
 from dreamerax.presets import RunConfig
@@ -55,11 +55,13 @@ def find_runs(paths: Iterable[Path]) -> Found:
   """The runs in these directories, at any depth. Those that cannot be read are left out.
 
   Raises:
-    FileNotFoundError: a directory holds none. ValueError: none of them can be read; says why the first cannot.
+    FileNotFoundError: a directory holds none. PermissionError: this user may not read a directory.
+    ValueError: none of the runs can be read; says why the first cannot.
   """
   found: dict[Path, RunRecord] = {}
   left_out: dict[Path, str] = {}
   for path in paths:
+    files.check_permitted(path)
     configs = sorted(path.rglob(run_directory.CONFIG)) if path.is_dir() else []
     if not configs:
       raise FileNotFoundError(f"{path} holds no run: no {run_directory.CONFIG} is in it or below it")
@@ -67,10 +69,16 @@ def find_runs(paths: Iterable[Path]) -> Found:
       try:
         found.setdefault(config.parent.resolve(), _read(config.parent))
       except (ValueError, OSError, LookupError, TypeError) as error:
-        left_out[config.parent] = str(error)
+        left_out[config.parent] = _why(error)
   if not found:
     raise ValueError(f"none of these runs can be read; of {next(iter(left_out))}: {next(iter(left_out.values()))}")
   return Found(list(found.values()), left_out)
+
+
+def _why(error: Exception) -> str:
+  if isinstance(error, OSError) and error.strerror:
+    return f"{Path(error.filename).name}: {error.strerror}" if error.filename else error.strerror
+  return str(error)
 
 
 def by_seed(runs: Iterable[RunRecord]) -> dict[int, list[RunRecord]]:

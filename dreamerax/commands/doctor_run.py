@@ -132,7 +132,9 @@ def _metrics(run_dir: Path, saved: Saved | None) -> Finding:
   if found < expected:
     fix = f"it had {expected:,} bytes at the newest checkpoint: restore it, or the run goes on without these lines"
     return Finding("metrics.jsonl", f"cut to {found:,} bytes", fix)
-  return Finding("metrics.jsonl", f"{len(rows):,} lines, up to {rows[-1]['env_steps'] if rows else 0:,} env steps")
+  return Finding(
+    "metrics.jsonl", f"{number_of(len(rows), 'line')}, up to {rows[-1]['env_steps'] if rows else 0:,} env steps"
+  )
 
 
 def _disk(run_dir: Path) -> Finding:

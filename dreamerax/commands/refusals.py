@@ -58,6 +58,8 @@ def say(name: str, line: str) -> None:
 
 def _system(error: OSError) -> Refusal:
   reason = error.strerror or str(error) or type(error).__name__
+  if isinstance(error, PermissionError):
+    reason = f"{reason}: this user may not read or write it"
   place = f"{_one_line(str(error.filename))}: " if error.filename not in (None, "") else ""
   if len(place) > 300:
     place = f"{place[:150]}...{place[-50:]}"
