@@ -22,8 +22,9 @@ class RunLock:
   """Holds `logdir` for this process, from `with` on until it is left or the process ends, by kill -9 too.
 
   The operating system's locks on the directory and on logdir/lock count (flock): the first holds when the file is removed, the
-  second where directories cannot be locked. The file itself stays, and says who held it last. Where the file system has no
-  such locks, one warning says so.
+  second where directories cannot be locked. The file itself stays with a run, and says who held it last; where nothing else
+  was written meanwhile, because the run was refused, it is removed with the empty directories that were made. Where the file
+  system has no such locks, one warning says so.
   """
 
   def __init__(self, logdir: Path, say: Callable[[str], None] = _log.warning):
@@ -34,6 +35,8 @@ class RunLock:
     """
     self._logdir, self._say = Path(logdir), say
     self._open: list[int] = []  # descriptors that hold the locks
+    self._made: list[Path] = []  # directories, the innermost first
+    self._before: set[str] = set()  # names in `logdir`
 
   def __enter__(self) -> "RunLock":
     """
@@ -41,10 +44,12 @@ class RunLock:
       ValueError: another process trains there, or nothing can be written there.
     """
     try:
+      self._made = [path for path in (self._logdir, *self._logdir.parents) if not path.exists()]
       self._logdir.mkdir(parents=True, exist_ok=True)
       # Not inherited by programs that this process starts, which would hold the locks after its end.
       self._open.append(os.open(self._logdir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
       self._lock(self._open[0], _FILES_ALONE)
+      self._before = set(os.listdir(self._logdir))
       file = files.open_regular(self._logdir / _LOCK, os.O_RDWR | os.O_CREAT)
       self._open.append(file)
       if not self._lock(file, _UNSUPPORTED):
@@ -53,13 +58,32 @@ class RunLock:
       os.ftruncate(file, 0)
       os.pwrite(file, json.dumps(row).encode() + b"\n", 0)
     except BaseException as error:
-      self.__exit__()
+      self._release()
       if isinstance(error, OSError):
         raise ValueError(_unusable(self._logdir, error)) from error
       raise
     return self
 
   def __exit__(self, *_: object) -> None:
+    try:
+      self._remove_what_is_empty()
+    except OSError:
+      pass  # somebody else is at work there
+    finally:
+      self._release()
+
+  def _remove_what_is_empty(self) -> None:
+    new = [self._logdir / name for name in set(os.listdir(self._logdir)) - self._before]
+    folders = [path for path in new if path.name != _LOCK]
+    if not new or any(not path.is_dir() or any(path.iterdir()) for path in folders):
+      return
+    for path in folders:
+      path.rmdir()
+    (self._logdir / _LOCK).unlink(missing_ok=True)
+    for path in self._made:
+      path.rmdir()
+
+  def _release(self) -> None:
     while self._open:
       os.close(self._open.pop())
 

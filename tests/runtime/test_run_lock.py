@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -46,6 +47,25 @@ def test_the_lock_ends_with_its_block_and_is_not_inherited_by_programs(tmp_path:
   finally:
     child.kill()
     child.wait()
+
+
+def test_where_nothing_was_written_nothing_is_left(tmp_path: Path):
+  """A run that is refused has begun a folder of checkpoints."""
+  (tmp_path / "notes.txt").touch()
+  for logdir in (tmp_path, tmp_path / "runs" / "new"):
+    with pytest.raises(ValueError, match="too large"), RunLock(logdir):
+      (logdir / "checkpoints").mkdir()
+      with pytest.raises(ValueError, match="in use"), RunLock(logdir):
+        pass
+      assert holder(logdir) and (logdir / "checkpoints").exists()
+      raise ValueError("too large")
+    assert os.listdir(tmp_path) == ["notes.txt"]
+  for name in ("config.json", "checkpoints/10/x"):
+    with RunLock(tmp_path / "run"):
+      (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+      (tmp_path / "run" / name).touch()
+    assert (tmp_path / "run" / "lock").exists() and (tmp_path / "run" / name).exists()
+    shutil.rmtree(tmp_path / "run")
 
 
 @pytest.mark.parametrize("left", [b"", b"{", b"[]", b'{"pid": 1, "host": "gone", "since": "2000"}\n' * 9])
