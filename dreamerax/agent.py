@@ -301,6 +301,7 @@ class Agent:
 def _as_world(model: WorldModelModule) -> World:
   return World(
     step=model.step,
+    expect=model.expect,
     features=model.features,
     reward=lambda features: model.reward(features).mean(),
     continues=model.continue_probability,

@@ -15,6 +15,7 @@ class World(NamedTuple):
   """A learned world as a behaviour sees it."""
 
   step: Callable[[Latent, jax.Array, jax.Array], Latent]  # latent [N, F], action [N, A], key -> next latent
+  expect: Callable[[Latent, jax.Array], Latent]  # latent [N, F], action [N, A] -> the mean of the next latent
   features: Callable[[Latent], jax.Array]  # latent -> [..., F]
   reward: Callable[[jax.Array], jax.Array]  # features [..., F] -> expected reward on arriving there [...]
   continues: Callable[[jax.Array], jax.Array]  # features -> probability of going on [...], the discount included

@@ -11,7 +11,7 @@ from flax import nnx
 from dreamerax.behavior.actor_critic_base import ActorCriticBase
 from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed
 from dreamerax.behavior.imagination import Latent, World
-from dreamerax.behavior.planners.base import Planner, shift
+from dreamerax.behavior.planners.base import Planner, Problem, shift
 from dreamerax.behavior.planners.cem import CEM
 from dreamerax.nets.modules import Params
 from dreamerax.ops import checks
@@ -87,21 +87,13 @@ class PlanningModule(BehaviorModule):
 
   def _plan(self, world: World, latent: Latent, previous: jax.Array, key: jax.Array) -> jax.Array:
     """[H, A] from one latent [F] and the plan before it [H, A]."""
-
-    def rollout(actions: jax.Array, key: jax.Array) -> Latent:  # [N, H, A] -> [N, H, F]
-      def step(latent: Latent, inputs: tuple[jax.Array, jax.Array]) -> tuple[Latent, Latent]:
-        latent = world.step(latent, *inputs)
-        return latent, latent
-
-      start = jax.tree.map(lambda x: jnp.broadcast_to(x, (actions.shape[0], *x.shape)), latent)
-      _, latents = jax.lax.scan(step, start, (actions.swapaxes(0, 1), jax.random.split(key, actions.shape[1])))
-      return jax.tree.map(lambda x: x.swapaxes(0, 1), latents)
-
-    def objective(latents: Latent) -> jax.Array:  # [N, H, F] -> [N]
-      features = world.features(latents)
-      reward = world.reward(features)
-      horizon, discount = reward.shape[1], self.config.discount
-      score = (reward * discount ** jnp.arange(horizon)).sum(1)
-      return score if self.guide is None else score + discount**horizon * self.guide.value(features[:, -1])
-
-    return self.config.planner.plan(key, rollout, objective, previous)
+    guide = self.guide
+    problem = Problem(
+      start=latent,
+      step=world.step,
+      expect=world.expect,
+      reward=lambda latents: world.reward(world.features(latents)),
+      value=None if guide is None else lambda latents: guide.value(world.features(latents)),
+      discount=self.config.discount,
+    )
+    return self.config.planner.plan(key, problem, previous)

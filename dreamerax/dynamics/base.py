@@ -71,6 +71,10 @@ class DynamicsModule(nnx.Module):
     """One prior step: latent [..., F] and the action taken there [..., A] -> the next latent [..., F]."""
 
   @abc.abstractmethod
+  def expect_step(self, latent: Latent, action: jax.Array) -> Latent:
+    """`imagine_step` with the stochastic part's mean in place of a sample; smooth in latent and action."""
+
+  @abc.abstractmethod
   def prior(self, latent: Latent) -> jax.Array:
     """[..., P] statistics that the stochastic part had without seeing the observation."""
 

@@ -85,6 +85,10 @@ class FilteringModule(DynamicsModule):
     predicted = self.predict(latent, self.action_drive(action))
     return self._with_sample(predicted, self.prior(predicted), key)
 
+  def expect_step(self, latent: Latent, action: jax.Array) -> Latent:
+    predicted = self.predict(latent, self.action_drive(action))
+    return {**predicted, "stoch": self.stochastic.mean(self.prior(predicted)).astype(self.dtype)}
+
   def kl(self, posterior: jax.Array, prior: jax.Array) -> jax.Array:
     return self.stochastic.kl(posterior, prior)
 

@@ -37,6 +37,10 @@ class Stochastic(abc.ABC):
     """stats [..., stats_size] -> [..., size]; the sample carries a gradient into stats."""
     return self.distribution(stats).sample(seed=key).reshape(*stats.shape[:-1], self.size)
 
+  def mean(self, stats: jax.Array) -> jax.Array:
+    """stats [..., stats_size] -> the mean of the samples [..., size]; of one-hot variables, their probabilities."""
+    return self.distribution(stats).mean().reshape(*stats.shape[:-1], self.size)
+
   def kl(self, stats: jax.Array, other: jax.Array) -> jax.Array:
     """KL(stats ‖ other) in nats, summed over the event: [...]."""
     return self.distribution(stats).kl_divergence(self.distribution(other))

@@ -102,6 +102,10 @@ class WorldModelModule(nnx.Module):
     """One step without an observation: latent [..., F] and the action taken there [..., A] -> the next latent."""
     return self.dynamics.imagine_step(latent, action, key)
 
+  def expect(self, latent: Latent, action: jax.Array) -> Latent:
+    """`step` to the mean in place of a sample, smooth in latent and action."""
+    return self.dynamics.expect_step(latent, action)
+
   def observe(self, batch: Batch, key: jax.Array) -> Seen:
     """Posterior latents of a batch, continuing from its stored context, or from zero where it has none."""
     steps = batch.steps

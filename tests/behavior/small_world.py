@@ -16,6 +16,7 @@ def make_world(gain):
   """The state moves by `gain` times the action; reward is what its first entry exceeds, continuing falls with the second."""
   return World(
     step=lambda latent, action, key: {"x": 0.9 * latent["x"] + gain * action},
+    expect=lambda latent, action: {"x": 0.9 * latent["x"] + gain * action},
     features=lambda latent: latent["x"],
     reward=lambda x: 3 * x[..., 0] + 1,
     continues=lambda x: jax.nn.sigmoid(2 + x[..., 1]),

@@ -1,4 +1,4 @@
-"""What every planner promises, as tests to inherit: a subclass says how to build one."""
+"""What every planner promises, and what those promise that draw, as tests to inherit: a subclass says how to build one."""
 
 import abc
 import functools
@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dreamerax.behavior.planners.base import Planner
+from dreamerax.behavior.planners.base import Planner, Problem
 
-ENVS, HORIZON, ACTION = 3, 3, 2
+ENVS, HORIZON, ACTION, CARTS = 3, 3, 2, 16
 GOAL = np.array([3.0, -3.0], np.float32)
 STARTS = np.zeros((ENVS, ACTION), np.float32)
 NOTHING = np.zeros((ENVS, HORIZON, ACTION), np.float32)
@@ -32,11 +32,26 @@ class PlannerContract(abc.ABC):
     assert np.abs(actions).max() <= 1
     assert (distance(STARTS, actions) < 0.8 * distance(STARTS, NOTHING)).all()
 
-  def test_the_key_decides(self, plans):
-    one, other, again = plans(keys(0, 1, 0), STARTS, NOTHING)
+  def test_the_same_key_gives_the_same_plan(self, plans):
+    one, _, again = plans(keys(0, 1, 0), STARTS, NOTHING)
     np.testing.assert_array_equal(one, again)
     np.testing.assert_array_equal(one, plans(keys(0, 1, 2), STARTS, NOTHING)[0])
-    assert not np.allclose(one, other, atol=1e-6)
+
+  def test_a_plan_is_worth_more_than_doing_nothing_from_anywhere(self):
+    """Of a cart that is to reach the goal and stop there, on a slope that differs from start to start."""
+    planner = self.make(8)
+    rng = np.random.default_rng(0)
+    starts = [rng.normal(size=(CARTS, 2)).astype(np.float32) for _ in range(3)]
+    nothing = jnp.zeros((CARTS, 8, 2))
+
+    def plan_and_score(key, position, speed, slope, previous):
+      problem = cart(position, speed, slope)
+      plan = planner.plan(key, problem, previous)
+      return plan, problem.score(jnp.stack([plan, previous]), key)
+
+    plans, scores = jax.jit(jax.vmap(plan_and_score))(jax.random.split(jax.random.key(0), CARTS), *starts, nothing)
+    assert np.abs(plans).max() <= 1
+    assert (scores[:, 0] > scores[:, 1]).all()
 
   def test_an_environment_alone_gets_the_plan_it_gets_among_others(self, plans):
     rng = np.random.default_rng(0)
@@ -45,14 +60,6 @@ class PlannerContract(abc.ABC):
     alone, _ = compiled_alone(self.make(HORIZON))
     expected = [alone(*inputs) for inputs in zip(keys(0, 1, 2), starts, previous, strict=True)]
     np.testing.assert_allclose(plans(keys(0, 1, 2), starts, previous), expected, atol=1e-3)
-
-  def test_each_rollout_draws_anew(self):
-    alone, drawn = compiled_alone(self.make(HORIZON))
-    drawn.clear()
-    alone(jax.random.key(0), STARTS[0], NOTHING[0])
-    jax.effects_barrier()
-    assert drawn
-    assert len(set(drawn)) == len(drawn)
 
   def test_a_horizon_of_one_step(self):
     actions = compiled(self.make(1))(keys(0, 1, 2), STARTS, NOTHING[:, :1])
@@ -64,20 +71,63 @@ class PlannerContract(abc.ABC):
     with pytest.raises(AssertionError):
       plan_from(planner, key, STARTS[0], jnp.zeros((HORIZON + 1, ACTION)))
     with pytest.raises(AssertionError):
-      planner.plan(key, lambda actions, key: actions, lambda states: states.sum(2), jnp.asarray(NOTHING[0]))
+      planner.plan(key, point(STARTS[0])._replace(reward=lambda states: states), jnp.asarray(NOTHING[0]))
 
   def test_a_horizon_of_none_is_refused(self):
     with pytest.raises(ValueError, match="horizon=0 must be at least 1"):
       self.make(0)
 
 
-def plan_from(planner: Planner, key, start, previous):
-  """The plan [H, A] for a point that is to reach the goal, and can just do so at full speed."""
-  return planner.plan(key, lambda actions, key: start + jnp.cumsum(actions, 1), closeness, previous)
+class SamplingPlannerContract(PlannerContract):
+  """Of planners that compare random plans along rollouts that may be random too."""
+
+  def test_another_key_gives_another_plan(self, plans):
+    one, other, _ = plans(keys(0, 1, 0), STARTS, NOTHING)
+    assert not np.allclose(one, other, atol=1e-6)
+
+  def test_each_step_of_each_rollout_draws_anew(self):
+    alone, drawn = compiled_alone(self.make(HORIZON))
+    drawn.clear()
+    alone(jax.random.key(0), STARTS[0], NOTHING[0])
+    jax.effects_barrier()
+    assert drawn
+    assert len(set(drawn)) == len(drawn)
+
+
+def point(start) -> Problem:
+  """A point [A] that actions move, is to reach the goal, and can just do so at full speed."""
+  return Problem(
+    start=start,
+    step=lambda states, actions, key: states + actions,
+    expect=lambda states, actions: states + actions,
+    reward=closeness,
+  )
+
+
+def cart(position, speed, slope) -> Problem:
+  """Carts in two dimensions: position, speed and slope [2] are states, actions are forces."""
+
+  def expect(states, actions):
+    position, speed, slope = states
+    speed = 0.9 * speed + 0.3 * actions - 0.1 * jnp.sin(slope + position)
+    return position + 0.3 * speed, speed, slope
+
+  return Problem(
+    start=(position, speed, slope),
+    step=lambda states, actions, key: expect(states, actions),
+    expect=expect,
+    reward=lambda states: closeness(states[0]),
+    value=lambda states: 3 * closeness(states[0]) - jnp.square(states[1]).sum(1),
+    discount=0.95,
+  )
 
 
 def closeness(states):
-  return -jnp.square(states - GOAL).sum((1, 2))
+  return -jnp.square(states - GOAL).sum(1)
+
+
+def plan_from(planner: Planner, key, start, previous):
+  return planner.plan(key, point(start), previous)
 
 
 @functools.cache
@@ -88,20 +138,25 @@ def compiled(planner: Planner):
 
 @functools.cache
 def compiled_alone(planner: Planner):
-  """`plan_from` for one point, with states in a tree; and a list that gets the key of each rollout."""
+  """`plan_from` for one point, with states in a tree; and a list that gets the key of each step."""
   drawn = []
+
+  def expect(tree, actions):
+    return {"x": tree["x"] + actions[:, 0], "rest": (tree["rest"][0] + actions[:, 1:],)}
+
+  def step(tree, actions, key):
+    jax.debug.callback(lambda data: drawn.append(tuple(data.tolist())), jax.random.key_data(key))
+    return expect(tree, actions)
 
   @jax.jit
   def plan(key, start, previous):
-    def rollout(actions, key):
-      jax.debug.callback(lambda data: drawn.append(tuple(data.tolist())), jax.random.key_data(key))
-      states = start + jnp.cumsum(actions, 1)
-      return {"x": states[..., 0], "rest": (states[..., 1:],)}
-
-    def objective(tree):
-      return closeness(jnp.concatenate([tree["x"][..., None], *tree["rest"]], -1))
-
-    return planner.plan(key, rollout, objective, previous)
+    problem = Problem(
+      start={"x": start[0], "rest": (start[1:],)},
+      step=step,
+      expect=expect,
+      reward=lambda tree: closeness(jnp.concatenate([tree["x"][:, None], *tree["rest"]], 1)),
+    )
+    return planner.plan(key, problem, previous)
 
   return plan, drawn
 

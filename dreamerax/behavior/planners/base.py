@@ -1,19 +1,58 @@
-"""What every planner can do: search for actions in a model that it sees only as two callables."""
+"""A planner searches for the best actions from one state; it knows a model of one step, and no network."""
 
 import abc
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 
-States = Any  # pytree of arrays [N, H, ...]; state h is the one that action h leads to
-Rollout = Callable[
-  [jax.Array, jax.Array], States
-]  # actions [N, H, A], key -> states, all N from one and the same start
-Objective = Callable[[States], jax.Array]  # states [N, H, ...] -> scores [N], the higher the better
+States = Any  # pytree of arrays [N, ...]
+
+
+class Problem(NamedTuple):
+  """What a planner has to solve: where it starts, how states move, and what they are worth.
+
+  A plan of H actions leads through the states 1 .. H and is worth the sum of discount^(h - 1) times the reward of
+  state h, and discount^H times the value of the last state. All functions treat their rows independently.
+  """
+
+  start: Any
+  """Pytree of arrays [...]: one state, without a leading axis."""
+  step: Callable[[States, jax.Array, jax.Array], States]
+  """states [N, ...], actions [N, A] in [-1, 1], key -> the states they lead to, which may be drawn at random."""
+  expect: Callable[[States, jax.Array], States]
+  """states [N, ...], actions [N, A] -> the mean of the states they lead to; differentiable in both."""
+  reward: Callable[[States], jax.Array]
+  """states [N, ...] -> expected reward [N] on arriving there."""
+  value: Callable[[States], jax.Array] | None = None
+  """states [N, ...] -> expected discounted return [N] from there on; None counts nothing after the last reward."""
+  discount: float = 1.0
+  """Of rewards, per agent step."""
+
+  def score(self, plans: jax.Array, key: jax.Array) -> jax.Array:
+    """What the plans [N, H, A] are worth, [N]: each along one rollout of its own by `step`.
+
+    Of the states on the way only the rewards are kept. Another key gives other draws.
+    """
+    count, horizon, _ = plans.shape
+    start = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), self.start)
+
+    def step(states: States, inputs: tuple[jax.Array, jax.Array]) -> tuple[States, jax.Array]:
+      states = self.step(states, *inputs)
+      reward = self.reward(states)
+      chex.assert_shape(reward, (count,))
+      return states, reward
+
+    inputs = plans.swapaxes(0, 1), jax.random.split(key, horizon)
+    last, rewards = jax.lax.scan(step, start, inputs)  # [H, N]
+    scores = (rewards.swapaxes(0, 1) * self.discount ** jnp.arange(horizon)).sum(1)
+    if self.value is not None:
+      scores += self.discount**horizon * self.value(last)
+    chex.assert_shape(scores, (count,))
+    return scores
 
 
 @dataclass(frozen=True)
@@ -23,22 +62,14 @@ class Planner(abc.ABC):
   horizon: int = 12  # agent steps
 
   @abc.abstractmethod
-  def plan(self, key: jax.Array, rollout: Rollout, objective: Objective, previous: jax.Array) -> jax.Array:
-    """The actions [H, A] in [-1, 1] to take from one state; callers vmap over environments.
+  def plan(self, key: jax.Array, problem: Problem, previous: jax.Array) -> jax.Array:
+    """The actions [H, A] in [-1, 1] to take from the problem's start; callers vmap over environments.
 
     Args:
       key: the same key gives the same plan.
-      rollout: where actions lead from that state; may draw samples, and gets another key at each call.
-      objective: scores to maximise.
+      problem: whose score is to be maximised.
       previous: [H, A] float, the plan that was returned one agent step ago; zeros at the start of an episode.
     """
-
-
-def score(key: jax.Array, rollout: Rollout, objective: Objective, plans: jax.Array) -> jax.Array:
-  """[N] scores of the plans [N, H, A]."""
-  scores = objective(rollout(plans, key))
-  chex.assert_shape(scores, (len(plans),))
-  return scores
 
 
 def shift(previous: jax.Array) -> jax.Array:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from dreamerax.behavior.planners.base import Objective, Rollout
+from dreamerax.behavior.planners.base import Problem
 from dreamerax.behavior.planners.elites import Belief, ElitePlanner
 from dreamerax.ops import checks
 
@@ -26,9 +26,9 @@ class CEM(ElitePlanner):
     super().__post_init__()
     checks.more_than_zero(self, "initial_std")
 
-  def plan(self, key: jax.Array, rollout: Rollout, objective: Objective, previous: jax.Array) -> jax.Array:
+  def plan(self, key: jax.Array, problem: Problem, previous: jax.Array) -> jax.Array:
     start = jnp.zeros_like(previous), jnp.full_like(previous, self.initial_std)
-    return self.search(key, rollout, objective, start)
+    return self.search(key, problem, start)
 
   def refit(self, elites: jax.Array, scores: jax.Array) -> Belief:
     return elites.mean(0), jnp.sqrt(elites.var(0) + _VARIANCE_FLOOR)

@@ -7,7 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from dreamerax.behavior.planners.base import Objective, Planner, Rollout, score
+from dreamerax.behavior.planners.base import Planner, Problem
 from dreamerax.ops import checks
 
 Belief = tuple[jax.Array, jax.Array]  # mean and standard deviation [H, A]
@@ -30,7 +30,7 @@ class ElitePlanner(Planner):
   def refit(self, elites: jax.Array, scores: jax.Array) -> Belief:
     """The next Gaussian. elites: [K, H, A], clipped: what was tried. scores: [K], the best first."""
 
-  def search(self, key: jax.Array, rollout: Rollout, objective: Objective, start: Belief) -> jax.Array:
+  def search(self, key: jax.Array, problem: Problem, start: Belief) -> jax.Array:
     """The mean [H, A] after the last iteration."""
 
     def iterate(belief: Belief, key: jax.Array) -> tuple[Belief, None]:
@@ -38,7 +38,7 @@ class ElitePlanner(Planner):
       draw_key, rollout_key = jax.random.split(key)
       noise = jax.random.normal(draw_key, (self.candidates, *mean.shape), mean.dtype)
       plans = jnp.clip(mean + std * noise, -1, 1)  # [N, H, A]
-      scores, best = jax.lax.top_k(score(rollout_key, rollout, objective, plans), self.elites)
+      scores, best = jax.lax.top_k(problem.score(plans, rollout_key), self.elites)
       return self.refit(plans[best], scores), None
 
     chex.assert_shape(start[0], (self.horizon, None))

@@ -7,16 +7,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dreamerax.behavior.planners.base import Objective, Planner, Rollout, score, shift
+from dreamerax.behavior.planners.base import Planner, Problem, shift
 from dreamerax.ops import checks
 
 
 @dataclass(frozen=True)
 class GradientPlanner(Planner):
-  """Improves several plans at once by Adam (Kingma & Ba 2015) through rollout and objective, and takes the best.
+  """Improves several plans at once by Adam (Kingma & Ba 2015) through their rollouts, and takes the best.
 
   The first plan is the rest of the previous one, the others are uniform random; all are clipped to [-1, 1] after each step.
-  Needs a rollout that is differentiable in the actions: samples reparameterised, or straight-through.
+  Needs steps that are differentiable in the actions: samples reparameterised, or straight-through.
   """
 
   candidates: int = 16
@@ -27,14 +27,14 @@ class GradientPlanner(Planner):
     checks.at_least(1, self, "horizon", "candidates", "iterations")
     checks.more_than_zero(self, "learning_rate")
 
-  def plan(self, key: jax.Array, rollout: Rollout, objective: Objective, previous: jax.Array) -> jax.Array:
+  def plan(self, key: jax.Array, problem: Problem, previous: jax.Array) -> jax.Array:
     chex.assert_shape(previous, (self.horizon, None))
     draw_key, ascent_key, final_key = jax.random.split(key, 3)
     optimizer = optax.adam(self.learning_rate)
 
     def loss(plans: jax.Array, key: jax.Array) -> jax.Array:
       """A sum, not a mean: each plan's gradient is that of its own score, whatever their number."""
-      return -score(key, rollout, objective, plans).sum()
+      return -problem.score(plans, key).sum()
 
     def ascend(carry: tuple[jax.Array, optax.OptState], key: jax.Array):
       plans, state = carry
@@ -47,4 +47,4 @@ class GradientPlanner(Planner):
     plans = jnp.concatenate([shift(previous)[None], drawn])  # [N, H, A]
     keys = jax.random.split(ascent_key, self.iterations)
     (plans, _), _ = jax.lax.scan(ascend, (plans, optimizer.init(plans)), keys)
-    return plans[score(final_key, rollout, objective, plans).argmax()]
+    return plans[problem.score(plans, final_key).argmax()]

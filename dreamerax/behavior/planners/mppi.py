@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from dreamerax.behavior.planners.base import Objective, Rollout, shift
+from dreamerax.behavior.planners.base import Problem, shift
 from dreamerax.behavior.planners.elites import Belief, ElitePlanner
 from dreamerax.ops import checks
 
@@ -21,7 +21,7 @@ class MPPI(ElitePlanner):
   and the deviation is refitted by the same weights, bounded from below; with `elites = candidates` and `min_std = std` all
   count and the deviation is fixed, as Williams et al. have it. Unlike both, scores are divided by their standard deviation
   over the elites, so that one temperature serves rewards of any scale, early in the search and late. Williams' control cost
-  is left to the objective.
+  is left to the reward.
   """
 
   candidates: int = 512  # per iteration
@@ -36,9 +36,9 @@ class MPPI(ElitePlanner):
     checks.more_than_zero(self, "temperature", "std")
     checks.between(0, self.std, self, "min_std")
 
-  def plan(self, key: jax.Array, rollout: Rollout, objective: Objective, previous: jax.Array) -> jax.Array:
+  def plan(self, key: jax.Array, problem: Problem, previous: jax.Array) -> jax.Array:
     start = shift(previous), jnp.full_like(previous, self.std)
-    return jnp.clip(self.search(key, rollout, objective, start), -1, 1)  # the weights' sum is 1 but for rounding
+    return jnp.clip(self.search(key, problem, start), -1, 1)  # the weights' sum is 1 but for rounding
 
   def refit(self, elites: jax.Array, scores: jax.Array) -> Belief:
     weights = self._weights(scores)[:, None, None]  # [K, 1, 1]

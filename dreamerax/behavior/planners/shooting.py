@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import chex
 import jax
 
-from dreamerax.behavior.planners.base import Objective, Planner, Rollout, score
+from dreamerax.behavior.planners.base import Planner, Problem
 from dreamerax.ops import checks
 
 
@@ -18,9 +18,9 @@ class Shooting(Planner):
   def __post_init__(self):
     checks.at_least(1, self, "horizon", "candidates")
 
-  def plan(self, key: jax.Array, rollout: Rollout, objective: Objective, previous: jax.Array) -> jax.Array:
+  def plan(self, key: jax.Array, problem: Problem, previous: jax.Array) -> jax.Array:
     chex.assert_shape(previous, (self.horizon, None))
     draw_key, rollout_key = jax.random.split(key)
     shape = (self.candidates, *previous.shape)
     plans = jax.random.uniform(draw_key, shape, previous.dtype, minval=-1, maxval=1)  # [N, H, A]
-    return plans[score(rollout_key, rollout, objective, plans).argmax()]
+    return plans[problem.score(plans, rollout_key).argmax()]

@@ -7,48 +7,71 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dreamerax.behavior.planners.base import shift
+from dreamerax.behavior.planners.base import Problem, shift
 from dreamerax.behavior.planners.cem import CEM
 from dreamerax.behavior.planners.gradient import GradientPlanner
 from dreamerax.behavior.planners.mppi import MPPI
 from dreamerax.behavior.planners.shooting import Shooting
-from tests.contracts.planner import ACTION, HORIZON, STARTS, PlannerContract, compiled, keys
+from tests.contracts.planner import ACTION, HORIZON, STARTS, SamplingPlannerContract, compiled, keys
 
 KEYS = 8
 NOTHING = np.zeros((HORIZON, ACTION), np.float32)
 
 
-class TestShooting(PlannerContract):
+class TestShooting(SamplingPlannerContract):
   def make(self, horizon):
     return Shooting(horizon, candidates=64)
 
 
-class TestCEM(PlannerContract):
+class TestCEM(SamplingPlannerContract):
   def make(self, horizon):
     return CEM(horizon, candidates=32, elites=8, iterations=3)
 
 
-class TestMPPI(PlannerContract):
+class TestMPPI(SamplingPlannerContract):
   def make(self, horizon):
     return MPPI(horizon, candidates=32, elites=8, iterations=3)
 
 
-class TestGradientPlanner(PlannerContract):
+class TestGradientPlanner(SamplingPlannerContract):
   def make(self, horizon):
     return GradientPlanner(horizon, candidates=3, iterations=4, learning_rate=0.2)
 
 
-# The bowl: the actions are the states, and the score falls with the squared distance to one plan.
+def whole(objective, see=lambda plans: None):
+  """A problem whose states remember the actions, and whose score is `objective` of whole plans [N, H, A].
+
+  see: is shown the plans that were scored.
+  """
+
+  def expect(states, actions):
+    rows = jnp.arange(len(actions))
+    return {"t": states["t"] + 1, "plan": states["plan"].at[rows, states["t"]].set(actions)}
+
+  def value(states):
+    jax.debug.callback(lambda plans: see(np.asarray(plans)), states["plan"])
+    return objective(states["plan"])
+
+  return Problem(
+    start={"t": jnp.zeros((), jnp.int32), "plan": jnp.zeros((HORIZON, ACTION))},
+    step=lambda states, actions, key: expect(states, actions),
+    expect=expect,
+    reward=lambda states: jnp.zeros(len(states["t"])),
+    value=value,
+  )
+
+
+# The bowl: the score falls with the squared distance to one plan.
 BEST = np.random.default_rng(3).uniform(-0.9, 0.9, (HORIZON, ACTION)).astype(np.float32)
 
 
-def bowl(states):
-  return -jnp.square(states - BEST).sum((1, 2))
+def bowl(plans):
+  return -jnp.square(plans - BEST).sum((1, 2))
 
 
 def distances(planner):
   """[KEYS] from the planned actions to the best ones, largest over the actions."""
-  search = jax.vmap(lambda key: planner.plan(key, lambda actions, key: actions, bowl, jnp.asarray(NOTHING)))
+  search = jax.vmap(lambda key: planner.plan(key, whole(bowl), jnp.asarray(NOTHING)))
   plans = jax.jit(search)(jax.random.split(jax.random.key(0), KEYS))
   return np.abs(plans - BEST).max((1, 2))
 
@@ -102,23 +125,26 @@ def cost(forces):
   return total
 
 
-def integrate(forces, key):
-  def step(state, force):
-    state = state @ MOVE.T + force @ PUSH.T
-    return state, state
-
-  _, states = jax.lax.scan(step, jnp.broadcast_to(jnp.float32(AWAY), (len(forces), 2)), forces.swapaxes(0, 1))
-  return {"state": states.swapaxes(0, 1), "force": forces}
+def integrate(states, forces):
+  return {"state": states["state"] @ MOVE.T + forces @ PUSH.T, "force": forces}
 
 
 def thrift(states):
-  effort = EFFORT * jnp.square(states["force"]).sum((1, 2))
-  return -jnp.einsum("nhi,ij,nhj->n", states["state"], Q, states["state"]) - effort
+  effort = EFFORT * jnp.square(states["force"]).sum(1)
+  return -jnp.einsum("ni,ij,nj->n", states["state"], Q, states["state"]) - effort
+
+
+INTEGRATOR = Problem(
+  start={"state": jnp.asarray(AWAY, jnp.float32), "force": jnp.zeros(1)},
+  step=lambda states, forces, key: integrate(states, forces),
+  expect=integrate,
+  reward=thrift,
+)
 
 
 @functools.cache
 def compiled_integrator(planner):
-  return jax.jit(jax.vmap(lambda key, previous: planner.plan(key, integrate, thrift, previous), (0, None)))
+  return jax.jit(jax.vmap(lambda key, previous: planner.plan(key, INTEGRATOR, previous), (0, None)))
 
 
 def costs(planner, previous=None):
@@ -157,12 +183,8 @@ def test_cem_beats_shooting_with_as_many_rollouts():
 def searched(planner, previous=NOTHING):
   """The plan for the bowl, and the candidates [N, H, A] of each rollout."""
   tried = []
-
-  def rollout(actions, key):
-    jax.debug.callback(lambda actions: tried.append(np.asarray(actions)), actions, ordered=True)
-    return actions
-
-  plan = jax.jit(lambda key, previous: planner.plan(key, rollout, bowl, previous))(jax.random.key(5), previous)
+  problem = whole(bowl, tried.append)
+  plan = jax.jit(lambda key, previous: planner.plan(key, problem, previous))(jax.random.key(5), previous)
   jax.effects_barrier()
   return np.asarray(plan), tried
 
@@ -231,7 +253,7 @@ def test_mppi_keeps_the_least_deviation():
 def test_mppi_makes_do_with_equal_scores():
   """As the rewards of a fresh world model are, whose reward head starts at zero."""
   planner = MPPI(HORIZON, candidates=2000, elites=2000, iterations=1)
-  plan = planner.plan(jax.random.key(0), lambda a, key: a, lambda a: jnp.zeros(len(a)), jnp.asarray(NOTHING))
+  plan = planner.plan(jax.random.key(0), whole(lambda plans: jnp.zeros(len(plans))), jnp.asarray(NOTHING))
   np.testing.assert_allclose(plan, 0, atol=0.1)
 
 
@@ -243,7 +265,7 @@ def test_mppi_rounds_to_no_more_than_full_force():
 
   planner = MPPI(HORIZON, candidates=256, elites=16, iterations=1)
   full = jnp.ones((HORIZON, ACTION))
-  plans = jax.jit(jax.vmap(lambda key: planner.plan(key, lambda actions, key: actions, objective, full)))(
+  plans = jax.jit(jax.vmap(lambda key: planner.plan(key, whole(objective), full)))(
     jax.random.split(jax.random.key(0), 100)
   )
   assert plans[:, 0].min() > 1 - 1e-6
