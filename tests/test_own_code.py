@@ -266,19 +266,25 @@ def test_all_code_of_a_config_is_named_at_once_and_curves_need_none_of_it(mine: 
   run_directory.write_config(config, SPEC, run, f"{mine}:preset")
   rows = [{"env_steps": 100 * i, "seconds": i, "eval/return": float(i)} for i in (1, 2)]
   (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-  program = "import sys; from dreamerax.cli import main; sys.exit(main(sys.argv[1:]))"
-  environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-  for arguments, status, said in (
+  cases = (
     (["eval", "run"], 2, "--trust mine_parts my_env"),
     (["eval", "run", "--trust", "my_env"], 2, "--trust mine_parts if"),
     (["doctor", "run"], 0, "--trust mine_parts my_env"),
     (["plot", "run"], 0, "curves.png"),
     (["plot", "run", "--out", "report.html"], 0, "report.html"),
-  ):
-    command = [sys.executable, "-P", "-c", program, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
-    assert done.returncode == status and said in " ".join((done.stdout + done.stderr).split()), done
-    assert "Traceback" not in done.stderr
+  )
+  program = (
+    "import json, sys; from dreamerax.cli import main\n"
+    "sys.stderr = sys.stdout\n"
+    "for arguments in json.loads(sys.argv[1]):\n"
+    "  print(f'status {main(arguments)}', end='\\0')"
+  )
+  command = [sys.executable, "-P", "-c", program, json.dumps([arguments for arguments, _, _ in cases])]
+  environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+  done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
+  for (_, status, said), printed in zip(cases, done.stdout.split("\0")[:-1], strict=True):
+    assert printed.endswith(f"status {status}") and said in " ".join(printed.split()), printed
+  assert done.stderr == ""
 
 
 def test_presets_of_ones_own(mine: str):
