@@ -46,7 +46,9 @@ def what_is_left(logdir: Path) -> tuple[list[np.ndarray], list[dict]]:
 def test_a_run_that_is_killed_ten_times_is_the_run_that_never_was(tmp_path: Path):
   whole, killed = tmp_path / "whole", tmp_path / "killed"
   subprocess.run(command(whole), check=True, stdout=subprocess.DEVNULL)
-  rng, kills = random.Random(time.time_ns()), 0
+  seed = random.randrange(2**32)
+  print(f"random moments of seed {seed}")
+  rng, kills = random.Random(seed), 0
   for _ in range(KILLS):
     before, child = newest(killed), subprocess.Popen(command(killed), stdout=subprocess.DEVNULL)
     while newest(killed) == before and child.poll() is None:
