@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, NamedTuple
 
 import tyro
@@ -29,7 +29,9 @@ from dreamerax.runtime.mesh import MeshConfig
 from dreamerax.runtime.schedule import BurstConfig, ScheduleConfig, TrainRatioConfig
 from dreamerax.runtime.seeds import check_seed
 from dreamerax.world_model.model import WorldModel
+from dreamerax.world_model.objectives.barlow import Barlow
 from dreamerax.world_model.objectives.kl import BalancedKL, FreeBits, MeanFreeNats, StateFreeNats
+from dreamerax.world_model.objectives.probe import Probe
 from dreamerax.world_model.objectives.reconstruction import Reconstruction
 
 _Flat = tyro.conf.arg(name="")  # on the command line the group's options carry no prefix: --task, not --env.task
@@ -131,6 +133,24 @@ def dreamer_v3(size: str) -> RunConfig:
     schedule=TrainRatioConfig(ratio=512),
     loop=LoopConfig(prefill_steps=2048),
   )
+
+
+def dreamer_r2(size: str) -> RunConfig:
+  """R2-Dreamer (Morihira et al. 2026, arXiv 2603.18202): DreamerV3 with redundancy reduction in place of the decoder.
+
+  dreamerax train dreamer-r2 --task dmc/walker_walk --size 12m
+
+  It decodes nothing. `--agent.world-model.objectives.probe.sequences 2` lets a decoder learn from two sequences of each
+  batch, and teach the model nothing, so that there are pictures to look at.
+  """
+  run, widths = dreamer_v3(size), SIZES[size]
+  objectives = {
+    "barlow": Barlow(),
+    "kl": FreeBits(),
+    "probe": Probe(ConvDecoder(depth=widths.depth, units=widths.units), sequences=0),
+  }
+  world_model = replace(run.agent.world_model, objectives=objectives)
+  return replace(run, agent=replace(run.agent, world_model=world_model))
 
 
 def planet(size: str) -> RunConfig:
@@ -316,6 +336,7 @@ _OLDER = (tuple(OLDER_SIZES), "published")
 PRESETS: Mapping[str, Preset] = {
   "quick": Preset("cartpole_balance in minutes on a laptop's CPU", quick, ("tiny",), "tiny"),
   "dreamer-v3": Preset("DreamerV3 with the published figures, walker_walk by default", dreamer_v3, tuple(SIZES), "12m"),
+  "dreamer-r2": Preset("DreamerV3 with redundancy reduction in place of a decoder", dreamer_r2, tuple(SIZES), "12m"),
   "dreamer-v2": Preset("Dreamer v2: categorical latents, gradients through the dynamics", dreamer_v2, *_OLDER),
   "dreamer-v1": Preset("Dreamer: Gaussian latents, gradients through the dynamics", dreamer_v1, *_OLDER),
   "planet": Preset("PlaNet: Gaussian latents, planning by the cross-entropy method", planet, *_OLDER),
