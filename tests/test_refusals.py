@@ -1,15 +1,18 @@
 """Whatever a person types or a file holds: the command does it, or refuses it in one line with an exit status."""
 
 import copy
+import importlib.metadata
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tyro._errors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -67,6 +70,17 @@ def test_any_options_make_a_run_or_a_line(typed: list[tuple[str, list[str]]]):
     assert not end.code and {"-h", "--help"} & set(arguments)
   else:
     assert isinstance(config, presets.RunConfig)
+
+
+def test_the_private_part_of_tyro_is_of_the_one_version_that_is_asked_for():
+  project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+  (wanted,) = [line for line in project["dependencies"] if line.startswith("tyro")]
+  assert wanted == f"tyro=={importlib.metadata.version('tyro')}", "try every refusal with a new version, then name it"
+  fields = {"UnrecognizedArgs": "tokens", "MissingArgs": "missing_arguments", "InvalidChoice": "choices"}
+  for event, field in {**fields, "BadValue": "argument", "InstantiationFailure": "message"}.items():
+    found = getattr(tyro._errors, event, None)
+    assert found is not None and field in found.__dataclass_fields__, f"tyro has moved _errors.{event}.{field}"
+  assert callable(tyro._errors.on_parse_error)
 
 
 @given(st.integers(-(2**63), 2**64 - 1))
