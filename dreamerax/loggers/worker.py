@@ -6,6 +6,7 @@ Started by `dreamerax.loggers.process` as `python -m dreamerax.loggers.worker CO
 import contextlib
 import json
 import os
+import queue
 import sys
 import tempfile
 import threading
@@ -21,13 +22,16 @@ import imageio.v3 as imageio
 from dreamerax.loggers.base import Logger, RunInfo, recall, remember
 
 _FRAMES_PER_SECOND = 20
-_LEAVE_SECONDS = 30.0  # to send what is left in, once the owner is gone
+_WAITING = 1000  # messages that may wait for the logger
+_LEAVE_SECONDS = 30.0  # to send what is left in, once nothing more comes, or the owner is gone
 
 
 def main(connection: Connection) -> None:
   """Logs until the other side hangs up."""
   threading.Thread(target=_end_with_owner, args=(os.getppid(),), daemon=True).start()
   name, target, run_dir = connection.recv()
+  messages: queue.Queue[tuple[Any, ...] | None] = queue.Queue(_WAITING)
+  threading.Thread(target=_receive, args=(connection, messages), daemon=True).start()
   try:
     logger = _open(name, target, Path(run_dir))
   except BaseException as error:  # whatever it raises, and SystemExit too
@@ -35,13 +39,7 @@ def main(connection: Connection) -> None:
     connection.send(_words(error))
     sys.exit(1)
   failed = False
-  while True:
-    try:
-      message = connection.recv()
-    except (EOFError, OSError):
-      message = None
-    if message is None:
-      break
+  while (message := messages.get()) is not None:
     try:
       _log(logger, *message)
     except Exception as error:
@@ -55,6 +53,19 @@ def main(connection: Connection) -> None:
     traceback.print_exc()
     with contextlib.suppress(OSError):
       connection.send(_words(error))
+
+
+def _receive(connection: Connection, messages: queue.Queue[tuple[Any, ...] | None]) -> None:
+  """Takes what arrives, so that the owner need not wait for the logger; leaves a while after the last message."""
+  message: tuple[Any, ...] | None = ()
+  while message is not None:
+    try:
+      message = connection.recv()
+    except (EOFError, OSError):
+      message = None
+    messages.put(message)
+  time.sleep(_LEAVE_SECONDS)
+  os._exit(1)
 
 
 def _open(name: str, target: str, run_dir: Path) -> Logger:

@@ -192,7 +192,14 @@ def _make_run(
     progress.say(f"{lost} that had begun could not be brought back; they were cut short")
   writer = NoMetrics()
   if hosts.leads:
-    writer = MetricsWriter(start.logdir, size=saved.metrics, after=saved.counters.env_steps, loggers=config.log)
+    writer = MetricsWriter(
+      start.logdir,
+      size=saved.metrics,
+      after=saved.counters.env_steps,
+      loggers=config.log,
+      say=progress.say,
+      stopped=lambda: start.company.stop.requested,
+    )
     writer.text(saved.counters, "config.json", as_markdown(written.text))
   return Run(
     config=config,

@@ -4,13 +4,14 @@ import json
 import logging
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from dreamerax import files
 from dreamerax.images import colored
+from dreamerax.loggers import process
 from dreamerax.loggers.names import CLASSES
 from dreamerax.loggers.process import LoggerProcess
 from dreamerax.runtime.counters import Counters
@@ -49,13 +50,25 @@ class MetricsWriter:
   not finite is written as null. Where the disk is full, lines wait until it is not.
   """
 
-  def __init__(self, logdir: Path, *, size: int = 0, after: int = -1, loggers: Sequence[str] = ()):
+  def __init__(
+    self,
+    logdir: Path,
+    *,
+    size: int = 0,
+    after: int = -1,
+    loggers: Sequence[str] = (),
+    say: Callable[[str], None] = print,
+    stopped: Callable[[], bool] = lambda: False,
+  ):
     """
     Args:
       size: bytes of metrics.jsonl at the checkpoint that the run continues from; later ones are dropped.
       after: env steps of that checkpoint, or -1: TensorBoard hides what came later.
       loggers: names of `loggers.names.CLASSES`.
+      say: told what `close` waits for.
+      stopped: whether a person has asked to leave, which ends that waiting.
     """
+    self._say, self._stopped = say, stopped
     self._path = logdir / "metrics.jsonl"
     self._file = os.fdopen(files.open_regular(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "r+b", buffering=0)
     self.size = self._cut(size)  # bytes of whole lines
@@ -97,15 +110,14 @@ class MetricsWriter:
     self._board.flush()
 
   def close(self) -> None:
-    """Flushes and closes the files; lines that can still not be written are lost, which is said."""
+    """Flushes and closes the files, and waits some seconds for other loggers; what cannot be written is lost, and said."""
     self.flush()
     if self._unwritten:
       self._file.truncate(self.size)
       _log.warning("%s cannot be written: its last %d lines are lost", self._path, self._unwritten.count(b"\n"))
     self._file.close()
     self._board.close()
-    for logger in self._loggers:
-      logger.close()
+    process.close(self._loggers, self._say, self._stopped)
 
   def _cut(self, size: int) -> int:
     """Leaves whole lines of at most `size` bytes; returns how many bytes they are."""

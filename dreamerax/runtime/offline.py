@@ -124,7 +124,16 @@ def train(
     del state  # the learner's first update gives its memory away
     stack.enter_context(closing(learner))
     writer = stack.enter_context(
-      closing(MetricsWriter(logdir, size=saved.metrics, after=saved.counters.updates, loggers=config.log))
+      closing(
+        MetricsWriter(
+          logdir,
+          size=saved.metrics,
+          after=saved.counters.updates,
+          loggers=config.log,
+          say=say,
+          stopped=lambda: stop.requested,
+        )
+      )
     )
     writer.text(saved.counters, "config.json", as_markdown(written.text))
     saved = saved._replace(config=written.checksum)

@@ -17,7 +17,7 @@ import pytest
 from dreamerax import cli
 from dreamerax.loggers import names
 from dreamerax.loggers.base import recall
-from dreamerax.loggers.process import LoggerProcess
+from dreamerax.loggers.process import LoggerProcess, close
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.metrics import MetricsWriter
 
@@ -34,12 +34,12 @@ def film(height: int, width: int) -> np.ndarray:
   return np.stack([np.full((height, width, 3), value, np.uint8) for value in (0, 100, 200)])
 
 
-def log(run_dir: Path, toy: str, steps: range = range(4), *, waiting: int = 100, leave_seconds: float = 60) -> None:
-  logger = LoggerProcess("toy", f"{TOYS}:{toy}", run_dir, waiting=waiting, leave_seconds=leave_seconds)
+def log(run_dir: Path, toy: str, steps: range = range(4), *, waiting: int = 100, **ending) -> None:
+  logger = LoggerProcess("toy", f"{TOYS}:{toy}", run_dir, waiting=waiting)
   for step in steps:
     logger.scalars(step, {"eval/return": 2.0 * step})
   logger.video(steps[-1], "eval/video", film(8, 10))
-  logger.close()
+  close([logger], **{"seconds": 60, "say": lambda line: None} | ending)
 
 
 def lines(run_dir: Path) -> list:
@@ -85,12 +85,29 @@ def test_a_failure_is_one_warning(run_dir: Path, caplog, toy: str, words: str):
 
 @pytest.mark.parametrize("toy", ["HangsAtStart", "Hangs", "HangsAtEnd"])
 def test_a_logger_that_hangs_stalls_nothing(run_dir: Path, caplog, toy: str):
-  """Far more than fits into the pipe between the processes."""
+  """Far more than fits into the pipe between the processes, and the queues before it and behind."""
   count = 10 if toy == "HangsAtEnd" else 20_000
-  log(run_dir, toy, range(count), waiting=50, leave_seconds=1.5)
-  assert len(warnings(caplog)) == 1
-  (line,) = {line for line in warnings(caplog)}
-  assert ("more are lost" if count > 10 else "not all was sent within 1.5 s") in line
+  log(run_dir, toy, range(count), waiting=50, seconds=1.5)
+  (line,) = warnings(caplog)
+  assert ("more are lost" if count > 10 else "still sending, and goes on by itself for at most 30 s") in line
+
+
+def test_what_is_waited_for_is_said_and_a_person_ends_it(run_dir: Path, caplog):
+  said = []
+  log(run_dir, "HangsAtEnd", range(3), say=said.append, stopped=lambda: bool(said))
+  assert said == ["waiting for toy to send what is left, at most 60 s; Ctrl-C ends the waiting"]
+  assert "the run is over" in warnings(caplog)[0]
+
+
+def test_nothing_is_lost_of_a_logger_that_is_slow_to_begin(run_dir: Path, caplog):
+  """The run ends before it has begun; its process goes on by itself."""
+  log(run_dir, "BeginsSlowly", range(30), seconds=0.5)
+  assert "goes on by itself" in warnings(caplog)[0]
+  deadline = time.monotonic() + 60
+  while not (run_dir / "toy.jsonl").exists() or lines(run_dir)[-1] != ["close"]:
+    assert time.monotonic() < deadline
+    time.sleep(0.1)
+  assert [line[1] for line in lines(run_dir) if line[0] == "scalars"] == list(range(30))
 
 
 def test_a_logger_leaves_when_the_run_is_killed(run_dir: Path):

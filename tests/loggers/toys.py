@@ -68,6 +68,14 @@ class HangsAtStart(Toy):
     time.sleep(1000)
 
 
+class BeginsSlowly(Toy):
+  """Not before the run has waited in vain."""
+
+  def __init__(self, info: RunInfo):
+    time.sleep(3)
+    super().__init__(info)
+
+
 class Hangs(Toy):
   def scalars(self, step: int, values: Mapping[str, float]) -> None:
     time.sleep(1000)
