@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dreamerax import __version__, run_list
 from dreamerax.commands import options, refusals, short_help
@@ -16,7 +16,9 @@ from dreamerax.config import nearest
 from dreamerax.envs import rendering
 from dreamerax.envs.dm_control import PREFIX as DMC
 from dreamerax.own_code import Trust
-from dreamerax.presets import RunConfig
+
+if TYPE_CHECKING:  # most commands do without jax
+  from dreamerax.presets import RunConfig
 
 _HOSTS = "dreamerax.runtime.hosts"
 
@@ -112,7 +114,7 @@ def _start(name: str, arguments: list[str]) -> int:
     raise ValueError(f"code that the command called ended it by sys.exit({end.code!r})") from end
 
 
-def read_run(arguments: Sequence[str]) -> RunConfig:
+def read_run(arguments: Sequence[str]) -> "RunConfig":
   """The run that `dreamerax train` with these arguments makes; nothing is started.
 
   Raises:

@@ -155,39 +155,41 @@ def _state(run: RunSummary) -> str:
 def _last_metrics(path: Path) -> dict[str, Any]:
   try:
     for size in (_TAIL, _LONGER_TAIL):
-      rows = _tail(path, size)
-      found = _newest_return(rows)
+      lines = _tail(path, size)
+      found = _newest_return(lines)
       if found or path.stat().st_size <= size:
         break
   except FileNotFoundError:
     return {}
-  steps = next((int(row["env_steps"]) for row in reversed(rows) if "env_steps" in row), 0)
+  steps = next((int(row["env_steps"]) for row in _newest_first(lines, "env_steps")), 0)
   return {"steps": steps, **found}
 
 
-def _tail(path: Path, size: int) -> list[dict]:
-  """The last whole lines that are JSON objects."""
+def _tail(path: Path, size: int) -> list[bytes]:
+  """The last whole lines."""
   with path.open("rb") as file:
     start = max(0, file.seek(0, os.SEEK_END) - size)
     file.seek(start)
     lines = file.read(size).splitlines(keepends=True)[bool(start) :]
-  rows = []
-  for line in lines:
-    if not line.endswith(b"\n"):
-      continue
-    try:
-      row = json.loads(line)
-    except ValueError:
-      continue
-    if isinstance(row, dict):
-      rows.append(row)
-  return rows
+  return lines[:-1] if lines and not lines[-1].endswith(b"\n") else lines
 
 
-def _newest_return(rows: list[dict]) -> dict[str, Any]:
+def _newest_first(lines: list[bytes], name: str) -> Iterator[dict]:
+  """The JSON objects among the lines that have this name; only lines with its letters are parsed."""
+  for line in reversed(lines):
+    if name.encode() in line:
+      try:
+        row = json.loads(line)
+      except ValueError:
+        continue
+      if isinstance(row, dict) and name in row:
+        yield row
+
+
+def _newest_return(lines: list[bytes]) -> dict[str, Any]:
   for name in ("eval/return", "episode/return"):
-    for row in reversed(rows):
-      if isinstance(row.get(name), (int, float)):
+    for row in _newest_first(lines, name):
+      if isinstance(row[name], (int, float)):
         return {"last_return": float(row[name]), "evaluated": name == "eval/return"}
   return {}
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from dreamerax import run_list
 from dreamerax.cli import main
 from dreamerax.runtime.run_lock import RunLock
+from tests.conftest import ROOT
 
 
 def make_run(path: Path, rows: list[dict], *, total: int = 1000, saved: bool = True, moment: float = 1e9) -> Path:
@@ -38,6 +41,11 @@ def test_an_evaluation_before_a_long_tail_counts_no_more_than_training_after_it(
   rows += [{"env_steps": step, "episode/return": 7.0, "much": "x" * 1000} for step in range(11, 501)]
   run = run_list.summarize(make_run(tmp_path / "run", rows))
   assert (run.last_return, run.evaluated, run.steps) == (7.0, False, 500)
+
+
+def test_a_list_of_runs_starts_without_jax():
+  program = "import sys; from dreamerax.cli import main; main(['runs', 'tests']); sys.exit('jax' in sys.modules)"
+  assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
 
 
 def test_states(tmp_path: Path):
