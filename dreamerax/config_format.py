@@ -11,7 +11,7 @@ from dreamerax.envs.dm_control import IMAGE_SIZE
 from dreamerax.own_code import NotTrusted
 
 # Raised where this version would read wrong, or not at all, what an earlier one has written.
-FORMAT = 2
+FORMAT = 3
 _KEY = "format"
 EDITED = "edited"  # in place of the checksum: a person has changed the file
 _WITHOUT_RECORDS = "dreamerax 0.1.0 of before 28 November 2026"  # the writers of files that name no version
@@ -70,11 +70,16 @@ def naming_the_writer(data: Mapping[str, Any]) -> Iterator[None]:
 
 
 def with_image_settings(env: Any) -> Any:
-  """An environment's settings from before images of every suite were resized: what they say of images holds for dmc/ alone."""
-  if not isinstance(env, dict) or "grey" in env:
+  """An environment's settings of an earlier version, which may know none of those of images, or not all.
+
+  From before images of every suite were resized, what they say of images holds for dmc/ alone.
+  """
+  if not isinstance(env, dict):
     return env
-  drawn = str(env.get("task")).startswith("dmc/") and env.get("image_size") != IMAGE_SIZE
-  return {**env, "image_size": env.get("image_size") if drawn else None, "grey": False, "channels_first": False}
+  if "grey" not in env:
+    drawn = str(env.get("task")).startswith("dmc/") and env.get("image_size") != IMAGE_SIZE
+    env = {**env, "image_size": env.get("image_size") if drawn else None, "grey": False, "channels_first": False}
+  return {"float_images": False, **env}
 
 
 def _writer(data: Mapping[str, Any]) -> str:
@@ -101,8 +106,6 @@ def _name(record: Mapping[str, Any]) -> str:
 def _from_0(data: dict[str, Any]) -> dict[str, Any]:
   """Evaluations had no limit, and there were no other loggers."""
   config = _with_defaults(data.get("config"), "loop", {"eval_max_steps": 0, "log": []})
-  if isinstance(config, dict) and "env" in config:
-    config = {**config, "env": with_image_settings(config["env"])}
   found = {**data, "config": config}
   if "recorded" in data:
     found["recorded"] = _with_defaults(data["recorded"], "loop", {"log": []})
@@ -117,11 +120,19 @@ def _from_1(data: dict[str, Any]) -> dict[str, Any]:
   return data
 
 
+def _from_2(data: dict[str, Any]) -> dict[str, Any]:
+  """Images were uint8 in every environment, and earlier resized in dmc/ alone."""
+  config = data.get("config")
+  if isinstance(config, dict) and "env" in config:
+    config = {**config, "env": with_image_settings(config["env"])}
+  return {**data, "config": config}
+
+
 def _with_defaults(data: Any, part: str, values: Mapping[str, Any]) -> Any:
   """data[part] with values where it has none, if both are dicts."""
   inner = data.get(part) if isinstance(data, dict) else None
   return {**data, part: {**values, **inner}} if isinstance(inner, dict) else data
 
 
-_CONVERSIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (_from_0, _from_1)
+_CONVERSIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (_from_0, _from_1, _from_2)
 assert len(_CONVERSIONS) == FORMAT, "one for each earlier format"

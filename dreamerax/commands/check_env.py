@@ -11,6 +11,7 @@ from dreamerax.commands.findings import Finding, show
 from dreamerax.commands.train import DEFAULT_PRESET
 from dreamerax.envs import rendering
 from dreamerax.envs.check import Examination, Met
+from dreamerax.envs.pictures import suspicions
 from dreamerax.presets import PRESETS
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
@@ -33,6 +34,8 @@ class Arguments:
   """Whether images have one channel."""
   channels_first: bool = False
   """Whether the environment's images are [channels, height, width]."""
+  float_images: bool = False
+  """Whether arrays of floats of rank 3 or 2 are images."""
 
   def __post_init__(self):
     if self.steps < 1:
@@ -55,6 +58,7 @@ def examine(arguments: Arguments) -> Iterator[Finding]:
     image_size=arguments.image_size,
     grey=arguments.grey,
     channels_first=arguments.channels_first,
+    float_images=arguments.float_images,
   )
   if rendering.is_free():
     with contextlib.suppress(ValueError):  # what is wrong is found below; this lets MuJoCo draw
@@ -68,6 +72,7 @@ def examine(arguments: Arguments) -> Iterator[Finding]:
     if isinstance(env.spec, EnvSpec):
       yield from (Finding(f"shows {key}", _describe(array)) for key, array in env.spec.observation.items())
       yield Finding("takes", _describe_action(env.spec.action))
+      yield from (Finding("looks like an image", each.problem, str(each)) for each in suspicions(env, config))
     if examination.met is not None:
       yield from _describe_met(examination.met)
     for violation in violations:

@@ -63,6 +63,8 @@ def make(config: EnvConfig, seed: int, *, checked: bool = True, film: bool = Fal
   if not 0 <= seed < 2**32:
     raise ValueError(f"seed={seed}: it must lie in [0, 2**32).")
   suite = suites.find(config.task)
+  if config.float_images and not suite.adapts:
+    raise ValueError(f"float_images=True: task={config.task!r} shows uint8 images already; leave it out.")
   env = suite.make(config, seed, film=film)
   own_replay = type(env).replay is not Environment.replay
   if checked:

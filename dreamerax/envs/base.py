@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dreamerax.envs.faults import NoPicture
-from dreamerax.types import ActionSpec, EnvSpec, Transition
+from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition
 
 
 class Step(NamedTuple):
@@ -56,6 +56,11 @@ class Environment(abc.ABC):
   @abc.abstractmethod
   def spec(self) -> EnvSpec:
     """Names, shapes and dtypes of what `reset` and `step` return and of the action they take."""
+
+  @property
+  def declared(self) -> Mapping[str, ArraySpec]:
+    """Arrays as they are before they are adapted to what `spec` says, where that is something else."""
+    return {}
 
   @abc.abstractmethod
   def reset(self, seed: int | None = None) -> Step:

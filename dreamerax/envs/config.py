@@ -22,6 +22,9 @@ class EnvConfig:
   """Whether images have one channel, the luminance of their colours."""
   channels_first: bool = False
   """Whether the environment's images are [channels, height, width], which are then put in order."""
+  float_images: bool = False
+  """Whether arrays of floats (or of any other numbers than uint8) of rank 3 or 2 are images: their bounds become 0 and 255.
+  For gym/ and module:factory."""
   rendering: Literal["published", "balanced", "coarse", "fast"] = "published"
   """published: every pixel as dm_control draws it. balanced: coarser shadows, in nearly every task at most 0.2 % of
   pixels differ. coarse: rough shadows, edges and round shapes, no reflections. fast: no shadows either (dmc/ only)."""

@@ -17,7 +17,7 @@ from dreamerax.envs.dm_env import DmEnv, LoggingDmEnv
 from dreamerax.envs.gymnasium import GymEnv
 
 
-def load(task: str, seed: int, *, film: bool = False) -> Environment:
+def load(task: str, seed: int, *, film: bool = False, float_images: bool = False) -> Environment:
   """Calls `factory(seed)`, or `factory()` where it asks for nothing, and adapts what it returns.
 
   The factory returns an `Environment`, a `dm_env.Environment` or a `gymnasium.Env` (seeded when it is reset). It is
@@ -26,16 +26,17 @@ def load(task: str, seed: int, *, film: bool = False) -> Environment:
 
   Args:
     film: whether it is made to draw itself for people: render_mode is "rgb_array", else None.
+    float_images: whether arrays of other numbers than uint8 that could be images are.
 
   Raises:
     ValueError: there is no such module or factory, or it takes or returns something else.
   """
-  return adapt(_call(find(task), seed, task, film=film), seed, task)
+  return adapt(_call(find(task), seed, task, film=film), seed, task, float_images=float_images)
 
 
 def make(config: EnvConfig, seed: int, *, film: bool = False) -> Environment:
   """As `load`."""
-  return load(config.task, seed, film=film)
+  return load(config.task, seed, film=film, float_images=config.float_images)
 
 
 def check(task: str) -> None:
@@ -61,14 +62,19 @@ def find(task: str) -> Callable[..., Any]:
   return factory
 
 
-def adapt(env: Any, seed: int, name: str) -> Environment:
+def adapt(env: Any, seed: int, name: str, *, float_images: bool = False) -> Environment:
   """`env` as an Environment, whichever of the three kinds it is; ValueError for any other."""
   if isinstance(env, Environment):
+    if float_images:
+      raise ValueError(
+        f"float_images=True is for environments of gymnasium and dm_env, and {name} is a dreamerax.envs.Environment: let it "
+        "show uint8 [height, width, channels]"
+      )
     return env
   if isinstance(env, dm_env.Environment):
-    return (LoggingDmEnv if LoggingDmEnv.fits(env) else DmEnv)(env, name=name)
+    return (LoggingDmEnv if LoggingDmEnv.fits(env) else DmEnv)(env, name=name, float_images=float_images)
   if isinstance(env, gymnasium.Env):
-    return GymEnv(env, name=name, seed=seed)
+    return GymEnv(env, name=name, seed=seed, float_images=float_images)
   raise ValueError(
     f"{name}: the factory returned {type(env).__name__}; return a dreamerax.envs.Environment, a dm_env.Environment "
     "or a gymnasium.Env."

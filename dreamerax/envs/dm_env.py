@@ -12,6 +12,7 @@ from dreamerax.envs import foreign
 from dreamerax.envs.actions import BoxActions, DiscreteActions, IntegerActions, box_actions
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.faults import Breach, NoPicture
+from dreamerax.envs.float_images import FloatImage, is_convertible, none_found
 from dreamerax.types import ArraySpec, EnvSpec
 
 Camera = Callable[[], np.ndarray]
@@ -34,6 +35,7 @@ class DmEnv(Environment):
     observations: tuple[str, ...] | None = None,
     cameras: Mapping[str, tuple[ArraySpec, Camera]] | None = None,
     action_repeat: int = 1,
+    float_images: bool = False,
   ):
     """
     Args:
@@ -42,23 +44,34 @@ class DmEnv(Environment):
       observations: which observations to show, of the environment's own and of `cameras`; None: the environment's own.
       cameras: further observations by name, each asked only at steps that are returned: a frame is dear.
       action_repeat: how often `env` takes each action, rewards summed; the episode's end cuts the last one short.
+      float_images: whether arrays of other numbers than uint8 that could be images are.
 
     Raises:
-      ValueError: an observation by that name does not exist, or an action or observation has no spec here.
+      ValueError: an observation by that name does not exist, float_images is asked for and there are none, or an action or
+        observation has no spec here.
     """
     self._env = env
     self._name = name
     self._repeat = action_repeat
     self._actions = _actions(env.action_spec(), name)
-    own = env.observation_spec()
+    own: Any = env.observation_spec()
     if not isinstance(own, Mapping):
-      own = {"image" if _is_image(own) else "vector": own}
+      image = _is_image(own) or (float_images and is_convertible(own.shape, own.dtype))
+      own = {"image" if image else "vector": own}
       self._as_dict = lambda observation: {next(iter(own)): observation}
     else:
       self._as_dict = lambda observation: observation
     cameras = cameras or {}
     specs = {key: _array_spec(spec) for key, spec in own.items()}
     specs |= {key: spec for key, (spec, _) in cameras.items()}
+    self._images = {
+      key: FloatImage(key, tuple(spec.shape), getattr(spec, "minimum", np.inf), getattr(spec, "maximum", np.inf))
+      for key, spec in own.items()
+      if float_images and not key.startswith(foreign.LOG) and is_convertible(spec.shape, spec.dtype)
+    }
+    if float_images and not self._images:
+      raise none_found(name)
+    specs |= {key: image.spec for key, image in self._images.items()}
     names = tuple(key for key in own if not key.startswith(foreign.LOG)) if observations is None else observations
     for key in names:
       if key not in specs:
@@ -72,6 +85,11 @@ class DmEnv(Environment):
   @property
   def spec(self) -> EnvSpec:
     return self._spec
+
+  @property
+  def declared(self) -> Mapping[str, ArraySpec]:
+    shown = self._spec.observation.keys() & self._own.keys()
+    return {key: ArraySpec(tuple(self._own[key].shape), str(self._own[key].dtype)) for key in shown}
 
   def reset(self, seed: int | None = None) -> Step:
     return self._show(self._begin(seed), 0.0)
@@ -145,10 +163,13 @@ class DmEnv(Environment):
         observation[key] = self._cameras[key]()
         self.rendering_seconds += time.perf_counter() - began
       else:
-        # A copy: environments may hand out buffers that they overwrite.
         if key not in own:
           raise Breach(f"observation {key!r} is missing among {', '.join(own)}", "show what observation_spec names")
         given = foreign.array(own[key], tuple(self._own[key].shape), self._own[key].dtype, key, "its spec")
+        if key in self._images:
+          observation[key] = self._images[key](given)
+          continue
+        # A copy: environments may hand out buffers that they overwrite.
         observation[key] = np.array(given, spec.dtype).reshape(spec.shape)
     return observation
 

@@ -4,6 +4,7 @@ import difflib
 import os
 import traceback
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -15,6 +16,7 @@ from dreamerax.envs.actions import BoxActions, ChoiceActions, DiscreteActions, I
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.config import EnvConfig
 from dreamerax.envs.faults import Breach, NoPicture
+from dreamerax.envs.float_images import FloatImage, is_convertible, none_found
 from dreamerax.own_code import account, imported
 from dreamerax.types import ArraySpec, EnvSpec
 
@@ -24,10 +26,11 @@ _HEADLESS = {"SDL_VIDEODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
 _ARRAYS = "rgb_array"  # gymnasium's name for pictures that are returned, and not shown
 
 
-def load(task: str, seed: int, *, film: bool = False) -> Environment:
+def load(task: str, seed: int, *, film: bool = False, float_images: bool = False) -> Environment:
   """`gym/<id>` as gymnasium registers it, its own time limit included.
 
   Args:
+    float_images: as `GymEnv` has it.
     film: whether it is made to draw itself for people, where it can.
 
   Raises:
@@ -58,7 +61,7 @@ def load(task: str, seed: int, *, film: bool = False) -> Environment:
     ) from error
   except Exception as error:
     raise ValueError(f"{task}: making it raised {account(error)}") from error
-  return GymEnv(env, name=task, seed=seed)
+  return GymEnv(env, name=task, seed=seed, float_images=float_images)
 
 
 def _drawn(name: str) -> gymnasium.Env | None:
@@ -73,7 +76,7 @@ def _drawn(name: str) -> gymnasium.Env | None:
 
 def make(config: EnvConfig, seed: int, *, film: bool = False) -> Environment:
   """As `load`."""
-  return load(config.task, seed, film=film)
+  return load(config.task, seed, film=film, float_images=config.float_images)
 
 
 def check(task: str) -> None:
@@ -96,28 +99,43 @@ class GymEnv(Environment):
   `info["log/<name>"]` and `info["success"]` or `info["is_success"]` are logged; nothing else in `info` is looked at.
   """
 
-  def __init__(self, env: gymnasium.Env, *, name: str, seed: int):
+  def __init__(self, env: gymnasium.Env, *, name: str, seed: int, float_images: bool = False):
     """
     Args:
       env: what is adapted.
       name: how errors call it.
       seed: given to the first reset that is given none; episodes after it continue from there.
+      float_images: whether boxes of other numbers than uint8 that could be images are.
 
     Raises:
-      ValueError: actions are of none of the spaces Box, Discrete, MultiDiscrete and MultiBinary.
+      ValueError: float_images is asked for and there are none, or actions are of none of the spaces Box, Discrete,
+        MultiDiscrete and MultiBinary.
     """
     self._env = env
     self._name = name
     self._seed: int | None = seed
     self._actions = _actions(env.action_space, name)
-    self._leaves = _leaves(env.observation_space)
+    self._leaves = _leaves(env.observation_space, float_images=float_images)
+    self._boxes = {"/".join(path): space for path, space in self._leaves if isinstance(space, spaces.Box)}
+    self._images = {
+      key: FloatImage(key, space.shape, space.low, space.high)
+      for key, space in self._boxes.items()
+      if float_images and is_convertible(space.shape, space.dtype)
+    }
+    if float_images and not self._images:
+      raise none_found(name)
     observation = {"/".join(path): _array_spec(space) for path, space in self._leaves}
+    observation |= {key: image.spec for key, image in self._images.items()}
     self._spec = EnvSpec(observation=observation, action=self._actions.spec)
     self._ended = True
 
   @property
   def spec(self) -> EnvSpec:
     return self._spec
+
+  @property
+  def declared(self) -> Mapping[str, ArraySpec]:
+    return {key: ArraySpec(space.shape, str(space.dtype)) for key, space in self._boxes.items()}
 
   def reset(self, seed: int | None = None) -> Step:
     answer = self._call("reset", seed=self._seed if seed is None else seed)
@@ -178,8 +196,12 @@ class GymEnv(Environment):
       if isinstance(self._env.observation_space, spaces.Dict):
         for part in path:
           value = _part(value, part, key)
+      flat = _flat(space, value, key)
+      if key in self._images:
+        result[key] = self._images[key](flat)
+        continue
       # A copy: environments may hand out buffers that they overwrite.
-      result[key] = np.array(_flat(space, value, key), spec.dtype).reshape(spec.shape)
+      result[key] = np.array(flat, spec.dtype).reshape(spec.shape)
     return result
 
 
@@ -225,15 +247,16 @@ def _flat(space: spaces.Space, value: Any, key: str) -> np.ndarray:
     raise Breach(problem, "show what the space contains") from error
 
 
-def _leaves(space: spaces.Space) -> list[tuple[tuple[str, ...], spaces.Space]]:
+def _leaves(space: spaces.Space, *, float_images: bool) -> list[tuple[tuple[str, ...], spaces.Space]]:
   """Path and space of every observation."""
   if isinstance(space, spaces.Dict):
     return [((key, *path), leaf) for key, part in space.items() for path, leaf in _nested(part)]
-  return [(("image" if _is_image(space) else "vector",), space)]
+  converted = float_images and isinstance(space, spaces.Box) and is_convertible(space.shape, space.dtype)
+  return [(("image" if _is_image(space) or converted else "vector",), space)]
 
 
 def _nested(space: spaces.Space) -> list[tuple[tuple[str, ...], spaces.Space]]:
-  return _leaves(space) if isinstance(space, spaces.Dict) else [((), space)]
+  return _leaves(space, float_images=False) if isinstance(space, spaces.Dict) else [((), space)]
 
 
 def _is_image(space: spaces.Space) -> bool:

@@ -1,15 +1,17 @@
 """Images of any size, channel count and channel order, as networks take them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from PIL import Image
 
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.config import EnvConfig
+from dreamerax.envs.violations import Violation
 from dreamerax.envs.wrappers import Wrapper
 from dreamerax.types import ArraySpec, EnvSpec
 
+_CHANNELS, _LEAST, _PLANE = (1, 3, 4), 8, 16  # what images look like: channels, and sides in pixels; a grey one's
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
@@ -28,6 +30,38 @@ def shown_as(env: Environment, config: EnvConfig, size: int | None) -> Environme
   return Pictures(env, size, grey=config.grey, channels_first=config.channels_first) if changed else env
 
 
+def suspicions(env: Environment, config: EnvConfig) -> Iterator[Violation]:
+  """Arrays that look like images and are taken as something else. Training works, but not as it was probably meant."""
+  for key, array in {**env.spec.observation, **env.declared}.items():
+    shape = array.shape
+    found = f"observation {key!r} is {array.dtype} {list(shape)}"
+    first, last = _channels(shape)
+    order = " --channels-first" if first and not last and not config.channels_first else ""
+    if array.dtype != "uint8" and not config.float_images and (first or last or _is_plane(shape)):
+      taken = f"{found}, which is taken as a vector of {np.prod(shape):,} numbers"
+      yield Violation(taken, f"if it is an image, give --float-images{order}", fatal=False)
+    elif len(shape) == 4 and any(_channels(shape[1:])):
+      taken = f"{found}, which is taken as a vector of {np.prod(shape):,} numbers"
+      yield Violation(taken, "if it is several images, put one's channels beside the other's", fatal=False)
+    elif order:
+      taken = f"{found}, which is taken as an image {shape[0]} pixels high with {shape[2]} channels"
+      yield Violation(taken, f"if it is [channels, height, width], give{order}", fatal=False)
+    elif last and not first and config.channels_first:
+      yield Violation(f"{found}, whose channels look last", "leave --channels-first out if they are", fatal=False)
+
+
+def _channels(shape: tuple[int, ...]) -> tuple[bool, bool]:
+  """Whether the array may be an image whose channels come first, or last."""
+  if len(shape) != 3:
+    return False, False
+  one, _, other = shape
+  return one in _CHANNELS and min(shape[1:]) >= _LEAST, other in _CHANNELS and min(shape[:2]) >= _LEAST
+
+
+def _is_plane(shape: tuple[int, ...]) -> bool:
+  return len(shape) == 2 and min(shape) >= _PLANE
+
+
 class Pictures(Wrapper):
   """Converts every image: channels put last, made grey, resized, in this order."""
 
@@ -42,6 +76,10 @@ class Pictures(Wrapper):
   @property
   def spec(self) -> EnvSpec:
     return self._spec
+
+  @property
+  def declared(self) -> Mapping[str, ArraySpec]:
+    return {**self._env.spec.observation, **self._env.declared}
 
   def reset(self, seed: int | None = None) -> Step:
     return self._show(self._env.reset(seed))

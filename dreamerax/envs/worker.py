@@ -22,6 +22,7 @@ from dreamerax.envs import film, rendering
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.check import Examination
 from dreamerax.envs.faults import EnvironmentFault, NoPicture, NotFinite, describe, ends_episode, ends_run, is_told
+from dreamerax.envs.pictures import suspicions
 from dreamerax.envs.process import (
   DONE,
   FAILED,
@@ -126,6 +127,7 @@ def _check(config: envs.EnvConfig) -> list[str]:
       if violation.fatal:
         raise _Failed(f"task={config.task!r}: {violation}")
       remarks.append(f"task={config.task!r}: {violation}")
+    remarks += [f"task={config.task!r}: {violation}" for violation in suspicions(env, config)]
   return remarks
 
 

@@ -1,9 +1,11 @@
 """What can be put around any environment."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from dreamerax.envs.base import Environment, Step
-from dreamerax.types import EnvSpec
+from dreamerax.types import ArraySpec, EnvSpec
 
 
 class Wrapper(Environment):
@@ -19,6 +21,10 @@ class Wrapper(Environment):
   @property
   def rendering_seconds(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
     return self._env.rendering_seconds
+
+  @property
+  def declared(self) -> Mapping[str, ArraySpec]:
+    return self._env.declared
 
   def reset(self, seed: int | None = None) -> Step:
     return self._env.reset(seed)
