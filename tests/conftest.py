@@ -17,7 +17,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 # Most of a test's time goes into compiling: XLA's optimisations take five times as long as the same programs without them.
 # With XLA_FLAGS="" JAX_DISABLE_MOST_OPTIMIZATIONS=0 in the environment, tests run what users run.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters")
 
 
 @pytest.fixture(scope="session", autouse=True)
