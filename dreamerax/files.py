@@ -55,9 +55,19 @@ def open_regular(path: Path, flags: int) -> int:
   """A descriptor of a regular file, not inherited by programs; one that O_CREAT makes has the mode that the umask leaves.
 
   Raises:
-    ValueError: there is a symbolic link, a directory, a pipe or a device under the name, which is named.
+    ValueError: there is a symbolic link, a directory, a pipe or a device under the name, which is named; or the file is to be
+      written and has another name, a hard link, too.
     OSError: as `os.open`.
   """
+  descriptor = _open(path, flags)
+  if flags & (os.O_WRONLY | os.O_RDWR) and os.fstat(descriptor).st_nlink > 1:
+    os.close(descriptor)
+    raise ValueError(f"{path} has another name too (a hard link), and what is written here would appear there: copy it")
+  return descriptor
+
+
+def _open(path: Path, flags: int) -> int:
+  """`open_regular` of a file with any number of names."""
   try:
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
   except OSError as error:
@@ -123,13 +133,15 @@ def sync_directory(path: Path) -> None:
 def _begin(new: Path) -> int:
   """The empty temporary file, locked; the lock of a writer that is gone went with it."""
   while True:
-    descriptor = open_regular(new, os.O_WRONLY | os.O_CREAT)
+    descriptor = _open(new, os.O_WRONLY | os.O_CREAT)
     with suppress(OSError):  # a file system without locks
       fcntl.flock(descriptor, fcntl.LOCK_EX)
     with suppress(FileNotFoundError):
-      if os.path.samestat(os.fstat(descriptor), os.lstat(new)):
-        os.ftruncate(descriptor, 0)
-        return descriptor
+      if os.path.samestat(mine := os.fstat(descriptor), os.lstat(new)):
+        if mine.st_nlink == 1:
+          os.ftruncate(descriptor, 0)
+          return descriptor
+        new.unlink()  # a writer was killed when its file had got the name that counts
     os.close(descriptor)  # the writer before has renamed it meanwhile
 
 

@@ -4,13 +4,14 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from dreamerax import config_format, envs, files, parts, provenance
 from dreamerax.config import first_difference, from_dict, shown, to_dict
 from dreamerax.config_format import EDITED
+from dreamerax.envs import violations
 from dreamerax.own_code import NOBODY, NotTrusted, Stored, Trust, Trusted
 from dreamerax.presets import RunConfig
 from dreamerax.runtime.checkpoint_folder import FOLDER, read_saved
@@ -34,6 +35,7 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
   INITIAL: str,
   _EARLIER: list,
 }
+_SHOWN = ("preset", "config", "spec")  # in config.json: their words get into terminals, tables and pictures
 _SEED_DIR = "seed-"  # and the seed: a run directory among those of several seeds
 # Of a run that goes on: its length, how it is watched, where environments and updates are computed.
 _MAY_CHANGE = ("env_steps", "loop", "workers", "mesh")
@@ -85,9 +87,20 @@ def read_config(run_dir: Path) -> dict[str, Any]:
   for name, kinds in _KINDS.items():
     if name in data and not isinstance(data[name], kinds):
       raise ValueError(f"{path}: {name}={shown(data[name])} is not what dreamerax writes: {_MEND_CONFIG}")
+  odd = next((text for name in _SHOWN for text in _texts(data.get(name)) if not text.isprintable()), None)
+  if odd is not None:
+    raise ValueError(f"{path}: {shown(odd)} has characters that are not printed: {_MEND_CONFIG}")
   if path != run_dir and data.get(_CHECKSUM) not in (None, EDITED, _checksum(data)):
     raise ValueError(f"{path} is not as it was written: {_MEND_CONFIG}")
   return config_format.current(data)
+
+
+def _texts(data: Any) -> Iterator[str]:
+  """All strings in nested lists and dicts, keys included."""
+  if isinstance(data, str):
+    yield data
+  for value in (*data, *data.values()) if isinstance(data, dict) else data if isinstance(data, list) else ():
+    yield from _texts(value)
 
 
 def load_config(run_dir: str | Path, trust: Trusted = NOBODY) -> RunConfig:
@@ -266,7 +279,10 @@ def stored_spec(run_dir: Path, config: RunConfig) -> EnvSpec:
     raise ValueError(f"{run_dir / CONFIG}: spec.observation={shown(observation)}: must be fields by name")
   with config_format.naming_the_writer(data):
     arrays = {name: from_dict(ArraySpec, array, f"spec.observation.{name}") for name, array in observation.items()}
-    return EnvSpec(arrays, from_dict(ActionSpec, stored.get("action"), "spec.action", complete=False))
+    spec = EnvSpec(arrays, from_dict(ActionSpec, stored.get("action"), "spec.action", complete=False))
+  for violation in violations.of_spec(spec):
+    raise ValueError(f"{run_dir / CONFIG}: {violation.problem}: {_MEND_CONFIG}")
+  return spec
 
 
 def spec_to_dict(spec: EnvSpec) -> dict[str, Any]:

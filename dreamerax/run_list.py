@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dreamerax.files import check_permitted, read_regular
+from dreamerax.files import check_permitted, open_regular, read_regular
 from dreamerax.runtime.run_lock import holder
 
 RUNS = Path("runs")  # where `train` keeps runs that were given no directory
@@ -105,11 +105,11 @@ def summarize(run_dir: Path) -> RunSummary:
     )
     about = about._replace(**_last_metrics(run_dir / _METRICS))
     return about._replace(state=_state(about))
-  except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-    why = type(error).__name__ if isinstance(error, (KeyError, TypeError, AttributeError)) else error
+  except (OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    why = error if isinstance(error, (OSError, ValueError)) else type(error).__name__
     if isinstance(error, OSError):
       why = error.strerror or error
-    reason = " ".join(str(why).split())[:60]
+    reason = " ".join(str(why).replace(f"{run_dir}/", "").split())[:60]
     return RunSummary(run_dir, state=f"cannot be read: {reason}", changed=_changed(run_dir))
 
 
@@ -167,7 +167,7 @@ def _last_metrics(path: Path) -> dict[str, Any]:
 
 def _tail(path: Path, size: int) -> list[bytes]:
   """The last whole lines."""
-  with path.open("rb") as file:
+  with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
     start = max(0, file.seek(0, os.SEEK_END) - size)
     file.seek(start)
     lines = file.read(size).splitlines(keepends=True)[bool(start) :]

@@ -1,18 +1,23 @@
 """A directory from elsewhere makes no command read or write outside of it, or import what lies in it."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dreamerax import presets, run_directory
+from dreamerax import presets, run_directory, run_list
 from dreamerax.cli import main
 from dreamerax.commands import films
 from dreamerax.recordings import EpisodeFolder
+from dreamerax.runtime import checksums
+from dreamerax.runtime.metrics import MetricsWriter
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 SPEC = EnvSpec({"image": ArraySpec((64, 64, 3), "uint8")}, ActionSpec(1))
@@ -110,3 +115,45 @@ def test_a_module_in_the_current_directory_is_found_where_it_is_named(tmp_path: 
   command = [sys.executable, "-P", "-m", "dreamerax", "check-env", "mine:make"]
   done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
   assert done.returncode == 0, done.stderr
+
+
+def test_a_hard_link_to_a_file_elsewhere_is_not_written(run: Path, capsys: pytest.CaptureFixture[str]):
+  outside = run.parent / "outside"
+  outside.write_text("mine")
+  os.link(outside, run / "metrics.jsonl")
+  with pytest.raises(ValueError, match=r"metrics\.jsonl has another name too \(a hard link\)"):
+    MetricsWriter(run)
+  assert outside.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "../outside", "pipe"])
+def test_a_manifest_makes_no_file_elsewhere_be_read(run: Path, name: str):
+  (run.parent / "outside").touch()
+  os.mkfifo(run / "pipe")
+  body = f"00000000 0 {name}\n".encode()
+  (run / checksums.MANIFEST).write_bytes(f"{zlib.crc32(body):08x}\n".encode() + body)
+  assert checksums.find_problem(run) in (f"{name} is not in the folder of its manifest.txt", "pipe is no file")
+
+
+def test_words_of_a_directory_move_no_cursor(run: Path, capsys: pytest.CaptureFixture[str]):
+  config = json.loads((run / "config.json").read_text())
+  config["config"]["env"]["task"] = "gym/\x1b[2J\udcff"
+  (run / "config.json").write_text(json.dumps({**config, "checksum": "edited"}))
+  (run.parent / "a\x1b\nb").mkdir()
+  shutil.copy(run / "config.json", run.parent / "a\x1b\nb")
+  for command in (["eval", run], ["doctor", run], ["plot", run], ["compare", run], ["runs", run.parent]):
+    main([str(word) for word in command])
+    printed = capsys.readouterr()
+    assert all(line.isprintable() for line in (printed.out + printed.err).splitlines())
+    assert printed.out.count("\n") <= 12
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_a_list_of_runs_reads_nothing_elsewhere(run: Path, kind: str):
+  (run.parent / "outside").write_text('{"env_steps": 5, "eval/return": 5}\n')
+  if kind == "pipe":
+    os.mkfifo(run / "metrics.jsonl")
+  else:
+    (run / "metrics.jsonl").symlink_to(run.parent / "outside")
+  (found,) = run_list.find(run)
+  assert found.last_return is None and "metrics.jsonl is a" in found.state

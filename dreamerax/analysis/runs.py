@@ -68,7 +68,7 @@ def find_runs(paths: Iterable[Path]) -> Found:
     for config in configs:
       try:
         found.setdefault(config.parent.resolve(), _read(config.parent))
-      except (ValueError, OSError, LookupError, TypeError) as error:
+      except (ValueError, OSError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
         left_out[config.parent] = _why(error)
   if not found:
     raise ValueError(f"none of these runs can be read; of {next(iter(left_out))}: {next(iter(left_out.values()))}")

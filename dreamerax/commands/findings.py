@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dreamerax.words import printable
+
 
 class Finding(NamedTuple):
   """One line of the report."""
@@ -23,11 +25,11 @@ def show(findings: Iterable[Finding]) -> int:
   table = Table(box=None, padding=(0, 2), show_header=False)
   for finding in findings:
     mark = "[red]✗[/red]" if finding.fatal else "[yellow]![/yellow]" if finding.problem else "[green]✓[/green]"
-    table.add_row(mark, finding.name, escape(finding.value))
+    table.add_row(mark, finding.name, escape(printable(finding.value)))
   console.print(table)
   problems = [finding for finding in findings if finding.problem]
   for finding in problems:
-    console.print(f"[bold]{finding.name}:[/bold] {escape(finding.problem)}", soft_wrap=True)
+    console.print(f"[bold]{finding.name}:[/bold] {escape(printable(finding.problem))}", soft_wrap=True)
   if not problems:
     console.print("Nothing is wrong.")
   return 1 if any(finding.fatal for finding in findings) else 0

@@ -6,6 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dreamerax.words import printable
+
 _WIDE = 200  # characters a line where there is no terminal: a file has no edge to wrap at
 
 
@@ -19,5 +21,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], colors: Mapping[
   """colors: of cells, by what they say."""
   made, colors = Table(*header, box=None, padding=(0, 2, 0, 0)), colors or {}
   for row in rows:
-    made.add_row(*(f"[{colors[cell]}]{escape(cell)}[/]" if cell in colors else escape(cell) for cell in row))
+    cells = (printable(cell) for cell in row)
+    made.add_row(*(f"[{colors[cell]}]{escape(cell)}[/]" if cell in colors else escape(cell) for cell in cells))
   return made

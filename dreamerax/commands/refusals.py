@@ -11,6 +11,7 @@ from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.envs.rendering import NoRenderer
 from dreamerax.ops.errors import NoPlatform
 from dreamerax.runtime.errors import Diverged, HostLost, NotSaved
+from dreamerax.words import printable
 
 MISTAKE, FAILURE = 2, 1  # of the person; of the machine, the environment or the training
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EROFS)
@@ -71,4 +72,4 @@ def _because(error: Exception) -> str:
 
 
 def _one_line(text: str) -> str:
-  return re.sub(r"\s*[\r\n]+\s*", " ", text.strip())
+  return printable(re.sub(r"\s*[\r\n]+\s*", " ", text.strip()))

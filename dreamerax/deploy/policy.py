@@ -10,8 +10,10 @@ This file imports jax and numpy alone, so that it can be copied to where dreamer
 import json
 import math
 import os
+import struct
 import zipfile
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,12 @@ HEADER, PROGRAM, PARAMETERS = "header", "program", "parameters/"  # names in the
 _DIALECTS = ("builtin", "func", "stablehlo", "sdy")
 _CUSTOM_CALLS = ("shape_assertion",)
 _NOT_COMPUTING = ("infeed", "outfeed", "send", "recv", "set_dimension_size")  # of stablehlo
+
+_UNREADABLE = (
+  *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError, MemoryError, struct.error),
+  *(zipfile.BadZipFile, zlib.error, SyntaxError),  # SyntaxError: the head of an array
+  RuntimeError,  # RecursionError; an archive that is encrypted, or packed in a way that Python does not know
+)
 
 State = Any  # pytree of arrays: "carry" [N, ...], what the agent remembers, and "random" [2], where its draws are
 Observation = Mapping[str, Any]
@@ -125,6 +133,7 @@ def load(path: str | Path) -> Policy:
   try:
     # Opened here, because numpy leaves a damaged file open.
     with Path(path).open("rb") as stored, np.load(stored, allow_pickle=False) as file:
+      _check_size(file.zip.infolist())
       header = json.loads(file[HEADER].tobytes())
       if header["format"] != FORMAT:
         raise ValueError(f"it has the format {header['format']}, and this loader reads {FORMAT}: export it again")
@@ -132,7 +141,7 @@ def load(path: str | Path) -> Policy:
       _check_computes(program)
       _, state, *_ = _check_arguments(program, header)
       parameters = {k.removeprefix(PARAMETERS): jax.device_put(file[k]) for k in file.files if k.startswith(PARAMETERS)}
-  except (ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+  except _UNREADABLE as error:
     raise ValueError(f"{path} cannot be read as an exported policy: {error}") from error
   platform = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
   if platform not in program.platforms:
@@ -144,6 +153,12 @@ def load(path: str | Path) -> Policy:
     )
 
   return Policy(jax.jit(program.call), parameters, carry, header)
+
+
+def _check_size(entries: Iterable[zipfile.ZipInfo]) -> None:
+  unpacked = sum(entry.file_size for entry in entries)
+  if unpacked > _memory():
+    raise ValueError(f"unpacked it has {unpacked:,} bytes, which is more than this machine's memory")
 
 
 def _deserialize(data: bytes) -> jax.export.Exported:

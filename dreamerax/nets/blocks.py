@@ -26,6 +26,8 @@ def trunc_normal_in(scale: float) -> Initializer:
 
 
 unit_trunc_normal = trunc_normal_in(1.0)
+_MOST_LAYERS = 1000  # of an MLP
+
 glorot_uniform = jax.nn.initializers.glorot_uniform()  # what TensorFlow's layers start from unless told otherwise
 
 Activation = Literal["relu", "elu"]
@@ -149,7 +151,7 @@ class MLP(nnx.Module):
   """`layers` times linear, RMSNorm, SiLU."""
 
   def __init__(self, inputs: int, units: int, layers: int, *, dtype: Any, rngs: nnx.Rngs):
-    sizes: Sequence[int] = [inputs] + [units] * layers
+    sizes = _sizes(inputs, units, layers)
     self.linears = nnx.Dict(
       {f"linear{i}": Linear(sizes[i], sizes[i + 1], dtype=dtype, rngs=rngs) for i in range(layers)}
     )
@@ -167,7 +169,7 @@ class PlainMLP(nnx.Module):
   """`layers` times linear, activation: no normalisation, Glorot uniform kernels (PlaNet, Dreamer v1 and v2)."""
 
   def __init__(self, inputs: int, units: int, layers: int, activation: Activation, *, dtype: Any, rngs: nnx.Rngs):
-    sizes: Sequence[int] = [inputs] + [units] * layers
+    sizes = _sizes(inputs, units, layers)
     self.activation = activation
     self.linears = nnx.Dict(
       {f"linear{i}": Linear(sizes[i], sizes[i + 1], dtype=dtype, rngs=rngs, init=glorot_uniform) for i in range(layers)}
@@ -179,6 +181,13 @@ class PlainMLP(nnx.Module):
     for linear in self.linears.values():
       x = activate(self.activation, linear(x))
     return x
+
+
+def _sizes(inputs: int, units: int, layers: int) -> list[int]:
+  """Of what goes through an MLP; ValueError where it would take hours to build."""
+  if layers > _MOST_LAYERS:
+    raise ValueError(f"layers={layers} must be at most {_MOST_LAYERS}")
+  return [inputs] + [units] * layers
 
 
 def _scaled(init, scale: float):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from dreamerax.envs import violations
 from dreamerax.files import read_regular, refuse_links, write_whole
@@ -117,6 +118,8 @@ class EpisodeFolder:
       if not zipfile.is_zipfile(file):
         raise ValueError("it is no whole .npz archive: restore it, or leave it out")
       with np.load(file, allow_pickle=False) as archive:
+        if sum(entry.file_size for entry in archive.zip.infolist()) > psutil.virtual_memory().total:
+          raise ValueError("unpacked it is larger than this machine's memory: leave it out")
         arrays = {name: _array(archive, name) for name in archive.files}
       return episodes.from_arrays(arrays, self.spec)
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dreamerax.files import open_regular
 from dreamerax.replay.segment import Layout, SegmentReader, segment_path, segments
 
 _log = logging.getLogger(__name__)
@@ -254,7 +255,7 @@ def _cut(readers: list[SegmentReader], number: int, offset: int) -> list[Segment
 
 
 def _shorten(reader: SegmentReader, nbytes: int) -> None:
-  descriptor = os.open(reader.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+  descriptor = open_regular(reader.path, os.O_WRONLY)
   try:
     os.ftruncate(descriptor, nbytes)
     os.fsync(descriptor)

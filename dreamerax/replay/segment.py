@@ -27,6 +27,8 @@ _CRC_FROM = 8  # the checksum covers what follows it: the rest of the header, an
 _NAME = re.compile(r"\d{8}\.rows")
 _READ_BYTES = 8 * 2**20
 _LONGEST = 2**20  # bytes of a description
+_LARGEST = 2**40  # of the numbers in it
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 class CorruptHeader(Exception):
@@ -129,8 +131,9 @@ class SegmentReader:
 
   def blocks(self) -> Iterator[np.ndarray]:
     """The intact records in order, as arrays [n, record_bytes] uint8; each is valid until the next is asked for."""
-    if self.header is None:
+    if self.records == 0:
       return
+    assert self.header is not None
     size, first = self.header.record_bytes, 0
     buffer = np.empty((max(_READ_BYTES // size, 1), size), np.uint8)
     with open(self.path, "rb", buffering=0, opener=_no_links) as file:
@@ -151,9 +154,7 @@ class SegmentReader:
   def layout(self) -> Layout:
     """Of the file's records, as its header has it."""
     assert self.header is not None
-    columns = self.header.described["columns"].items()
-    specs = {name: ArraySpec(tuple(shape), dtype) for name, (shape, dtype) in columns}
-    return Layout(specs, self.header.described["streams"])
+    return _layout(self.header.described)
 
   def read(self, first: int, count: int) -> np.ndarray:
     """The intact ones of `count` records from the `first` on, [n, record_bytes] uint8."""
@@ -218,8 +219,25 @@ def _read_header(path: Path) -> Header:
     text = file.read(length)
   if zlib.crc32(text) != crc:
     raise TornHeader if len(text) < length else CorruptHeader("its header is damaged")
-  described = json.loads(text)
-  return Header(_FILE.size + length, described["record_bytes"], described)
+  try:
+    described = json.loads(text)
+    if described["version"] == VERSION and _layout(described).header != start + text:
+      raise ValueError
+    return Header(_FILE.size + length, _positive(described["record_bytes"]), described)
+  except _MALFORMED:
+    raise CorruptHeader("its header is damaged") from None
+
+
+def _layout(described: Mapping[str, Any]) -> Layout:
+  columns = described["columns"].items()
+  specs = {name: ArraySpec(tuple(map(_positive, shape)), dtype) for name, (shape, dtype) in columns}
+  return Layout(specs, _positive(described["streams"]))
+
+
+def _positive(number: Any) -> int:
+  if type(number) is not int or not 0 < number < _LARGEST:
+    raise ValueError
+  return number
 
 
 def _no_links(path: str, flags: int) -> int:

@@ -39,15 +39,27 @@ def write(file: BinaryIO, arrays: list[np.ndarray]) -> None:
 
 
 def read(file: BinaryIO, index: Mapping[str, Any]) -> dict[str, Any]:
-  """The tree that `flatten` and `write` took apart."""
+  """The tree that `flatten` and `write` took apart.
+
+  Raises:
+    ValueError: the index is of other arrays than the file's.
+  """
+  try:
+    return _read(file, index)
+  except (ValueError, TypeError, AttributeError, ArithmeticError, MemoryError, RecursionError) as error:
+    raise ValueError(f"{file.name} does not hold the arrays that its index names ({error})") from error
+
+
+def _read(file: BinaryIO, index: Mapping[str, Any]) -> dict[str, Any]:
   tree = {}
   for name, entry in index.items():
     if isinstance(entry, Mapping):
-      tree[name] = read(file, entry)
-    else:
-      dtype, shape = entry
-      tree[name] = np.empty(shape, np.dtype(dtype))
-      file.readinto(_bytes(tree[name]).data)  # type: ignore[attr-defined]
+      tree[name] = _read(file, entry)
+      continue
+    dtype, shape = entry
+    tree[name] = np.empty(shape, np.dtype(dtype))  # memory is taken only as far as it is written to
+    if file.readinto(_bytes(tree[name]).data) != tree[name].nbytes:  # type: ignore[attr-defined]
+      raise ValueError(f"it is too short for {name}")
   return tree
 
 

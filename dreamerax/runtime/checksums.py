@@ -1,6 +1,7 @@
 """Sizes and CRC-32 of all files in a folder, so that damage done to them later is noticed."""
 
 import os
+import stat
 import zlib
 from pathlib import Path
 
@@ -40,19 +41,28 @@ def find_problem(folder: Path) -> str | None:
     return f"{MANIFEST} cannot be read: {error.strerror}"
   if head.decode(errors="replace") != _hexadecimal(zlib.crc32(body)):
     return f"{MANIFEST} is damaged"
-  for line in body.decode().splitlines():
-    checksum, size, name = line.split(" ", 2)
-    problem = _problem_of_file(folder / name, int(size), checksum)
+  try:
+    listed = [line.split(" ", 2) for line in body.decode().splitlines()]
+    sizes = [(name, int(size), checksum) for checksum, size, name in listed]
+  except ValueError:
+    return f"{MANIFEST} is damaged"
+  for name, size, checksum in sizes:
+    problem = _problem_of_file(folder, name, size, checksum)
     if problem is not None:
       return f"{name} {problem}"
   return None
 
 
-def _problem_of_file(path: Path, size: int, checksum: str) -> str | None:
+def _problem_of_file(folder: Path, name: str, size: int, checksum: str) -> str | None:
+  path = folder / name
+  if not path.is_relative_to(folder) or ".." in path.parts[len(folder.parts) :]:
+    return f"is not in the folder of its {MANIFEST}"
   try:
-    found = path.stat().st_size
-    if found != size:
-      return f"has {found:,} bytes instead of {size:,}"
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
+      return "is no file"
+    if found.st_size != size:
+      return f"has {found.st_size:,} bytes instead of {size:,}"
     return None if _checksum(path) == checksum else "is damaged: its checksum differs"
   except FileNotFoundError:
     return "is missing"

@@ -33,7 +33,7 @@ def read_metrics(path: Path) -> list[dict]:
       break
     try:
       rows.append(json.loads(line))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
       raise ValueError(f"{path}, line {number}: not JSON; delete that line") from error
   return rows
 

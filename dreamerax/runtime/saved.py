@@ -1,6 +1,7 @@
 """What a checkpoint holds besides arrays."""
 
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,8 +48,20 @@ class Saved(NamedTuple):
 
   @classmethod
   def from_json(cls, row: Mapping[str, Any]) -> "Saved":
+    """
+    Raises:
+      LookupError, TypeError: something is missing, or no number where one is due.
+    """
     counters = {name: Counters(**row[name]) for name in ("counters", "logged")}
-    return cls(**{**row, **counters, "others": tuple(row["others"])})
+    saved = cls(**{**row, **counters, "others": tuple(row["others"])})
+    whole = [*saved.counters, *saved.logged, saved.calls, saved.prefilled, saved.seed, saved.metrics]
+    whole += saved.schedule.values()
+    for end in saved.logs:
+      whole += [*(end.get(name, 0) for name in ("segment", "offset", "dealt")), *end.get("written", ())]
+      whole += [each[1] for each in end.get("files", ())]
+    if any(operator.index(number) < 0 for number in whole) or not isinstance(saved.seconds, (int, float)):
+      raise TypeError
+    return saved
 
   @classmethod
   def read(cls, checkpoint: Path) -> "Saved":
@@ -57,7 +70,16 @@ class Saved(NamedTuple):
     Raises:
       ValueError: it was saved by another version, or is damaged. OSError: it cannot be read.
     """
-    data = json.loads((checkpoint / SAVED).read_text())
+    try:
+      data = json.loads((checkpoint / SAVED).read_text())
+      return cls._decode(data, checkpoint)
+    except (TypeError, LookupError, AttributeError, RecursionError, UnicodeError, json.JSONDecodeError) as error:
+      raise ValueError(
+        f"{checkpoint / SAVED} is not what dreamerax writes: restore it, or delete {checkpoint}"
+      ) from error
+
+  @classmethod
+  def _decode(cls, data: Any, checkpoint: Path) -> "Saved":
     row = {"others": [], "config": "", **data["saved"]}  # absent until there were several hosts, and a checksum
     stored, version = data.get("format", 0), data.get("version", _UNNAMED)
     if stored not in range(FORMAT + 1) or set(row) != set(cls._fields):

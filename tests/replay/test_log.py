@@ -1,18 +1,22 @@
 """What was written is there after any crash, and what is damaged is named and costs nothing else."""
 
+import json
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from dreamerax.replay import Replay, ReplayConfig, inspect, log
-from dreamerax.replay.segment import SegmentReader, segments
+from dreamerax.replay.segment import SegmentReader, segment_path, segments
 from dreamerax.types import ArraySpec, EnvSpec
 from tests.replay.logged import ROW, flip, header_bytes, held, logged, only_file, positions, written
 from tests.replay.numbered import LATENTS, SPEC, fill, make
@@ -223,3 +227,21 @@ def test_what_a_reader_says_of_its_file(tmp_path):
   assert reader.header.described["columns"]["observation/where"] == [[2], "int32"]
   assert sum(len(block) for block in reader.blocks()) == 3
   assert reader.nbytes == reader.header.nbytes + 3 * ROW
+
+
+@pytest.mark.parametrize(
+  "change",
+  [
+    *({"record_bytes": size} for size in (0, -8, 10**14, "x", None)),
+    *({"columns": columns} for columns in ([1], {"reward": [1]}, {"reward": [[10**13], "float32"]}, {"a": [[], "O"]})),
+    *({"streams": streams} for streams in (0, -1, "x", 10**14)),
+  ],
+)
+def test_a_header_that_describes_no_rows_is_damaged(change: dict[str, Any], tmp_path: Path):
+  right = {"version": 1, "streams": 2, "record_bytes": 28, "columns": {"reward": [[], "float32"]}}
+  path = segment_path(tmp_path, 1)
+  for described, problem in ((right, None), (right | change, "its header is damaged")):
+    text = json.dumps(described).encode()
+    path.write_bytes(struct.pack("<8sII", b"drmxrows", len(text), zlib.crc32(text)) + text + bytes(100))
+    assert SegmentReader(path).problem == problem
+  assert inspect(tmp_path).rows == 0

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dreamerax.runtime import checksums
+from dreamerax.runtime import array_file, checksums
 from dreamerax.runtime.checkpoint import FOLDER, Checkpoints, Saved, load_state, verify
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.mesh import local_mesh
@@ -18,7 +18,7 @@ from tests.runtime.toys import Regression
 
 
 def saved(env_steps: int) -> Saved:
-  position = {"row": 2**63 + 1, "files": [{"name": "a", "bytes": 2**53 + 1}]}  # beyond what floats hold
+  position = {"row": 2**63 + 1, "files": [["a", 2**53 + 1]]}  # beyond what floats hold
   return Saved(Counters(env_steps, env_steps // 2, 7), 1.5, 3, 60, {"last": 5}, 0, position, 99, Counters(2, 1, 0))
 
 
@@ -221,3 +221,25 @@ def test_without_a_checkpoint_the_directory_is_named(tmp_path: Path, agent: Regr
   with pytest.raises(FileNotFoundError, match=str(tmp_path)):
     load_state(tmp_path, agent)
   assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+  "change",
+  [
+    *({"counters": counters} for counters in ({"steps": 1}, {"env_steps": -1, "agent_steps": 0, "updates": 0}, [])),
+    *({"metrics": -5}, {"metrics": "5"}, {"seconds": "x"}, {"schedule": [1]}, {"replay": [1]}, {"others": [1]}),
+    *({"replay": {name: "x"}} for name in ("segment", "offset", "written", "files")),
+  ],
+)
+def test_what_nobody_can_have_saved_is_refused_by_name(change: dict, tmp_path: Path):
+  row = {"saved": {**saved(10).to_json(), **change}}
+  (tmp_path / "saved.json").write_text(json.dumps(row))
+  with pytest.raises(ValueError, match=r"saved\.json is not what dreamerax writes"):
+    Saved.read(tmp_path)
+
+
+@pytest.mark.parametrize("entry", [["float32", [10**13]], ["float32", [-1]], ["object", [1]], ["float32", [3]], [], 7])
+def test_arrays_that_a_file_does_not_hold_are_refused(entry: object, tmp_path: Path):
+  (tmp_path / "arrays.bin").write_bytes(bytes(8))
+  with (tmp_path / "arrays.bin").open("rb") as file, pytest.raises(ValueError, match="does not hold the arrays"):
+    array_file.read(file, {"a": entry})
