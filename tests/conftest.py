@@ -1,5 +1,6 @@
 """What every test runs under: JAX on the CPU, programs compiled in haste and kept in .cache/ from one run to the next."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -26,6 +27,11 @@ def one_device() -> None:
   import jax
 
   assert len(jax.devices()) == 1
+
+
+def needs(package: str) -> pytest.MarkDecorator:
+  """A test that is passed over where an optional package is not installed."""
+  return pytest.mark.skipif(importlib.util.find_spec(package) is None, reason=f"{package} is not installed")
 
 
 def cpu_devices(count: int) -> dict[str, str]:

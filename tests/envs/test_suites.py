@@ -1,7 +1,6 @@
 """Suites by name: each is deterministic where its package is there, and otherwise says what to install."""
 
 import builtins
-import importlib.util
 import shlex
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from dreamerax import cli
 from dreamerax.envs import EnvConfig, Environment, make, suites
 from dreamerax.runtime.metrics import read_metrics
+from tests.conftest import needs
 from tests.contracts.environment import EnvironmentContract
 
 # An agent that has every part in its smallest size.
@@ -22,10 +22,6 @@ TINY = shlex.split("""
   --agent.world-model.dynamics.stochastic.groups 2 --agent.world-model.dynamics.stochastic.classes 4
   --agent.behavior.horizon 3
 """)
-
-
-def needs(package: str) -> pytest.MarkDecorator:
-  return pytest.mark.skipif(importlib.util.find_spec(package) is None, reason=f"{package} is not installed")
 
 
 @needs("ale_py")

@@ -20,6 +20,7 @@ from dreamerax.loggers.base import recall
 from dreamerax.loggers.process import LoggerProcess, close
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.metrics import MetricsWriter
+from tests.conftest import needs
 
 TOYS = "tests.loggers.toys"
 
@@ -180,6 +181,7 @@ def log_twice(run_dir: Path, name: str, caplog: pytest.LogCaptureFixture) -> str
   return identity
 
 
+@needs("wandb")
 @pytest.mark.slow
 def test_wandb_offline_goes_on_with_one_run(run_dir: Path, caplog, monkeypatch: pytest.MonkeyPatch):
   monkeypatch.setenv("WANDB_MODE", "offline")
@@ -189,6 +191,7 @@ def test_wandb_offline_goes_on_with_one_run(run_dir: Path, caplog, monkeypatch: 
   assert len(list(run_dir.glob("wandb/offline-run-*/files/media/videos/eval/*.gif"))) == 2
 
 
+@needs("mlflow")
 @pytest.mark.slow
 def test_mlflow_keeps_a_database_in_the_run_directory(run_dir: Path, caplog, monkeypatch: pytest.MonkeyPatch):
   monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -202,6 +205,7 @@ def test_mlflow_keeps_a_database_in_the_run_directory(run_dir: Path, caplog, mon
   assert len(list(run_dir.glob("mlflow/*/artifacts/eval/video/*/*.gif"))) == 2
 
 
+@needs("trackio")
 @pytest.mark.slow
 def test_trackio_keeps_a_database_on_this_machine(run_dir: Path, tmp_path: Path, caplog, monkeypatch):
   monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
@@ -213,6 +217,7 @@ def test_trackio_keeps_a_database_on_this_machine(run_dir: Path, tmp_path: Path,
   assert values == {(identity, 0): 1.0, (identity, 10): 11.0, (identity, 20): 21.0}
 
 
+@needs("wandb")
 @pytest.mark.slow
 def test_wandb_without_a_key_or_a_network_is_a_warning(run_dir: Path, caplog, monkeypatch: pytest.MonkeyPatch):
   for name in [name for name in os.environ if name.startswith("WANDB_")]:
