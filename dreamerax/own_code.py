@@ -136,7 +136,10 @@ def _import(name: str) -> Any:
 
 def account(error: BaseException) -> str:
   """An exception of a person's code in one line, with the file and line of theirs that it passed last."""
-  said = " ".join(f"{type(error).__name__}: {error}".split())
+  try:
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+  except Exception:  # of their class
+    said = type(error).__name__
   frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_theirs(frame.filename)]
   return f"{said} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else said
 

@@ -17,9 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dreamerax import cli, presets, run_directory
-from dreamerax.commands import train
+from dreamerax.commands import refusals, train
 from dreamerax.commands.options import Options, whole
 from dreamerax.config import to_dict
+from dreamerax.own_code import account
 from tests.conftest import ROOT
 
 OPTIONS = sorted(Options(train.defaults(None, size=None, logdir=None), ()).known())
@@ -229,3 +230,14 @@ def test_a_user_without_rights_is_told_in_a_line(tmp_path: Path):
   assert all(line.endswith((" 1", " 2")) for line in done.stdout.splitlines()), done.stdout
   assert len(refused) == len(done.stdout.splitlines()) == 25, done.stdout + done.stderr
   assert all("Permission denied" in line for line in refused), done.stderr
+
+
+def test_a_line_is_short_and_printable_whatever_code_of_others_has_said():
+  class Odd(Exception):
+    def __str__(self) -> str:
+      raise TypeError
+
+  assert account(Odd()) == "Odd"
+  refusal = refusals.explain(ValueError(f"begins{chr(27)}[2J\n{'x' * 10**6}\udcff ends"))
+  assert refusal is not None and refusal.line.isprintable() and len(refusal.line) < 5000
+  assert refusal.line.startswith("begins") and refusal.line.endswith("ends")

@@ -15,6 +15,7 @@ from dreamerax.words import printable
 
 MISTAKE, FAILURE = 2, 1  # of the person; of the machine, the environment or the training
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EROFS)
+_LONGEST = 4000  # characters of a line: a message of somebody else's code may be of any length
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
 
@@ -72,4 +73,5 @@ def _because(error: Exception) -> str:
 
 
 def _one_line(text: str) -> str:
-  return printable(re.sub(r"\s*[\r\n]+\s*", " ", text.strip()))
+  line = printable(re.sub(r"\s*[\r\n]+\s*", " ", text.strip()))
+  return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"

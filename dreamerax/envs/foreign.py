@@ -39,10 +39,9 @@ def reward(value: Any, method: str) -> float:
   Raises:
     Breach: it is none.
   """
-  if isinstance(value, (float, int, np.floating, np.integer, np.bool_)):
-    return float(value)
-  if isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "fiub":
-    return float(value.item())
+  number = _number(value)
+  if number is not None:
+    return number
   raise Breach(f"{method} gave the reward {short(value)}", "return one number: float(reward)")
 
 
@@ -79,10 +78,16 @@ def log(info: Any) -> dict[str, float]:
 def _number(value: Any) -> float | None:
   if isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "fiub":
     value = value.item()
-  return float(value) if isinstance(value, (bool, int, float, np.number, np.bool_)) else None
+  try:
+    return float(value) if isinstance(value, (float, int, np.floating, np.integer, np.bool_)) else None
+  except OverflowError:  # an integer of hundreds of digits
+    return None
 
 
 def short(value: Any) -> str:
   """In one line, cut where it is long."""
-  text = " ".join(repr(value).split())
+  try:
+    text = " ".join(repr(value).split())
+  except Exception:  # of a class of theirs; Python writes no integer of more than 4,300 digits
+    text = f"<{type(value).__name__}>"
   return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -53,6 +53,16 @@ WRONG = {
   "reward None": (Plain(step=(ZEROS, None, False, False, {})), r"step gave the reward None: .*float\(reward\)"),
   "two rewards": (Plain(step=(ZEROS, np.ones(2), False, False, {})), r"step gave the reward array\(\[1., 1.\]\)"),
   "reward string": (Plain(step=(ZEROS, "1", False, False, {})), "step gave the reward '1'"),
+  "reward of 400 digits": (Plain(step=(ZEROS, 10**400, False, False, {})), "step gave the reward 10000"),
+  "reward of 5,000 digits": (Plain(step=(ZEROS, 10**5000, False, False, {})), "step gave the reward <int>"),
+  "log of 400 digits": (
+    Plain(step=(ZEROS, 1.0, False, False, {"log/x": 10**400})),
+    "'log/x' is 10000.*: give one number",
+  ),
+  "log complex": (
+    Plain(step=(ZEROS, 1.0, False, False, {"log/x": np.complex64(1j)})),
+    "'log/x' is .*: give one number",
+  ),
   "terminated None": (
     Plain(step=(ZEROS, 1.0, None, False, {})),
     r"step gave terminated=None: return bool\(terminated\)",
