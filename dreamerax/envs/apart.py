@@ -47,17 +47,23 @@ def _look(config: str, variables: tuple[tuple[str, str], ...]) -> EnvSpec:
     made = _made(fields, dict(variables))
   except WorkerFault as fault:
     if not (free and _DRAWING.search(str(fault)) and rendering.choose_if_any()):
-      raise ValueError(str(fault)) from None
+      raise ValueError(_named(fault, fields)) from None
     try:
       made = _made(fields, dict(variables))
     except WorkerFault as again:
-      raise ValueError(str(again)) from None
+      raise ValueError(_named(again, fields)) from None
   else:
     if free and made["draws"]:
       rendering.choose_if_any()
   for remark in made["remarks"]:
     _log.warning("%s", remark)
   return made["spec"]
+
+
+def _named(fault: WorkerFault, config: Mapping[str, Any]) -> str:
+  """What failed, with the task: a process that has ended without a word does not say it."""
+  said = str(fault)
+  return said if config["task"] in said.partition("\n")[0] else f"task={config['task']!r}: {said}"
 
 
 def _made(config: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:

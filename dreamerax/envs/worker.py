@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from dreamerax import envs, leftover_threads
+from dreamerax import envs, leftover_threads, own_code
 from dreamerax.envs import film, rendering
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.check import Examination
@@ -122,12 +122,17 @@ def _check(config: envs.EnvConfig) -> list[str]:
     _Failed: something does.
   """
   remarks = []
-  with closing(_make(replace(config, action_repeat=1), 0, checked=False)) as env:
-    for violation in Examination(env, steps=_CHECK_STEPS).violations():
-      if violation.fatal:
-        raise _Failed(f"task={config.task!r}: {violation}")
-      remarks.append(f"task={config.task!r}: {violation}")
-    remarks += [f"task={config.task!r}: {violation}" for violation in suspicions(env, config)]
+  try:
+    with closing(_make(replace(config, action_repeat=1), 0, checked=False)) as env:
+      for violation in Examination(env, steps=_CHECK_STEPS).violations():
+        if violation.fatal:
+          raise _Failed(f"task={config.task!r}: {violation}")
+        remarks.append(f"task={config.task!r}: {violation}")
+      remarks += [f"task={config.task!r}: {violation}" for violation in suspicions(env, config)]
+  except _Failed:
+    raise
+  except BaseException as error:  # of close, and what is no Exception, such as SystemExit
+    raise _Failed(f"task={config.task!r}: it raised {own_code.account(error)} while it was looked at") from error
   return remarks
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 
 import gymnasium
@@ -70,3 +71,19 @@ def deadly(seed: int) -> Environment:
 
 def drawn() -> gymnasium.Env:
   return Drawn()
+
+
+class Leaving(Room):
+  """Ends the program that it is in."""
+
+  def step(self, action):
+    sys.exit(3)
+
+
+class Locked(Room):
+  def close(self):
+    raise RuntimeError("locked")
+
+
+def vanishing(seed: int) -> Environment:
+  os._exit(0)

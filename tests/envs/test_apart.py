@@ -32,6 +32,20 @@ def test_a_crash_while_it_is_looked_at_is_told():
     look_at(EnvConfig(f"{ROOMS}:deadly"))
 
 
+@pytest.mark.parametrize(
+  ("factory", "said"),
+  [
+    ("Leaving", r"Leaving': it raised SystemExit: 3 \(.*rooms\.py, line \d+\) while it was looked at"),
+    ("Locked", r"Locked': it raised RuntimeError: locked \(.*rooms\.py, line \d+\) while it was looked at"),
+    ("vanishing", "vanishing': it ended with exit status 0"),
+  ],
+)
+def test_an_environment_that_leaves_is_told_in_a_line_with_its_task(factory: str, said: str):
+  with pytest.raises(ValueError, match=said) as caught:
+    look_at(EnvConfig(f"{ROOMS}:{factory}"))
+  assert "\n" not in str(caught.value)
+
+
 def test_a_task_of_gymnasium_is_checked_before_it_trains():
   assert look_at(EnvConfig(f"gym/{ROOMS}:Room-v0")).observation == {"image": ArraySpec((16, 16, 3), "uint8")}
   with pytest.raises(
