@@ -5,9 +5,12 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orbax.checkpoint
 import tensorstore
@@ -15,6 +18,7 @@ import tensorstore
 STATE = "state"  # in a checkpoint
 _MANIFEST = "manifest.ocdbt"
 _OS_ERROR = re.compile(r"os_error_code='(\d+)'")  # in what tensorstore raises
+_CLOSED = "Event loop is closed"
 _ORBAX = os.path.dirname(orbax.checkpoint.__file__)
 _MIB = 2**20
 _ARRAY = "/.zarray"  # ends the key under which an array's shape is stored
@@ -49,6 +53,8 @@ def check_readable(checkpoint: Path, arrays: int) -> None:
 
 def say_once() -> None:
   """Keeps orbax from printing the traceback of each of its threads: `reason` says in a line why a save has failed."""
+  if not isinstance(sys.unraisablehook, _WithoutClosedLoops):
+    sys.unraisablehook = _WithoutClosedLoops(sys.unraisablehook)
   logging.getLogger("absl").addFilter(_is_not_of_orbax)
   logging.getLogger("asyncio").addFilter(_is_not_of_storage)  # futures of writes that orbax has given up
 
@@ -59,6 +65,19 @@ def reason(error: Exception) -> str:
     return error.strerror
   found = _OS_ERROR.search(str(error))
   return os.strerror(int(found[1])) if found else (str(error).partition("\n")[0] or type(error).__name__)
+
+
+@dataclass(frozen=True)
+class _WithoutClosedLoops:
+  """Passes on what Python cannot raise, but for this: where one write has failed, orbax closes the event loop that tensorstore
+  tells of the others, and tensorstore's threads find it closed."""
+
+  previous: Callable[[Any], object]
+
+  def __call__(self, unraisable: Any) -> None:
+    error = unraisable.exc_value
+    if not (isinstance(error, RuntimeError) and str(error) == _CLOSED and unraisable.object is None):
+      self.previous(unraisable)
 
 
 def _is_not_of_orbax(record: logging.LogRecord) -> bool:

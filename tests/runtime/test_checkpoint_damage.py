@@ -5,9 +5,11 @@ import random
 import resource
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -158,9 +160,6 @@ def disk(tmp_path: Path) -> Iterator[Path]:
   subprocess.run(["umount", "-l", tmp_path], check=True)
 
 
-@pytest.mark.filterwarnings(
-  "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # orbax closes a loop that still has work
 def test_a_disk_that_is_full_at_any_point_of_a_save_leaves_the_earlier_ones(disk: Path, capfd: pytest.CaptureFixture):
   folder, ballast, told, pages = disk / FOLDER, disk / "ballast", [], 0
   checkpoints = Checkpoints(folder, told.append)
@@ -182,6 +181,16 @@ def test_a_disk_that_is_full_at_any_point_of_a_save_leaves_the_earlier_ones(disk
   checkpoints.close()
   assert names(folder) == ["10", "20"]
   assert restore(folder) == (20, [])
+
+
+def test_only_the_closed_loop_of_a_failed_save_is_kept_quiet(folder: Path, monkeypatch: pytest.MonkeyPatch):
+  told = []
+  monkeypatch.setattr(sys, "unraisablehook", told.append)
+  for _ in range(2):
+    restore(folder)
+  for text, thing in (("Event loop is closed", None), ("Event loop is closed", folder), ("another", None)):
+    sys.unraisablehook(SimpleNamespace(exc_value=RuntimeError(text), object=thing))  # type: ignore[arg-type]
+  assert [(str(each.exc_value), each.object) for each in told] == [("Event loop is closed", folder), ("another", None)]
 
 
 def test_a_file_that_may_not_grow_fails_the_save_and_not_the_run(folder: Path):
