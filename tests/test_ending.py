@@ -51,6 +51,29 @@ def test_a_run_elsewhere_is_named_and_its_own_code_too(here: Path):
   assert not any("return" in line for line in lines)
 
 
+def test_a_comment_stands_above_a_command_that_is_long(here: Path):
+  runs = [make_run(here / f"runs/quick-dmc-cartpole_balance-seeds0-1-20261128-084704/seed-{i}", [3.0]) for i in (0, 1)]
+  lines = ending.seeds_trained(runs[0].parent, runs, total=300, interrupted=False, own=())
+  folder = "runs/quick-dmc-cartpole_balance-seeds0-1-20261128-084704"
+  assert lines[3:] == [
+    "next:",
+    "  # mean of the seeds",
+    f"  dreamerax plot {folder} --out curve.png",
+    "  # one's score",
+    f"  dreamerax eval {folder}/seed-0",
+    "  # go on",
+    f"  dreamerax train --seeds 2 --logdir {folder} --env-steps 600",
+  ]
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_the_other_endings_fit_a_terminal(here: Path, interrupted: bool):
+  run = make_run(here / "runs/one", [])
+  lines = ending.model_trained(run, updates=9000, seconds=60, interrupted=interrupted, data=Path("episodes"))
+  lines += ending.swept(here / "sweeps/spec", Path("spec.yaml"), finished=3 + interrupted, total=4)
+  assert all(len(line) <= 80 for line in lines)
+
+
 def test_metrics_that_cannot_be_read_cost_their_line_alone(here: Path):
   run = make_run(here / "runs/one", [1.0])
   (run / "metrics.jsonl").write_text('{"eval/return": broken}\n')

@@ -105,44 +105,30 @@ def test_what_imports_nothing_needs_no_trust():
 
 
 @pytest.mark.parametrize(
-  "command",
+  ("command", "runs"),
   [
-    "eval RUN",
-    "eval RUN --trust other",
-    "train --logdir RUN",
-    "train quick --logdir RUN --env-steps 200000",
-    "train --config RUN",
-    "train --config RUN/config.json --num-envs 2",
-    "record --policy RUN",
-    "train --logdir RUN --trust evil.make",
+    ("eval RUN", False),
+    ("eval RUN --trust other", False),
+    ("train --logdir RUN", False),
+    ("train quick --logdir RUN --env-steps 200000", False),
+    ("train --config RUN", False),
+    ("train --config RUN/config.json --num-envs 2", False),
+    ("record --policy RUN", False),
+    ("train --logdir RUN --trust evil.make", False),
+    ("eval RUN --trust", True),
+    ("eval RUN --trust evil", True),
+    ("train --logdir RUN --task evil:make", True),
+    ("train --config RUN --trust evil", True),
   ],
 )
-def test_no_command_runs_the_code_of_a_config(
-  evil: Path, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_the_code_of_a_config_runs_where_the_command_line_names_it(
+  evil: Path, command: str, runs: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
   monkeypatch.chdir(evil.parent)
   assert main(command.replace("RUN", str(evil)).split()) == 2
   said = capsys.readouterr().err
-  assert "--trust evil" in said and said.count("\n") == 1
-  assert not ran(evil)
-
-
-@pytest.mark.parametrize(
-  "command",
-  [
-    "eval RUN --trust",
-    "eval RUN --trust evil",
-    "train --logdir RUN --task evil:make",
-    "train --config RUN --trust evil",
-  ],
-)
-def test_naming_it_on_the_command_line_runs_it(
-  evil: Path, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-):
-  monkeypatch.chdir(evil.parent)
-  assert main(command.replace("RUN", str(evil)).split()) == 2
-  assert "the factory raised AssertionError" in capsys.readouterr().err
-  assert ran(evil)
+  assert said.count("\n") == 1 and ("the factory raised AssertionError" if runs else "--trust evil") in said
+  assert ran(evil) == runs
 
 
 def test_the_task_of_a_recording_is_marked(tmp_path: Path):

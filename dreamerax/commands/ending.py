@@ -13,6 +13,8 @@ from dreamerax import run_list
 from dreamerax.runtime.compile_times import duration
 from dreamerax.words import number_of
 
+_WIDTH = 80  # of a terminal; in longer lines a comment stands above its command
+
 
 class Reached(NamedTuple):
   """What a run's metrics say of its evaluations."""
@@ -62,7 +64,7 @@ def model_trained(logdir: Path, *, updates: int, seconds: float, interrupted: bo
   commands = [
     (f"train --init-world-model {name}", "an agent that begins with it"),
     (f"dream {name}", "steer inside it"),
-    (f"doctor {name}", "whether all that was saved is whole"),
+    (f"doctor {name}", "whether all of it is whole"),
   ]
   head = "interrupted" if interrupted else "finished"
   lines = [f"{head}: {updates:,} updates, {duration(seconds)}", f"run: {_path(logdir)}"]
@@ -77,7 +79,7 @@ def swept(logdir: Path, spec: Path, *, finished: int, total: int) -> list[str]:
     (f"runs {folder}", "how far each has come"),
   ]
   if finished < total:
-    commands.insert(0, (f"sweep {shlex.quote(str(spec))}", "go on with those that have not finished"))
+    commands.insert(0, (f"sweep {shlex.quote(str(spec))}", "go on with the others"))
   return [f"{finished} of {number_of(total, 'trial')} finished in {_path(logdir)}", *_next(commands)]
 
 
@@ -113,7 +115,10 @@ def read(path: Path) -> Reached | None:
 def _next(commands: Sequence[tuple[str, str]]) -> list[str]:
   program = _program()
   width = max(len(command) for command, _ in commands)
-  return ["next:", *(f"  {program} {command:<{width}}  # {why}" for command, why in commands)]
+  beside = [f"  {program} {command:<{width}}  # {why}" for command, why in commands]
+  if max(map(len, beside)) <= _WIDTH:
+    return ["next:", *beside]
+  return ["next:", *(line for command, why in commands for line in (f"  # {why}", f"  {program} {command}"))]
 
 
 def _program() -> str:

@@ -16,6 +16,7 @@ class Shown(NamedTuple):
   text: str
 
 
+_LOGDIR = Shown("--logdir", "DIR", "run directory; one that is there goes on. `latest` is the newest in ./runs")
 TRAIN = {
   "what is trained": (
     Shown("--task", "NAME", "dmc/<domain>_<task>, gym/<id>, or package.module:factory of your own"),
@@ -25,7 +26,7 @@ TRAIN = {
     Shown("--seeds", "N", "so many agents at once, from --seed on"),
   ),
   "where it is kept": (
-    Shown("--logdir", "DIR", "run directory; one that is there goes on. `latest` is the newest in ./runs"),
+    _LOGDIR,
     Shown("--config", "FILE", "begin with the configuration of another run"),
     Shown("--init-world-model", "DIR", "begin with the world model of another run"),
   ),
@@ -50,9 +51,7 @@ TRAIN_WORLD_MODEL = {
     Shown("--seed", "N", "of parameters, batches, and which episodes are held out"),
     Shown("--held-out", "SHARE", "of the episodes, which are not trained on but predicted"),
   ),
-  "where it is kept": (
-    Shown("--logdir", "DIR", "run directory; one that is there goes on. `latest` is the newest in ./runs"),
-  ),
+  "where it is kept": (_LOGDIR,),
   "how it is watched": (
     Shown("--eval-every", "N", "updates between evaluations"),
     Shown("--open-loop.context", "N", "steps that are seen before those that are predicted"),
