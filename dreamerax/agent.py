@@ -22,7 +22,8 @@ from dreamerax.ops.backend import on_cpu
 from dreamerax.ops.distributions import uniform_choices
 from dreamerax.ops.optimizers import LaProp, Optimizer
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec
-from dreamerax.world_model.model import Prediction, WorldModel, WorldModelModule
+from dreamerax.world_model.base import Prediction, WorldModelBase, WorldModelBaseModule
+from dreamerax.world_model.model import WorldModel
 
 _HEAD, _NAMES = 12, 36  # pixels of the words above and beside a video
 
@@ -43,7 +44,7 @@ class Outlook(NamedTuple):
 
   observation: dict[str, jax.Array]  # of what the model decodes: {name: [E, *shape]} float32; images aim at [0, 1]
   reward: jax.Array  # [E], on arriving there
-  continues: jax.Array  # [E], chance of going on, the discount included
+  continues: jax.Array | None  # [E], probability that the episode goes on; None where the model takes it to
   value: jax.Array | None  # [E], discounted return from there on; None where the behaviour has no critic
 
 
@@ -51,7 +52,7 @@ class Outlook(NamedTuple):
 class AgentConfig:
   """A world model and a behaviour, and how both are trained."""
 
-  world_model: WorldModel = field(default_factory=WorldModel)
+  world_model: WorldModelBase = field(default_factory=WorldModel)
   behavior: Behavior = field(default_factory=ActorCritic)
   optimizer: Optimizer = field(default_factory=LaProp)  # of the world model; the behaviour brings its own
   model_first: bool = (
@@ -157,8 +158,8 @@ class Agent:
     features = world.features(carry["latent"])
     return Outlook(
       observation=world.decode(carry["latent"]),
-      reward=world.reward(features).mean(),
-      continues=world.continue_probability(features),
+      reward=world.expected_reward(features),
+      continues=world.episode_continues(features),
       value=behavior.value(features),
     )
 
@@ -207,7 +208,7 @@ class Agent:
     world, _ = self._modules(params)
     return world.open_loop(batch, context, key)
 
-  def _build(self, key: jax.Array) -> tuple[WorldModelModule, BehaviorModule]:
+  def _build(self, key: jax.Array) -> tuple[WorldModelBaseModule, BehaviorModule]:
     dtype = jnp.dtype(self._compute_dtype())
     rngs = nnx.Rngs(params=key)
     world = self.config.world_model.build(self.spec, dtype=dtype, rngs=rngs)
@@ -226,7 +227,7 @@ class Agent:
       return "float32" if on_cpu() else "bfloat16"
     return self.config.compute_dtype
 
-  def _modules(self, params: Mapping[str, Any]) -> tuple[WorldModelModule, BehaviorModule]:
+  def _modules(self, params: Mapping[str, Any]) -> tuple[WorldModelBaseModule, BehaviorModule]:
     return with_params(self._world, params["world_model"]), with_params(self._behavior, params["behavior"])
 
   def _learn_jointly(self, state: State, batch: Batch, key: jax.Array):
@@ -298,12 +299,12 @@ class Agent:
     return jnp.where(jnp.repeat(chosen, groups, 1, total_repeat_length=action.shape[1]), anything, action)
 
 
-def _as_world(model: WorldModelModule) -> World:
+def _as_world(model: WorldModelBaseModule) -> World:
   return World(
     step=model.step,
     expect=model.expect,
     features=model.features,
-    reward=lambda features: model.reward(features).mean(),
+    reward=model.expected_reward,
     continues=model.continue_probability,
   )
 

@@ -149,8 +149,7 @@ def dreamer_r2(size: str) -> RunConfig:
     "kl": FreeBits(),
     "probe": Probe(ConvDecoder(depth=widths.depth, units=widths.units), sequences=0),
   }
-  world_model = replace(run.agent.world_model, objectives=objectives)
-  return replace(run, agent=replace(run.agent, world_model=world_model))
+  return replace(run, agent=replace(run.agent, world_model=replace(run.agent.world_model, objectives=objectives)))
 
 
 def planet(size: str) -> RunConfig:

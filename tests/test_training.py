@@ -26,19 +26,21 @@ from dreamerax.runtime.run_lock import RunLock
 from dreamerax.viewer.server import Server
 
 # An agent that has every part in its smallest size, and episodes of 20 decisions.
-TINY = shlex.split("""
+WITHOUT_DECODER = shlex.split("""
   --task dmc/cartpole_balance --image-size 16 --action-repeat 50 --num-envs 2 --prefill-steps 20 --log-every 0.5
   --eval-episodes 2 --replay.capacity 1000 --replay.batch-size 2 --replay.batch-length 4 --schedule.ratio 2
   --agent.optimizer.warmup 0 --agent.behavior.actor-optimizer.warmup 0
   --agent.world-model.encoder.depth 2 --agent.world-model.encoder.mults 1 2
-  --agent.world-model.objectives.reconstruction.decoder.depth 4
-  --agent.world-model.objectives.reconstruction.decoder.mults 1 2
-  --agent.world-model.objectives.reconstruction.decoder.units 8
   --agent.world-model.dynamics.deter 16 --agent.world-model.dynamics.hidden 8
   --agent.world-model.dynamics.stochastic.groups 2 --agent.world-model.dynamics.stochastic.classes 4
   --agent.world-model.reward.units 8 --agent.world-model.continues.units 8
   --agent.behavior.actor.layers 1 --agent.behavior.actor.units 8
   --agent.behavior.critic.layers 1 --agent.behavior.critic.units 8 --agent.behavior.horizon 2
+""")
+TINY = WITHOUT_DECODER + shlex.split("""
+  --agent.world-model.objectives.reconstruction.decoder.depth 4
+  --agent.world-model.objectives.reconstruction.decoder.mults 1 2
+  --agent.world-model.objectives.reconstruction.decoder.units 8
 """)
 
 

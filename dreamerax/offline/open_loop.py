@@ -10,7 +10,7 @@ import numpy as np
 
 from dreamerax.runtime.protocol import Params
 from dreamerax.types import Array, ArraySpec, Batch, EnvSpec, Transition
-from dreamerax.world_model.model import Prediction
+from dreamerax.world_model.base import Prediction
 
 REWARD = "reward"
 MODEL, LAST, MEAN = "model", "last frame", "mean"

@@ -29,7 +29,7 @@ class Frame(NamedTuple):
   pictures: Mapping[str, np.ndarray]  # {name: uint8 [H, W, 3]}
   vectors: Mapping[str, np.ndarray]  # {name: float32 [n]}
   reward: float  # on arriving here
-  continues: float | None  # chance that the episode goes on, the discount left out; None where the model takes it to
+  continues: float | None  # probability that the episode goes on; None where the model takes it to
   value: float | None  # discounted return from here on; None where the behaviour has no critic
 
 
@@ -38,7 +38,6 @@ class Dreamer:
 
   def __init__(self, agent: Agent, params: Params):
     self.agent, self._params = agent, params
-    self._model = agent.config.world_model
 
     def observe(params: Params, latent: Carry, row: Transition, key: jax.Array) -> Carry:
       carry = {**agent.initial_carry(1), "latent": latent, "action": row.action}
@@ -106,6 +105,6 @@ class Dreamer:
       pictures=pictures,
       vectors=vectors,
       reward=float(outlook.reward[0]),
-      continues=None if self._model.continues is None else min(1.0, float(outlook.continues[0]) / self._model.discount),
+      continues=None if outlook.continues is None else min(1.0, float(outlook.continues[0])),
       value=None if outlook.value is None else float(outlook.value[0]),
     )

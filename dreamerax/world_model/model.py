@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +15,15 @@ from dreamerax.nets.heads import BinaryHead, ScalarHead, TwoHotHead
 from dreamerax.ops import checks
 from dreamerax.ops.transforms import dither
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition
+from dreamerax.world_model.base import WorldModelBase, WorldModelBaseModule
 from dreamerax.world_model.objectives.base import Objective, Objectives, Seen, Sizes
 from dreamerax.world_model.objectives.kl import FreeBits
 from dreamerax.world_model.objectives.reconstruction import Reconstruction
 
 
 @dataclass(frozen=True)
-class WorldModel:
-  """The parts of a world model and the discount that its continue head learns."""
+class WorldModel(WorldModelBase):
+  """An encoder, a latent dynamics, heads, and objectives that train them; the continue head learns the discount, too."""
 
   encoder: Encoder = field(default_factory=ConvEncoder)
   dynamics: Dynamics = field(default_factory=RSSM)
@@ -42,19 +43,10 @@ class WorldModel:
     object.__setattr__(self, "objectives", Objectives(self.objectives))
 
   def build(self, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "WorldModelModule":
-    """Raises ValueError where the parts do not fit the observations."""
     return WorldModelModule(self, spec, dtype=dtype, rngs=rngs)
 
 
-class Prediction(NamedTuple):
-  """What a world model expects to see."""
-
-  # {name: [B, T, *shape]} of what the model decodes; images in [0, 1], or around it where the decoder is unbounded
-  observation: dict[str, jax.Array]
-  reward: jax.Array  # [B, T]
-
-
-class WorldModelModule(nnx.Module):
+class WorldModelModule(WorldModelBaseModule):
   """Built from `WorldModel`."""
 
   def __init__(self, config: WorldModel, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs):
@@ -73,7 +65,6 @@ class WorldModelModule(nnx.Module):
 
   @property
   def latent_spec(self) -> Mapping[str, ArraySpec]:
-    """How a latent of one step is stored in replay."""
     return self.dynamics.latent_spec
 
   @property
@@ -82,32 +73,28 @@ class WorldModelModule(nnx.Module):
 
   @property
   def decoded(self) -> tuple[str, ...]:
-    """Names of the observations that `decode` gives, in the order of the environment's."""
     names = {name for each in self.objectives.values() for name in each.decoded}
     return tuple(name for name in self.spec.observation if name in names)
 
   def initial(self, batch: int) -> Latent:
-    """The latent [batch, F] before anything was seen."""
     return self.dynamics.initial(batch)
 
   def pack(self, latent: Latent) -> dict[str, jax.Array]:
-    """Latent [..., F] -> arrays to store, as `latent_spec` says."""
     return self.dynamics.pack(latent)
 
   def features(self, latent: Latent) -> jax.Array:
-    """Latent [..., F] -> [..., F], what heads, actor and critic see."""
     return self.dynamics.features(latent)
 
   def step(self, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
-    """One step without an observation: latent [..., F] and the action taken there [..., A] -> the next latent."""
     return self.dynamics.imagine_step(latent, action, key)
 
   def expect(self, latent: Latent, action: jax.Array) -> Latent:
-    """`step` to the mean in place of a sample, smooth in latent and action."""
     return self.dynamics.expect_step(latent, action)
 
+  def imagine(self, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
+    return self.dynamics.imagine(latent, action, key)
+
   def observe(self, batch: Batch, key: jax.Array) -> Seen:
-    """Posterior latents of a batch, continuing from its stored context, or from zero where it has none."""
     steps = batch.steps
     context = batch.context
     start = self.dynamics.unpack(context) if context else self.dynamics.initial(steps.reward.shape[0])
@@ -120,12 +107,6 @@ class WorldModelModule(nnx.Module):
   def losses(
     self, steps: Transition, seen: Seen, updates: jax.Array, key: jax.Array
   ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-    """Losses {name: [B, T] or scalar}, not scaled, and metrics {name: scalar}.
-
-    Args:
-      steps: [B, T, ...], as recorded. seen: what `observe` made of them.
-      updates: how many updates were made before this one, a scalar.
-    """
     losses: dict[str, jax.Array] = {}
     keys = jax.random.split(key, len(self.objectives))
     for each_key, objective in zip(keys, self.objectives.values(), strict=True):
@@ -144,41 +125,23 @@ class WorldModelModule(nnx.Module):
 
   @property
   def scales(self) -> Mapping[str, float]:
-    """Factor of each loss in the total."""
     scales = {"reward": self.config.reward_scale, "continue": 1.0}
     for objective in self.objectives.values():
       scales |= objective.scales
     return scales
 
+  def expected_reward(self, features: jax.Array) -> jax.Array:
+    return self.reward(features).mean()
+
   def continue_probability(self, features: jax.Array) -> jax.Array:
-    """features [..., F] -> chance of going on [...], the discount included."""
     if self.continues is None:
       return jnp.full(features.shape[:-1], self.config.discount)
     return self.continues(features).mean()
 
-  def predict(self, batch: Batch, context: int, key: jax.Array) -> Prediction:
-    """What the model makes of `context` observed steps, and then of imagination along the recorded actions.
-
-    An episode that begins after the context is not foreseen.
-    """
-    observe_key, imagine_key = jax.random.split(key)
-    head = Batch(jax.tree.map(lambda x: x[:, :context], batch.steps), batch.context)
-    seen = self.observe(head, observe_key).latents
-    last = jax.tree.map(lambda x: x[:, -1], seen)
-    dreamt = self.dynamics.imagine(last, batch.steps.action[:, context:], imagine_key)
-    latents = jax.tree.map(lambda a, b: jnp.concatenate([a, b], 1), seen, dreamt)
-    return Prediction(self.decode(latents), self.reward(self.features(latents)).mean())
-
-  def open_loop(self, batch: Batch, context: int, key: jax.Array) -> dict[str, jax.Array]:
-    """The pictures of `predict`: {image: [B, T, H, W, C]}."""
-    predicted = self.predict(batch, context, key).observation
-    return {name: value for name, value in predicted.items() if self.spec.observation[name].is_image}
+  def episode_continues(self, features: jax.Array) -> jax.Array | None:
+    return None if self.continues is None else self.continue_probability(features) / self.config.discount
 
   def decode(self, latent: Latent) -> dict[str, jax.Array]:
-    """Latent [..., F] -> the observation expected there, {name: [..., *shape]} float32: images aim at [0, 1].
-
-    Only what some objective decodes: {} where none does.
-    """
     features = self.features(latent)
     decoded = [each.decode(features) for each in self.objectives.values()]
     return {name: value for each in decoded for name, value in each.items()}
@@ -186,7 +149,6 @@ class WorldModelModule(nnx.Module):
   def observe_step(
     self, latent: Latent, action: jax.Array, observation: ArrayDict, is_first: jax.Array, key: jax.Array
   ) -> Latent:
-    """One posterior step while acting: [E, ...] everywhere."""
     image_key, observe_key = jax.random.split(key)
     embed = self.encoder(self._prepare(observation, image_key))
     return self.dynamics.observe_step(latent, action, embed, is_first, observe_key)[0]

@@ -11,7 +11,7 @@ from dreamerax.dynamics.stochastic import Deterministic
 from dreamerax.offline import figures
 from dreamerax.offline.open_loop import Means, OpenLoopConfig, cut, horizon_errors, means
 from dreamerax.types import ActionSpec, ArraySpec, Batch, EnvSpec, Transition
-from dreamerax.world_model.model import Prediction
+from dreamerax.world_model.base import Prediction
 from tests import tiny
 
 SPEC = EnvSpec({"image": ArraySpec((12, 12, 3), "uint8"), "position": ArraySpec((2,))}, ActionSpec(2))
