@@ -16,6 +16,7 @@ from dreamerax.presets import PRESETS, RunConfig
 from dreamerax.runtime import hosts
 
 DEFAULT_PRESET = "quick"
+_MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Arguments(TrustOption, RunConfig):
 
   def __post_init__(self):
     super().__post_init__()
-    if self.seeds < 1:
-      raise ValueError(f"seeds={self.seeds} must be at least 1")
+    if not 1 <= self.seeds <= _MOST_SEEDS:
+      raise ValueError(f"seeds={self.seeds} must lie between 1 and {_MOST_SEEDS}")
     if self.seeds > 1 and self.collect != "local":
       raise ValueError(
         f"seeds={self.seeds} collect in their own process: leave --collect {self.collect} or --seeds out"

@@ -4,6 +4,7 @@ import difflib
 import os
 import traceback
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -116,6 +117,9 @@ class GymEnv(Environment):
     self._seed: int | None = seed
     self._actions = _actions(env.action_space, name)
     self._leaves = _leaves(env.observation_space, float_images=float_images)
+    twice = [name for name, count in Counter("/".join(path) for path, _ in self._leaves).items() if count > 1]
+    if twice:
+      raise ValueError(f"{name}: two observations are called {twice[0]!r}, as names are joined by /: rename one")
     self._boxes = {"/".join(path): space for path, space in self._leaves if isinstance(space, spaces.Box)}
     self._images = {
       key: FloatImage(key, space.shape, space.low, space.high)

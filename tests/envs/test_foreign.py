@@ -111,6 +111,12 @@ def test_what_gymnasium_does_not_ask_for_is_named(case: str, wrapped: bool):
   assert "\n" not in str(breach.value)
 
 
+def test_two_observations_of_one_joined_name_are_refused():
+  space = spaces.Dict({"a/b": BOX, "a": spaces.Dict(b=BOX)})
+  with pytest.raises(ValueError, match="plain: two observations are called 'a/b'"):
+    GymEnv(Plain(space), name="plain", seed=0)
+
+
 @pytest.mark.parametrize("reward", [1, True, np.float32(1), np.array(1.0), np.array([1.0]), np.array([[1]])])
 def test_a_single_number_is_a_reward_in_whatever_it_comes(reward):
   step = walk(GymEnv(Plain(step=(ZEROS, reward, np.False_, np.array([True]), {})), name="plain", seed=0))
