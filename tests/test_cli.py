@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from dreamerax import __version__, api, cli, envs, presets, run_directory, training
-from dreamerax.commands import doctor, short_help
+from dreamerax.commands import doctor, findings, short_help
 from dreamerax.commands.check_env import _presets
 from dreamerax.config import to_dict
 from dreamerax.envs import rendering
@@ -466,3 +466,9 @@ def test_doctor_names_a_missing_package(dreamerax, probes, monkeypatch: pytest.M
   monkeypatch.setattr(doctor, "_PACKAGES", ("jax", "no-such-package"))
   answer = dreamerax("doctor")
   assert answer.status == 1 and "pip install no-such-package" in answer.text
+
+
+def test_findings_are_printed_on_a_terminal_of_no_columns(capsys, monkeypatch: pytest.MonkeyPatch):
+  monkeypatch.setenv("COLUMNS", "0")
+  assert findings.show([findings.Finding("task", "dmc/walker_walk")]) == 0
+  assert capsys.readouterr().out.split() == ["✓", "task", "dmc/walker_walk", "Nothing", "is", "wrong."]

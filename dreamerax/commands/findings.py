@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dreamerax.commands import printing
 from dreamerax.words import printable
 
 
@@ -21,7 +22,7 @@ class Finding(NamedTuple):
 
 def show(findings: Iterable[Finding]) -> int:
   """Prints the findings as a table, then what is wrong; returns the exit status, 1 where something is fatal."""
-  console, findings = Console(), list(findings)
+  console, findings = printing.usable(Console()), list(findings)
   table = Table(box=None, padding=(0, 2), show_header=False)
   for finding in findings:
     mark = "[red]✗[/red]" if finding.fatal else "[yellow]![/yellow]" if finding.problem else "[green]✓[/green]"

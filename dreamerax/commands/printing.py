@@ -8,13 +8,19 @@ from rich.table import Table
 
 from dreamerax.words import printable
 
+_NARROW, _USUAL = 20, 80  # characters a line
 _WIDE = 200  # characters a line where there is no terminal: a file has no edge to wrap at
 
 
 def console() -> Console:
   """As wide as the terminal."""
   found = Console()
-  return found if found.is_terminal else Console(width=_WIDE)
+  return usable(found) if found.is_terminal else Console(width=_WIDE)
+
+
+def usable(console: Console) -> Console:
+  """One that is wide enough to print on: where COLUMNS is 0 nothing would be printed."""
+  return console if console.width >= _NARROW else Console(width=_USUAL)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], colors: Mapping[str, str] | None = None) -> Table:
