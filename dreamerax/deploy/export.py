@@ -14,7 +14,7 @@ from jax.tree_util import keystr, tree_leaves_with_path
 
 from dreamerax import files
 from dreamerax.agent import Agent
-from dreamerax.deploy.policy import FORMAT, HEADER, PARAMETERS, PROGRAM, Policy, State, Step
+from dreamerax.deploy.policy import FORMAT, HEADER, PARAMETERS, PROGRAM, Policy, State, Step, check_computes
 from dreamerax.nets.modules import Params
 from dreamerax.types import ArrayDict
 
@@ -47,7 +47,7 @@ def export(
     batch: N of every call; None: any.
 
   Raises:
-    ValueError: the agent has no program for any N.
+    ValueError: the agent has no program for any N, or one that `policy.load` would refuse.
   """
   flat = {keystr(key, simple=True, separator="/"): leaf for key, leaf in tree_leaves_with_path(params)}
   structure, names = jax.tree.structure(params), list(flat)
@@ -71,6 +71,10 @@ def export(
     if batch is not None:
       raise
     raise ValueError(f"batch: this agent has no program for any number of environments; name one ({error})") from error
+  try:
+    check_computes(exported)
+  except ValueError as error:
+    raise ValueError(f"this policy cannot be a file, act with dreamerax.load_policy: {error}") from error
   text = json.dumps({**header, "format": FORMAT, "batch": batch, "platforms": list(exported.platforms)})
   path.parent.mkdir(parents=True, exist_ok=True)
   arrays = {PARAMETERS + name: np.asarray(leaf) for name, leaf in used.items()}

@@ -21,7 +21,7 @@ import jax
 import jax.export  # not imported by jax itself
 import numpy as np
 from jax.extend.mlir import ir
-from jax.extend.mlir.dialects import stablehlo
+from jax.extend.mlir.dialects import sdy, stablehlo
 
 FORMAT = 1  # of the file; raised where older loaders would read it wrong
 HEADER, PROGRAM, PARAMETERS = "header", "program", "parameters/"  # names in the file
@@ -138,7 +138,7 @@ def load(path: str | Path) -> Policy:
       if header["format"] != FORMAT:
         raise ValueError(f"it has the format {header['format']}, and this loader reads {FORMAT}: export it again")
       program = _deserialize(file[PROGRAM].tobytes())
-      _check_computes(program)
+      check_computes(program)
       _, state, *_ = _check_arguments(program, header)
       parameters = {k.removeprefix(PARAMETERS): jax.device_put(file[k]) for k in file.files if k.startswith(PARAMETERS)}
   except _UNREADABLE as error:
@@ -183,8 +183,9 @@ def _check_arguments(program: jax.export.Exported, header: Mapping[str, Any]) ->
   return arguments
 
 
-def _check_computes(program: jax.export.Exported) -> None:
-  """
+def check_computes(program: jax.export.Exported) -> None:
+  """Refuses a program that this loader would not run.
+
   Raises:
     ValueError: the program does something else than compute, or needs more memory for one array than this machine has.
   """
@@ -200,6 +201,7 @@ def _check_computes(program: jax.export.Exported) -> None:
   context = ir.Context()
   with context:
     stablehlo.register_dialect(context)
+    sdy.register_dialect(context)  # of the attributes that factorisations of matrices have
     try:
       module = stablehlo.deserialize_portable_artifact(context, program.mlir_module_serialized)
     except Exception as error:

@@ -34,7 +34,8 @@ class ILQR(Planner):
   worth, less the actions' cost.
 
   Derivatives take X + A passes of each step, and a solution X³ of arithmetic, where X is the length of a state: cheap for
-  states of a few numbers, dear for the hundreds of an RSSM.
+  states of a few numbers, dear for the hundreds of an RSSM. A policy that plans so cannot be exported: its program calls
+  the machine's factorisations of matrices, which the loader of policies does not trust a file to do.
   """
 
   candidates: int = 100  # plans that are compared, of which the best is improved
