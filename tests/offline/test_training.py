@@ -96,9 +96,9 @@ def test_alone_it_learns_what_it_learns_beside_a_behaviour():
   ("line", "message"),
   [
     ("--updates 6 --seed 1", "seed=1 differs from 0"),
-    ("--agent.world-model.reward.units 9", r"agent.world_model.reward.units=9 differs from 8"),
-    ("--held-out 0.5", r"steps=20 differs from 30|held_out=0.5 differs from 0.25"),
-    ("--open-loop.horizon 9", r"open_loop.horizon=9 differs from 45"),
+    ("--agent.world-model.reward.units 9", "--agent.world-model.reward.units=9 differs from 8"),
+    ("--held-out 0.5", r"steps=20 differs from 30|--held-out=0.5 differs from 0.25"),
+    ("--open-loop.horizon 9", "--open-loop.horizon=9 differs from 45"),
     ("--updates 0", "updates=0 must be at least 1"),
   ],
 )
@@ -141,7 +141,7 @@ def test_more_episodes_make_another_run(trained: Path, data: Path, tmp_path: Pat
     ),
     (
       "train dreamer-v3 --task tests.envs.toys:counter --init-world-model {trained} --logdir new",
-      "agent.world_model.encoder.layers is 1 there and 3 in this run: give 1, or begin without it",
+      "--agent.world-model.encoder.layers is 1 there and 3 in this run: give 1, or begin without it",
     ),
   ],
 )
@@ -175,7 +175,7 @@ def test_exactly_the_world_model_is_taken_over(trained: Path):
 
 def test_a_run_begins_with_it_once(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
   """What `api.train` gives to the loop; that a loop which goes on does not call `initial` is the next test's."""
-  config = run_directory.load_config(trained)
+  config = run_directory.load_config(trained, "tests.envs.toys")
   config = dataclasses.replace(config, workers=dataclasses.replace(config.workers, count=0))
   given = []
 
@@ -187,7 +187,8 @@ def test_a_run_begins_with_it_once(trained: Path, tmp_path: Path, monkeypatch: p
   logdir = tmp_path / "run"
   api.train(config, logdir, init_world_model=trained)
   assert json.loads((logdir / run_directory.CONFIG).read_text())[run_directory.INITIAL] == str(trained)
-  api.train(config, logdir)  # as after a crash before the first checkpoint
+  with pytest.raises(ValueError, match=f"give --init-world-model {trained} too"):  # which config.json alone names
+    api.train(config, logdir)  # as after a crash before the first checkpoint
   api.train(config, logdir, init_world_model=trained)
   assert json.loads((logdir / run_directory.CONFIG).read_text())[run_directory.INITIAL] == str(trained)
   wanted = load_state(trained, api.load_agent(trained)[0])[0]["params"]["world_model"]
@@ -209,6 +210,7 @@ def test_the_stored_recording_is_json(trained: Path):
 
 def test_an_agent_records_in_the_environment_of_its_run(trained: Path, tmp_path: Path, capsys):
   line = ["record", "--policy", str(trained), "--episodes", "3", "--num-envs", "2", "--out", str(tmp_path / "more")]
+  line += ["--trust", "tests.envs.toys"]
   assert cli.main([*line, "--workers.count", "0"]) == 0
   folder = EpisodeFolder(tmp_path / "more")
   assert folder.about["env"]["task"] == "tests.envs.toys:counter" and len(folder.read_all()) == 3
