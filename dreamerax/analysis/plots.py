@@ -123,7 +123,7 @@ def _draw_panel(
   if not drawn:
     place.text(0.5, 0.5, f"no {metric_title(metric)}", ha="center", va="center", transform=place.transAxes)
   elif place.dataLim.y0 >= 0:
-    place.set_ylim(bottom=0)
+    place.set_ylim(0, max(place.get_ylim()[1], 1.05 * place.dataLim.y1))
   place.set(xlabel=_SCALES[axis][0], ylabel=metric_title(metric))
   place.set_title("\n".join(heading), fontsize="medium" if len(heading) == 1 else "small")
   place.grid(alpha=0.3)
