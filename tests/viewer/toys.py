@@ -11,6 +11,7 @@ import numpy as np
 
 from dreamerax.agent import Agent
 from dreamerax.dynamics.stochastic import Deterministic
+from dreamerax.envs.actions import random_actions
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.viewer.dreams import Dreamer
 from dreamerax.viewer.rooms import Rooms
@@ -19,9 +20,13 @@ from dreamerax.viewer.starts import Start, Starts
 from tests import tiny
 
 
-@cache
 def dreamer(spec: str = "PIXELS") -> Dreamer:
   """spec: name of one of `tiny`. Its latents are certain, so that a dream follows from its actions alone."""
+  return _dreamer(spec)
+
+
+@cache
+def _dreamer(spec: str) -> Dreamer:
   agent = Agent(tiny.config(Deterministic()), getattr(tiny, spec))
   return Dreamer(agent, parameters(agent))
 
@@ -39,8 +44,7 @@ def steps(spec: EnvSpec, length: int = 3, seed: int = 0) -> Transition:
   rng = np.random.default_rng(seed)
   action = rng.uniform(-1, 1, (length, spec.action.size)).astype(np.float32)
   if spec.action.discrete:
-    parts = spec.action.split(action)
-    action = np.concatenate([np.eye(part.shape[-1], dtype=np.float32)[part.argmax(-1)] for part in parts], -1)
+    action = random_actions(spec.action, rng, length)
   none = np.zeros(length, bool)
   return Transition(tiny.observation(spec, length, seed=seed), action, np.zeros(length, np.float32), none, none, none)
 
@@ -50,19 +54,23 @@ class Anywhere(Starts):
 
   label = "anywhere"
 
+  def __init__(self, spec: EnvSpec):
+    self._spec = spec
+
   def at(self, where: float) -> Start:
     if not 0 <= where <= 1:
       raise ValueError(f"where={where} must lie in [0, 1]")
-    return Start(steps(dreamer().agent.spec, seed=round(100 * where)), f"at {where}")
+    return Start(steps(self._spec, seed=round(100 * where)), f"at {where}")
 
 
-def rooms() -> Rooms:
-  return Rooms(dreamer(), Anywhere(), title={"run": "tiny", "task": "toy"}, seed=0)
+def rooms(spec: str = "PIXELS") -> Rooms:
+  """spec: as `dreamer` has it."""
+  return Rooms(dreamer(spec), Anywhere(dreamer(spec).agent.spec), title={"run": "tiny", "task": "toy"}, seed=0)
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
-  with Server(rooms(), port=0) as server:
+def serving(spec: str = "PIXELS") -> Iterator[Server]:
+  with Server(rooms(spec), port=0) as server:
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
