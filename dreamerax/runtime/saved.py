@@ -55,7 +55,8 @@ class Saved(NamedTuple):
     counters = {name: Counters(**row[name]) for name in ("counters", "logged")}
     saved = cls(**{**row, **counters, "others": tuple(row["others"])})
     whole = [*saved.counters, *saved.logged, saved.calls, saved.prefilled, saved.seed, saved.metrics]
-    whole += saved.schedule.values()
+    # A schedule that has not begun says so by -1.
+    whole += [operator.index(number) + 1 for number in saved.schedule.values()]
     for end in saved.logs:
       whole += [*(end.get(name, 0) for name in ("segment", "offset", "dealt")), *end.get("written", ())]
       whole += [each[1] for each in end.get("files", ())]

@@ -13,6 +13,7 @@ from dreamerax.runtime import array_file, checksums
 from dreamerax.runtime.checkpoint import FOLDER, Checkpoints, Saved, load_state, verify
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.mesh import local_mesh
+from dreamerax.runtime.schedule import BurstConfig, ScheduleConfig, TrainRatioConfig
 from dreamerax.runtime.sharding import abstract_state, init_state
 from tests.runtime.toys import Regression
 
@@ -56,6 +57,12 @@ def test_a_directory_may_have_any_name(tmp_path: Path, agent: Regression, name: 
   assert row == saved(10)
   (each,) = verify(tmp_path / name)
   assert each.problem is None
+
+
+@pytest.mark.parametrize("schedule", [TrainRatioConfig(), BurstConfig()])
+def test_a_run_that_ends_before_its_first_update_is_read_again(schedule: ScheduleConfig):
+  row = saved(4)._replace(schedule=schedule.build(1).state())
+  assert Saved.from_json(json.loads(json.dumps(row.to_json()))) == row
 
 
 def test_a_state_that_cannot_be_read_back_is_not_saved(tmp_path: Path, agent: Regression):
