@@ -12,9 +12,9 @@ import jax
 from dreamerax import envs, presets, transfer
 from dreamerax.agent import Agent
 from dreamerax.files import refuse_links
+from dreamerax.memory_limit import machine_memory
 from dreamerax.own_code import NOBODY, Trusted
 from dreamerax.presets import RunConfig
-from dreamerax.replay.budget import machine_memory
 from dreamerax.replay.replay import Replay
 from dreamerax.run_directory import (
   CONFIG,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dreamerax.commands.findings import Finding, show
 from dreamerax.envs import rendering
-from dreamerax.replay.budget import machine_memory
+from dreamerax.memory_limit import machine_memory
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "distrax", "orbax-checkpoint", "mujoco", "dm_control", "numpy")
 _GIB = 2**30

@@ -1,6 +1,7 @@
 """From the policy's actions, in [-1, 1] or one-hot, to those a simulator takes."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,7 +19,7 @@ class BoxActions:
   minimum: np.ndarray
   maximum: np.ndarray
 
-  @property
+  @cached_property  # asked for at every step
   def spec(self) -> ActionSpec:
     return ActionSpec(size=self.minimum.size)
 
@@ -39,7 +40,7 @@ class IntegerActions:
   maximum: np.ndarray
   dtype: str
 
-  @property
+  @cached_property  # asked for at every step
   def spec(self) -> ActionSpec:
     return ActionSpec(size=self.minimum.size)
 
@@ -73,7 +74,7 @@ class DiscreteActions:
   size: int
   start: int = 0
 
-  @property
+  @cached_property  # asked for at every step
   def spec(self) -> ActionSpec:
     return ActionSpec(size=self.size, discrete=True)
 
@@ -90,14 +91,13 @@ class ChoiceActions:
   start: np.ndarray
   dtype: str
 
-  @property
+  @cached_property  # asked for at every step
   def spec(self) -> ActionSpec:
     return ActionSpec(size=int(self.counts.sum()), discrete=True, groups=tuple(self.counts.flat))
 
   def __call__(self, action: np.ndarray, name: str) -> np.ndarray:
     """The numbers of the choices that `action` [A] marks; `name` is the environment's, for its errors."""
-    spec = self.spec
-    chosen = [part.argmax() for part in spec.split(checked_action(action, spec, name))]
+    chosen = [part.argmax() for part in self.spec.split(checked_action(action, self.spec, name))]
     return (self.start + np.reshape(chosen, self.counts.shape)).astype(self.dtype)
 
 

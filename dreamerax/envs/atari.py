@@ -87,18 +87,18 @@ class Atari(Environment):
       screen, _, terminated, *_ = self._env.step(0)
       if terminated:
         screen, _ = self._env.reset()
-    return Step({"image": screen.copy()}, 0.0, is_first=True, is_last=False, is_terminal=False)
+    return Step({"image": screen}, 0.0, is_first=True, is_last=False, is_terminal=False)
 
   def step(self, action: np.ndarray) -> Step:
     choice, reward = self._actions(action, self._name), 0.0
     screens: list[np.ndarray] = []
-    terminated = False
-    while len(screens) < self._repeat and not terminated and self._frames < _FRAMES:
+    terminated, end = False, min(self._frames + self._repeat, _FRAMES)
+    while self._frames < end and not terminated:
       screen, gain, terminated, *_ = self._env.step(choice)
-      screens.append(screen.copy())
+      screens = [*screens[-1:], screen]  # each is an array of its own
       reward, self._frames = reward + float(gain), self._frames + 1
     last = bool(terminated) or self._frames >= _FRAMES
-    image = np.maximum.reduce(screens[-2:])
+    image = np.maximum.reduce(screens)
     return Step({"image": image}, reward, is_first=False, is_last=last, is_terminal=bool(terminated))
 
   def close(self) -> None:

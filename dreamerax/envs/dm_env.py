@@ -77,6 +77,7 @@ class DmEnv(Environment):
       if key not in specs:
         raise ValueError(f"{name} has no observation {key!r}: it has {', '.join(specs)}.")
     self._own: Mapping[str, Any] = own
+    self._logs = [key for key in own if key.startswith(foreign.LOG)]
     self._spec = EnvSpec(observation={key: specs[key] for key in names}, action=self._actions.spec)
     self._eye = next((camera for _, camera in cameras.values()), None)
     self._cameras = {key: camera for key, (_, camera) in cameras.items() if key in names}
@@ -148,7 +149,7 @@ class DmEnv(Environment):
     return Step(observation, reward, timestep.first(), timestep.last(), bool(is_terminal), self._logged(timestep))
 
   def _logged(self, timestep: dm_env.TimeStep) -> dict[str, float]:
-    if not any(key.startswith(foreign.LOG) for key in self._own):
+    if not self._logs:
       return {}
     return foreign.log({key: value for key, value in timestep.observation.items() if key.startswith(foreign.LOG)})
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from dreamerax.envs import violations
 from dreamerax.files import read_regular, refuse_links, write_whole
+from dreamerax.memory_limit import machine_memory
 from dreamerax.recordings import episode as episodes
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition, to_columns
 
@@ -118,7 +118,7 @@ class EpisodeFolder:
       if not zipfile.is_zipfile(file):
         raise ValueError("it is no whole .npz archive: restore it, or leave it out")
       with np.load(file, allow_pickle=False) as archive:
-        if sum(entry.file_size for entry in archive.zip.infolist()) > psutil.virtual_memory().total:
+        if sum(entry.file_size for entry in archive.zip.infolist()) > machine_memory():
           raise ValueError("unpacked it is larger than this machine's memory: leave it out")
         arrays = {name: _array(archive, name) for name in archive.files}
       return episodes.from_arrays(arrays, self.spec)

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dreamerax.memory_limit import machine_memory
 from dreamerax.replay import deal
-from dreamerax.replay.budget import fit, machine_memory, size_of
+from dreamerax.replay.budget import fit, size_of
 from dreamerax.replay.config import ReplayConfig
 from dreamerax.replay.load import Loaded, Loader
 from dreamerax.replay.log import RowLog, disk_budget

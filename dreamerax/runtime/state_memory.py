@@ -5,7 +5,8 @@ import math
 import jax
 from jax.sharding import Mesh
 
-from dreamerax.replay.budget import machine_memory, size_of
+from dreamerax.memory_limit import machine_memory
+from dreamerax.replay.budget import size_of
 from dreamerax.runtime.protocol import State
 
 

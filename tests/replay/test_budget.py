@@ -2,7 +2,8 @@
 
 import pytest
 
-from dreamerax.replay.budget import fit, machine_memory
+from dreamerax.memory_limit import machine_memory
+from dreamerax.replay.budget import fit
 from dreamerax.types import ArraySpec
 from tests.replay.numbered import make
 
