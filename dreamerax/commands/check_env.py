@@ -1,17 +1,13 @@
 """`dreamerax check-env`: what an environment shows and takes, and what is wrong with it."""
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 from dreamerax import envs, presets
 from dreamerax.agent import Agent
 from dreamerax.commands.findings import Finding, show
 from dreamerax.commands.train import DEFAULT_PRESET
-from dreamerax.envs import rendering
-from dreamerax.envs.check import Examination, Met
-from dreamerax.envs.pictures import suspicions
+from dreamerax.envs.check import Met
 from dreamerax.presets import PRESETS
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
@@ -60,29 +56,18 @@ def examine(arguments: Arguments) -> Iterator[Finding]:
     channels_first=arguments.channels_first,
     float_images=arguments.float_images,
   )
-  if rendering.is_free():
-    with contextlib.suppress(ValueError):  # what is wrong is found below; this lets MuJoCo draw
-      envs.look_at(config)
-  factory = partial(envs.make, config, checked=False)
-  env = factory(arguments.seed)
-  try:
-    examination = Examination(env, factory=factory, steps=arguments.steps, seed=arguments.seed)
-    violations = list(examination.violations())
-    yield Finding("task", arguments.task)
-    if isinstance(env.spec, EnvSpec):
-      yield from (Finding(f"shows {key}", _describe(array)) for key, array in env.spec.observation.items())
-      yield Finding("takes", _describe_action(env.spec.action))
-      yield from (Finding("looks like an image", each.problem, str(each)) for each in suspicions(env, config))
-    if examination.met is not None:
-      yield from _describe_met(examination.met)
-    for violation in violations:
-      yield Finding(
-        "wrong" if violation.fatal else "not repeatable", violation.problem, f"{violation}", violation.fatal
-      )
-    if not any(violation.fatal for violation in violations):
-      yield _presets(env.spec)
-  finally:
-    env.close()
+  report = envs.examine(config, steps=arguments.steps, seed=arguments.seed)
+  yield Finding("task", arguments.task)
+  if report.spec is not None:
+    yield from (Finding(f"shows {key}", _describe(array)) for key, array in report.spec.observation.items())
+    yield Finding("takes", _describe_action(report.spec.action))
+  yield from (Finding("looks like an image", each.problem, str(each)) for each in report.suspicions)
+  if report.met is not None:
+    yield from _describe_met(report.met)
+  for violation in report.violations:
+    yield Finding("wrong" if violation.fatal else "not repeatable", violation.problem, f"{violation}", violation.fatal)
+  if report.spec is not None and not any(violation.fatal for violation in report.violations):
+    yield _presets(report.spec)
 
 
 def _presets(spec: EnvSpec) -> Finding:

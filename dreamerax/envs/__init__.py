@@ -37,6 +37,7 @@ __all__ = [
   "check_applies",
   "check_env",
   "check_task",
+  "examine",
   "look_at",
   "make",
   "make_batch",
@@ -104,6 +105,17 @@ def look_at(config: EnvConfig) -> EnvSpec:
     with closing(make(config, seed=0)) as env:
       return env.spec
   return apart.look(asdict(config), _ONE_THREAD)
+
+
+def examine(config: EnvConfig, *, steps: int, seed: int) -> apart.Report:
+  """Everything that is wrong with an environment, and what it is, found out in another process. Arguments as `check_env`.
+
+  Raises:
+    what `make` raises; ValueError: it has ended its process, or hangs.
+  """
+  check_named(config.task)
+  suites.find(config.task)
+  return apart.examine(asdict(config), steps, seed, _ONE_THREAD)
 
 
 def make_batch(

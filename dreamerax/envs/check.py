@@ -58,10 +58,17 @@ class Examination:
   """What was met, once `violations` is exhausted; None where the environment could not be stepped."""
 
   def __init__(
-    self, env: Environment, *, factory: Callable[[int], Environment] | None = None, steps: int = 100, seed: int = 0
+    self,
+    env: Environment,
+    *,
+    factory: Callable[[int], Environment] | None = None,
+    steps: int = 100,
+    seed: int = 0,
+    alive: Callable[[], None] = lambda: None,
   ):
+    """alive: called after everything that the environment answers."""
     self.met = None
-    self._env, self._factory, self._steps, self._seed = env, factory, steps, seed
+    self._env, self._factory, self._steps, self._seed, self._alive = env, factory, steps, seed, alive
 
   def violations(self) -> Iterator[Violation]:
     """All that is wrong, each once, as it is found; what builds on something wrong is not looked at."""
@@ -86,13 +93,13 @@ class Examination:
     yield from violations.of_reset(self._env)
 
   def _stepped(self) -> Iterator[Violation]:
-    walk, began = _Walk(self._env, self._seed), time.perf_counter()
+    walk, began = _Walk(self._env, self._seed, self._alive), time.perf_counter()
     yield from walk.episodes(self._steps)
     if walk.usable:
       self.met = _met(walk.record, time.perf_counter() - began)
 
   def _repeated(self) -> Iterator[Violation]:
-    walks = [_Walk(self._env, self._seed) for _ in range(2)]
+    walks = [_Walk(self._env, self._seed, self._alive) for _ in range(2)]
     for walk in walks:
       yield from walk.episode(self._steps, self._seed)
     difference = _difference(*(walk.record for walk in walks))
@@ -110,7 +117,7 @@ class Examination:
     records = []
     for _ in range(2):
       twin = self._factory(self._seed)
-      walk = _Walk(twin, self._seed)
+      walk = _Walk(twin, self._seed, self._alive)
       try:
         yield from walk.episodes(self._steps)
       finally:
@@ -127,8 +134,9 @@ class Examination:
 class _Walk:
   """Takes random actions, and keeps copies of what came back, so that a buffer used twice cannot make steps look alike."""
 
-  def __init__(self, env: Environment, seed: int):
+  def __init__(self, env: Environment, seed: int, alive: Callable[[], None]):
     self.record: list[Step] = []
+    self._alive = alive
     self.usable = True  # nothing is asked of the environment after an answer that cannot be read
     self._env, self._rng = env, np.random.default_rng(seed)
 
@@ -171,6 +179,7 @@ class _Walk:
       place = f"{frame.filename}, line {frame.lineno}"
       yield Violation(f"{where} raised {error!r}", f"see {place}", cause=error)
       return
+    self._alive()
     yield from violations.of_step(step, self._env.spec, where, first=where == "reset")
     if not violations.is_readable(step):
       self.usable = False

@@ -61,6 +61,7 @@ class Setup:
   film: bool  # make environments that draw themselves for people
   backend: str | None  # renders with this, untried; None: the worker does not render, or finds out for itself
   check: bool = False  # first examine an environment of this configuration, and leave where something is wrong
+  examine: tuple[int, int] | None = None  # nothing but that, with so many steps and this seed, and tell all of it
 
 
 class Command(NamedTuple):
@@ -117,6 +118,20 @@ class WorkerProcess:
     """As `spec`; beside it the `remarks` of a check, and whether something `draws` with MuJoCo."""
     answer = json.loads(self._answer(timeout))
     return {**answer, "spec": _spec_from_json(answer["spec"])}
+
+  def examined(self, timeout: float) -> dict[str, Any]:
+    """What the environment of a setup with `examine` is and does: its `spec`, None where it has none, and plain data.
+
+    Args:
+      timeout: seconds that making the environment, or anything that it answers, may take.
+
+    Raises:
+      WorkerFault
+    """
+    while not (answer := self._answer(timeout)):  # empty: it is alive
+      pass
+    found = json.loads(answer)
+    return {**found, "spec": found["spec"] and _spec_from_json(found["spec"])}
 
   def begin(self, command: Command, actions: Sequence[np.ndarray] = ()) -> None:
     """Begins to step; a process that is gone shows it in `finish`.

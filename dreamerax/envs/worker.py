@@ -14,6 +14,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
+from typing import Any
 
 import numpy as np
 
@@ -37,8 +38,10 @@ from dreamerax.envs.process import (
   spec_to_json,
 )
 from dreamerax.envs.shared_arrays import map_arrays
+from dreamerax.types import EnvSpec
 
 _CHECK_STEPS = 20
+_PULSE_SECONDS = 1.0
 _LEAVE_SECONDS = 1.0  # for threads that environments have left behind
 
 
@@ -84,6 +87,11 @@ def _serve(connection: Connection, memory: int, setup: Setup) -> None:
     rendering.adopt(setup.backend)
     rendering.check_device()
   config = envs.EnvConfig(**setup.config)
+  if setup.examine is not None:
+    connection.send_bytes(
+      DONE + json.dumps(_examine(config, *setup.examine, _Pulse(connection)), default=float).encode()
+    )
+    return
   remarks = _check(config) if setup.check else []
   with ExitStack() as stack:
     batch = {row: _make(config, seed, film=setup.film) for row, seed in zip(setup.rows, setup.seeds, strict=True)}
@@ -136,11 +144,40 @@ def _check(config: envs.EnvConfig) -> list[str]:
   return remarks
 
 
+class _Pulse:
+  """Tells the other side, once a second at most, that an environment has answered."""
+
+  def __init__(self, connection: Connection):
+    self._connection, self._told = connection, time.monotonic()
+
+  def __call__(self) -> None:
+    if time.monotonic() - self._told > _PULSE_SECONDS:
+      self._connection.send_bytes(DONE)
+      self._told = time.monotonic()
+
+
+def _examine(config: envs.EnvConfig, steps: int, seed: int, alive: Callable[[], None]) -> dict[str, Any]:
+  """All that is found out about an environment, as `WorkerProcess.examined` gives it."""
+  factory = partial(_make, config, checked=False)
+  with closing(factory(seed)) as env:
+    examination = Examination(env, factory=factory, steps=steps, seed=seed, alive=alive)
+    violations = [violation._replace(cause=None) for violation in examination.violations()]
+    known = isinstance(env.spec, EnvSpec)
+    return {
+      "spec": spec_to_json(env.spec) if known else None,
+      "violations": violations,
+      "suspicions": [*suspicions(env, config)] if known else [],
+      "met": examination.met,
+    }
+
+
 def _make(config: envs.EnvConfig, seed: int, *, checked: bool = True, film: bool = False) -> Environment:
   try:
     return envs.make(config, seed, checked=checked, film=film)
   except ValueError as error:  # which says it all
     raise _Failed(str(error)) from error
+  except SystemExit as end:
+    raise _Failed(f"task={config.task!r}: code that it called ended it by sys.exit({end.code!r})") from end
 
 
 def _step(

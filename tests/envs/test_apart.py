@@ -6,11 +6,13 @@ import sys
 import threading
 import time
 from contextlib import closing
+from functools import partial
 
 import gymnasium
 import pytest
 
-from dreamerax.envs import EnvConfig, WorkerConfig, look_at, make, make_batch
+from dreamerax.envs import EnvConfig, WorkerConfig, apart, examine, look_at, make, make_batch
+from dreamerax.envs.check import Examination
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 from tests.conftest import ROOT
 from tests.envs.toys import Gallery
@@ -101,14 +103,42 @@ with closing(make_batch(config, 2, 0, WorkerConfig(1))) as envs:
   subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=True, timeout=120)
 
 
-def test_a_command_ends_although_an_environment_has_left_a_thread():
+def test_a_command_ends_although_an_environment_has_left_a_thread(tmp_path):
   began = time.monotonic()
-  command = [sys.executable, "-m", "dreamerax", "check-env", f"{ROOMS}:staying"]
+  options = ["--episodes", "1", "--num-envs", "1", "--workers.count", "0", "--out", str(tmp_path)]
+  command = [sys.executable, "-m", "dreamerax", "record", "--task", f"{ROOMS}:staying", *options]
   done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-  assert done.returncode == 0 and "Nothing is wrong" in done.stdout
+  assert done.returncode == 0 and "1 episode more" in done.stdout
   assert "watcher of the room" in done.stderr and time.monotonic() - began < 100
 
 
 def test_an_environment_is_made_in_this_process_where_it_steps_here():
   with closing(make(EnvConfig(f"gym/{ROOMS}:Room-v0"), 0)) as env:
     assert env.reset().is_first
+
+
+@pytest.mark.parametrize("check", [look_at, partial(examine, steps=20, seed=0)])
+@pytest.mark.parametrize(
+  ("toy", "problem"),
+  [
+    ("killed", r"it ended with signal SIGSEGV \(File \".*toys.py\", line \d+ in killed\)"),
+    ("gone", "it ended with exit status 3"),
+    ("endless", r"no answer for 4 seconds \(File \".*toys.py\", line \d+ in endless\)"),
+    ("gone_later", "it ended with exit status 4"),
+  ],
+)
+def test_what_takes_its_process_with_it_is_told_in_one_line(check, toy: str, problem: str, monkeypatch):
+  monkeypatch.setattr(apart, "START_SECONDS", 4.0 if toy == "endless" else 60.0)
+  with pytest.raises(ValueError, match=f"task='tests.envs.toys:{toy}': .*{problem}") as error:
+    check(EnvConfig(f"tests.envs.toys:{toy}"))
+  assert "\n" not in str(error.value)
+
+
+def test_an_examination_tells_all_that_one_in_this_process_does():
+  report = examine(EnvConfig("tests.envs.toys:fickle"), steps=30, seed=0)
+  factory = partial(make, EnvConfig("tests.envs.toys:fickle"), checked=False)
+  with closing(factory(0)) as env:
+    examination = Examination(env, factory=factory, steps=30)
+    violations = list(examination.violations())
+    assert report.spec == env.spec and report.violations == violations and violations
+  assert report.met is not None and report.met.steps == examination.met.steps

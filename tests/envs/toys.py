@@ -397,3 +397,32 @@ class GymPainted(GymTelling):
 
   def render(self):
     return np.full((400, 600, 3), 7, np.uint8)
+
+
+def killed(seed: int) -> Environment:
+  """Ends its process when it is made."""
+  os.kill(os.getpid(), signal.SIGSEGV)
+  return Counter(seed)
+
+
+def gone(seed: int) -> Environment:
+  """Ends its process without a word."""
+  os._exit(3)
+
+
+def endless(seed: int) -> Environment:
+  """Is never made."""
+  time.sleep(1000)
+  return Counter(seed)
+
+
+def gone_later(seed: int) -> Environment:
+  """Ends its process in the middle of an episode."""
+
+  class GoneLater(Counter):
+    def step(self, action: np.ndarray) -> Step:
+      if self.clock == 2:
+        os._exit(4)
+      return super().step(action)
+
+  return GoneLater(seed)
