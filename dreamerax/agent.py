@@ -12,7 +12,7 @@ from flax import nnx
 
 from dreamerax import captions
 from dreamerax.behavior.actor_critic import ActorCritic
-from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Replayed
+from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Replayed, Situation
 from dreamerax.behavior.imagination import World
 from dreamerax.dynamics.base import Latent, reset_where
 from dreamerax.images import colored
@@ -35,6 +35,7 @@ class _Seen(NamedTuple):
   """What the world model made of a batch."""
 
   latents: Latent  # [B, T, F], of the posterior
+  embed: jax.Array  # [B, T, E]
   losses: dict[str, jax.Array]  # scalars, not scaled
   metrics: dict[str, jax.Array]  # scalars
 
@@ -73,6 +74,12 @@ class Agent:
     self.config, self.spec = config, spec
     # The modules' structure, without any memory for their parameters.
     self._world, self._behavior = nnx.eval_shape(lambda: self._build(jax.random.key(0)))
+    unknown = next((name for name in self._behavior.needs if name not in spec.observation), None)
+    if unknown is not None:
+      raise ValueError(
+        f"agent.behavior needs the observation {unknown!r}, and the environment shows {', '.join(spec.observation)}: "
+        "choose a --task that shows it, or another behaviour"
+      )
     both = self._world.scales.keys() & self._behavior.scales.keys()
     if both:
       raise ValueError(f"world model and behaviour both have a loss called {min(both)!r}: rename the objective's")
@@ -88,6 +95,13 @@ class Agent:
   def decoded(self) -> tuple[str, ...]:
     """Names of the observations that the world model decodes; () where it decodes nothing."""
     return self._world.decoded
+
+  @property
+  def policy_spec(self) -> EnvSpec:
+    """What acting takes and gives: the visible observations, and those hidden ones that the behaviour needs."""
+    shown = self.spec.visible.keys() | set(self._behavior.needs)
+    observation = {name: array for name, array in self.spec.observation.items() if name in shown}
+    return EnvSpec(observation, self.spec.action)
 
   def init(self, key: jax.Array) -> State:
     """State before the first update: "params", "slow", "optimizer", "updates"."""
@@ -109,13 +123,16 @@ class Agent:
     return sum(x.size for x in jax.tree.leaves(modules))
 
   def policy_params(self, state: State) -> Params:
-    """The part of the state that acting needs."""
-    return state["params"]
+    """The part of the state that acting needs: the parameters, and what behaviours name beside them."""
+    acting = self._behavior.acting(state["slow"])
+    return {**state["params"], "state": acting} if acting else state["params"]
 
   def initial_carry(self, num_envs: int) -> Carry:
     """What the policy remembers, before the first observation."""
+    hidden = {name: self.spec.observation[name] for name in self._behavior.needs}
     return {
       "latent": self._world.initial(num_envs),
+      "hidden": {name: jnp.zeros((num_envs, *array.shape), array.dtype) for name, array in hidden.items()},
       "action": jnp.zeros((num_envs, self.spec.action.size)),
       "memory": self._behavior.initial_memory(num_envs),
     }
@@ -126,7 +143,7 @@ class Agent:
     """One decision for E environments.
 
     Args:
-      observation: {name: [E, *shape]}. is_first: [E]; there the memory is cleared.
+      observation: {name: [E, *shape]} of `policy_spec`; others are left aside. is_first: [E]; there the memory is cleared.
       explore: static; True samples the policy, False takes its mode.
 
     Returns:
@@ -135,16 +152,19 @@ class Agent:
     world, behavior = self._modules(params)
     latent_key, action_key, noise_key = jax.random.split(key, 3)
     latent = world.observe_step(carry["latent"], carry["action"], observation, is_first, latent_key)
-    memory = reset_where(is_first, carry["memory"])
-    action, memory = behavior.act(_as_world(world), latent, memory, action_key, explore=explore)
+    hidden = {name: jnp.asarray(observation[name]) for name in behavior.needs}
+    now = Situation(latent, reset_where(is_first, carry["memory"]), hidden, params.get("state", {}))
+    action, memory = behavior.act(_as_world(world), now, action_key, explore=explore)
     if explore and self.config.exploration_noise:
       action = self._with_noise(action, noise_key)
-    return action, {"latent": latent, "action": action, "memory": memory}, world.pack(latent)
+    carry = {"latent": latent, "hidden": hidden, "action": action, "memory": memory}
+    return action, carry, world.pack(latent)
 
   def choose(self, params: Params, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
     """The mode action [E, A] in the carry's latent states, without a look at the environment; the carry that has it."""
     world, behavior = self._modules(params)
-    action, memory = behavior.act(_as_world(world), carry["latent"], carry["memory"], key, explore=False)
+    now = Situation(carry["latent"], carry["memory"], carry["hidden"], params.get("state", {}))
+    action, memory = behavior.act(_as_world(world), now, key, explore=False)
     return action, {**carry, "action": action, "memory": memory}
 
   def imagine(self, params: Params, carry: Carry, key: jax.Array) -> Carry:
@@ -212,7 +232,7 @@ class Agent:
     dtype = jnp.dtype(self._compute_dtype())
     rngs = nnx.Rngs(params=key)
     world = self.config.world_model.build(self.spec, dtype=dtype, rngs=rngs)
-    behavior = self.config.behavior.build(world.feature_size, self.spec.action, dtype=dtype, rngs=rngs)
+    behavior = self.config.behavior.build(world.feature_size, self.spec, dtype=dtype, rngs=rngs)
     return world, behavior
 
   def _behavior_optimizer(self) -> optax.GradientTransformation:
@@ -272,7 +292,7 @@ class Agent:
     seen = world.observe(batch, observe_key)
     losses, metrics = world.losses(batch.steps, seen, updates, loss_key)
     losses = {name: loss.mean() for name, loss in losses.items()}
-    return self._total(losses), _Seen(seen.latents, losses, metrics)
+    return self._total(losses), _Seen(seen.latents, seen.embed, losses, metrics)
 
   def _behavior_loss(
     self, params: Params, world_params: Params, state: State, batch: Batch, seen: _Seen, key: jax.Array
@@ -280,7 +300,7 @@ class Agent:
     world, behavior = with_params(self._world, world_params), with_params(self._behavior, params)
     latents = seen.latents
     start = jax.tree.map(lambda x: jax.lax.collapse(x, 0, 2), jax.lax.stop_gradient(latents))  # [B T, F]
-    replayed = Replayed(world.features(latents), batch.steps)
+    replayed = Replayed(world.features(latents), seen.embed, batch.steps)
     behaved = behavior.losses(state["slow"], _as_world(frozen(world)), start, replayed, key)
     return self._total(behaved.losses), behaved
 
@@ -306,6 +326,8 @@ def _as_world(model: WorldModelBaseModule) -> World:
     features=model.features,
     reward=model.expected_reward,
     continues=model.continue_probability,
+    encode=model.encode,
+    glance=model.glance,
   )
 
 

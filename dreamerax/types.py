@@ -69,12 +69,30 @@ class ActionSpec:
     return np.logical_and.reduce(valid)
 
 
+GOAL, EVENT = "goal/", "event/"  # begin the names of hidden observations
+
+
 @dataclass(frozen=True)
 class EnvSpec:
-  """What an environment shows and takes. Observation keys are arbitrary names; images are uint8 of rank 3."""
+  """What an environment shows and takes. Observation keys are arbitrary names; images are uint8 of rank 3.
+
+  Observations whose names begin with `goal/` or `event/` are hidden from the world model, which neither encodes nor
+  decodes them. They are stored like all others, and objectives and behaviours get them. `goal/<name>` is what the
+  visible observation `<name>` would be where the goal is reached.
+  """
 
   observation: Mapping[str, ArraySpec]
   action: ActionSpec
+
+  @property
+  def visible(self) -> dict[str, ArraySpec]:
+    """The observations that the world model encodes."""
+    return {name: array for name, array in self.observation.items() if not is_hidden(name)}
+
+
+def is_hidden(name: str) -> bool:
+  """Whether the world model does not see the observation of that name."""
+  return name.startswith((GOAL, EVENT))
 
 
 class Transition(NamedTuple):

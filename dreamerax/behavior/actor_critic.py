@@ -16,7 +16,7 @@ from dreamerax.nets.modules import Params, frozen, params_of, with_params
 from dreamerax.ops import checks
 from dreamerax.ops.normalizers import PercentileScale
 from dreamerax.ops.returns import lambda_return
-from dreamerax.types import ActionSpec
+from dreamerax.types import EnvSpec
 
 _stop = jax.lax.stop_gradient
 
@@ -40,8 +40,8 @@ class ActorCritic(ActorCriticBase):
     checks.between(0, 1, self, "slow_rate", "discount")
     checks.at_least(0, self, "slow_scale", "replay_value_scale")
 
-  def build(self, features: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ActorCriticModule":
-    return ActorCriticModule(self, features, action, dtype=dtype, rngs=rngs)
+  def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ActorCriticModule":
+    return ActorCriticModule(self, features, spec, dtype=dtype, rngs=rngs)
 
 
 class ActorCriticModule(ActorCriticBaseModule):

@@ -7,13 +7,13 @@ from typing import Any
 import jax
 from flax import nnx
 
-from dreamerax.behavior.base import Behavior, BehaviorModule, Memory, Optimizers
+from dreamerax.behavior.base import Behavior, BehaviorModule, Memory, Optimizers, Situation
 from dreamerax.behavior.imagination import Latent, Rollout, World, imagine
 from dreamerax.behavior.policy_gradient import PolicyGradient, Reinforce
 from dreamerax.nets.heads import Actor, ActorHead, ScalarHead, TwoHotHead
 from dreamerax.ops import checks
 from dreamerax.ops.optimizers import LaProp, Optimizer
-from dreamerax.types import ActionSpec
+from dreamerax.types import EnvSpec
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ActorCriticBase(Behavior):
     checks.at_least(0, self, "entropy_scale")
 
   @abc.abstractmethod
-  def build(self, features: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ActorCriticBaseModule": ...
+  def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ActorCriticBaseModule": ...
 
 
 class ActorCriticBaseModule(BehaviorModule):
@@ -43,16 +43,14 @@ class ActorCriticBaseModule(BehaviorModule):
 
   config: ActorCriticBase
 
-  def __init__(self, config: ActorCriticBase, features: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs):
+  def __init__(self, config: ActorCriticBase, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs):
     self.config = config
-    self.actor = config.actor.build(features, action, dtype=dtype, rngs=rngs)
+    self.actor = config.actor.build(features, spec.action, dtype=dtype, rngs=rngs)
     self.critic = config.critic.build(features, dtype=dtype, rngs=rngs)
 
-  def act(
-    self, world: World, latent: Latent, memory: Memory, key: jax.Array, *, explore: bool
-  ) -> tuple[jax.Array, Memory]:
-    policy = self.actor(world.features(latent))
-    return policy.sample(seed=key) if explore else policy.mode(), memory
+  def act(self, world: World, now: Situation, key: jax.Array, *, explore: bool) -> tuple[jax.Array, Memory]:
+    policy = self.actor(world.features(now.latent))
+    return policy.sample(seed=key) if explore else policy.mode(), now.memory
 
   def value(self, features: jax.Array) -> jax.Array:
     """features [..., F] -> expected discounted return [...] from there on."""

@@ -15,7 +15,7 @@ from dreamerax.behavior.policy_gradient import Pathwise, PolicyGradient
 from dreamerax.nets.modules import Params, frozen, params_of, with_params
 from dreamerax.ops import checks
 from dreamerax.ops.returns import arrival_lambda_return
-from dreamerax.types import ActionSpec
+from dreamerax.types import EnvSpec
 
 _stop = jax.lax.stop_gradient
 
@@ -46,8 +46,8 @@ class ActorCriticV2(ActorCriticBase):
     checks.at_least(2, self, "horizon")
     checks.at_least(0, self, "target_every")
 
-  def build(self, features: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ActorCriticV2Module":
-    return ActorCriticV2Module(self, features, action, dtype=dtype, rngs=rngs)
+  def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ActorCriticV2Module":
+    return ActorCriticV2Module(self, features, spec, dtype=dtype, rngs=rngs)
 
 
 class ActorCriticV2Module(ActorCriticBaseModule):

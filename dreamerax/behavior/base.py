@@ -10,7 +10,7 @@ from flax import nnx
 
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.nets.modules import Params
-from dreamerax.types import ActionSpec, Transition
+from dreamerax.types import ArrayDict, EnvSpec, Transition
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,12 @@ class Behavior(abc.ABC):
   """Configuration of a behaviour."""
 
   @abc.abstractmethod
-  def build(self, features: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs) -> "BehaviorModule":
-    """features: length of a latent's features."""
+  def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "BehaviorModule":
+    """features: length of a latent's features.
+
+    Raises:
+      ValueError: the behaviour does not fit the environment.
+    """
 
 
 Memory = dict[str, jax.Array]  # what a behaviour remembers from decision to decision, [E, ...]
@@ -27,11 +31,21 @@ Memory = dict[str, jax.Array]  # what a behaviour remembers from decision to dec
 Optimizers = Mapping[str, Any]  # by name of a child: what trains it (an Optimizer), or the same of the child's children
 
 
+class Situation(NamedTuple):
+  """What a behaviour decides on, in E environments."""
+
+  latent: Latent  # [E, F]
+  memory: Memory  # as `initial_memory` or the decision before left it
+  hidden: ArrayDict  # {name: [E, *shape]}, the observations that the behaviour `needs`
+  state: Params  # the behaviour's state beside its parameters, as far as `acting` gives it
+
+
 class Replayed(NamedTuple):
-  """The replayed batch as the world model sees it; its features carry gradients into the world model."""
+  """The replayed batch as the world model sees it; features and embed carry gradients into the world model."""
 
   features: jax.Array  # [B, T, F]
-  steps: Transition  # [B, T]
+  embed: jax.Array  # [B, T, E], for `World.glance`
+  steps: Transition  # [B, T], hidden observations included
 
 
 class BehaviorLosses(NamedTuple):
@@ -46,18 +60,20 @@ class BehaviorModule(nnx.Module):
   """Chooses actions in a latent state, and may learn to by imagination."""
 
   @abc.abstractmethod
-  def act(
-    self, world: World, latent: Latent, memory: Memory, key: jax.Array, *, explore: bool
-  ) -> tuple[jax.Array, Memory]:
+  def act(self, world: World, now: Situation, key: jax.Array, *, explore: bool) -> tuple[jax.Array, Memory]:
     """Decides in E environments.
 
     Args:
-      latent: [E, F]. memory: as `initial_memory` or the decision before left it.
       explore: static; True samples, False takes the best known action.
 
     Returns:
       Actions [E, A], and the memory for the next decision.
     """
+
+  @property
+  def needs(self) -> tuple[str, ...]:
+    """Names of the hidden observations that `act` looks at; none by default. The environment shows them."""
+    return ()
 
   def initial_memory(self, num_envs: int) -> Memory:
     """Memory at the start of an episode: zeros [E, ...], nothing by default."""
@@ -70,6 +86,10 @@ class BehaviorModule(nnx.Module):
   @abc.abstractmethod
   def init_slow(self) -> Params:
     """State beside the optimised parameters: target networks, running statistics."""
+
+  def acting(self, slow: Params) -> Params:
+    """The part of `slow` that `act` gets as its situation's state, closed-form gains say; nothing by default."""
+    return {}
 
   @abc.abstractmethod
   def update_slow(self, slow: Params, updates: jax.Array) -> Params:

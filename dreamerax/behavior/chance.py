@@ -7,19 +7,19 @@ from typing import Any
 import jax
 from flax import nnx
 
-from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed
+from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed, Situation
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.nets.modules import Params
 from dreamerax.ops.distributions import uniform_choices
-from dreamerax.types import ActionSpec
+from dreamerax.types import ActionSpec, EnvSpec
 
 
 @dataclass(frozen=True)
 class Chance(Behavior):
   """Acts by chance and learns nothing, so that an update trains the world model only."""
 
-  def build(self, features: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ChanceModule":
-    return ChanceModule(action)
+  def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ChanceModule":
+    return ChanceModule(spec.action)
 
 
 class ChanceModule(BehaviorModule):
@@ -28,13 +28,11 @@ class ChanceModule(BehaviorModule):
   def __init__(self, action: ActionSpec):
     self.action = action
 
-  def act(
-    self, world: World, latent: Latent, memory: Memory, key: jax.Array, *, explore: bool
-  ) -> tuple[jax.Array, Memory]:
-    count = len(jax.tree.leaves(latent)[0])
+  def act(self, world: World, now: Situation, key: jax.Array, *, explore: bool) -> tuple[jax.Array, Memory]:
+    count = len(jax.tree.leaves(now.latent)[0])
     if self.action.discrete:
-      return uniform_choices(key, self.action, count), memory
-    return jax.random.uniform(key, (count, self.action.size), minval=-1, maxval=1), memory
+      return uniform_choices(key, self.action, count), now.memory
+    return jax.random.uniform(key, (count, self.action.size), minval=-1, maxval=1), now.memory
 
   def init_slow(self) -> Params:
     return {}

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from dreamerax.ops.backend import unroll
+from dreamerax.types import ArrayDict
 
 Latent = dict[str, jax.Array]
 
@@ -19,6 +20,10 @@ class World(NamedTuple):
   features: Callable[[Latent], jax.Array]  # latent -> [..., F]
   reward: Callable[[jax.Array], jax.Array]  # features [..., F] -> expected reward on arriving there [...]
   continues: Callable[[jax.Array], jax.Array]  # features -> probability of going on [...], the discount included
+  # visible observations {name: [..., *shape]}, key -> embedding [..., E]
+  encode: Callable[[ArrayDict, jax.Array], jax.Array]
+  # embedding [..., E], key -> features [..., F] of a state in which this is the only observation so far
+  glance: Callable[[jax.Array, jax.Array], jax.Array]
 
 
 class Rollout(NamedTuple):

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 from flax import nnx
 
 from dreamerax.behavior.actor_critic_base import ActorCriticBase
-from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed
+from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed, Situation
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.behavior.planners.base import Planner, Problem, shift
 from dreamerax.behavior.planners.cem import CEM
 from dreamerax.nets.modules import Params
 from dreamerax.ops import checks
-from dreamerax.types import ActionSpec
+from dreamerax.types import EnvSpec
 
 
 @dataclass(frozen=True)
@@ -34,36 +34,35 @@ class Planning(Behavior):
     checks.between(1, self.planner.horizon, self, "replan_every")
     checks.between(0, 1, self, "discount")
 
-  def build(self, features: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs) -> "PlanningModule":
+  def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "PlanningModule":
     """Raises ValueError for discrete actions, which these planners do not search."""
-    return PlanningModule(self, features, action, dtype=dtype, rngs=rngs)
+    return PlanningModule(self, features, spec, dtype=dtype, rngs=rngs)
 
 
 class PlanningModule(BehaviorModule):
   """Built from `Planning`; its memory is the plan, whose first action was executed last."""
 
-  def __init__(self, config: Planning, features: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs):
-    if action.discrete:
+  def __init__(self, config: Planning, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs):
+    if spec.action.discrete:
       raise ValueError("planners search continuous actions: choose an actor-critic for discrete ones")
-    self.config, self.action_size = config, action.size
-    self.guide = None if config.guide is None else config.guide.build(features, action, dtype=dtype, rngs=rngs)
+    self.config, self.action_size = config, spec.action.size
+    self.guide = None if config.guide is None else config.guide.build(features, spec, dtype=dtype, rngs=rngs)
 
   def initial_memory(self, num_envs: int) -> Memory:
     plan = jnp.zeros((num_envs, self.config.planner.horizon, self.action_size))
     return {"plan": plan, "age": jnp.zeros(num_envs, jnp.int32)}
 
-  def act(
-    self, world: World, latent: Latent, memory: Memory, key: jax.Array, *, explore: bool
-  ) -> tuple[jax.Array, Memory]:
-    plan, due = memory["plan"], memory["age"] % self.config.replan_every == 0  # [E, H, A], [E]
+  def act(self, world: World, now: Situation, key: jax.Array, *, explore: bool) -> tuple[jax.Array, Memory]:
+    plan, age = now.memory["plan"], now.memory["age"]  # [E, H, A], [E]
+    due = age % self.config.replan_every == 0  # [E]
 
     def search() -> jax.Array:
       keys = jax.random.split(key, plan.shape[0])
-      return jax.vmap(lambda *args: self._plan(world, *args))(latent, plan, keys)
+      return jax.vmap(lambda *args: self._plan(world, *args))(now.latent, plan, keys)
 
     found = jax.lax.cond(due.any(), search, lambda: plan)
     plan = jnp.where(due[:, None, None], found, jax.vmap(shift)(plan))
-    return plan[:, 0], {"plan": plan, "age": memory["age"] + 1}
+    return plan[:, 0], {"plan": plan, "age": age + 1}
 
   def value(self, features: jax.Array) -> jax.Array | None:
     return None if self.guide is None else self.guide.value(features)

@@ -105,7 +105,9 @@ def _arguments(agent: Agent, batch: int | None) -> tuple[State, ArrayDict, jax.S
   one = jax.eval_shape(lambda: agent.initial_carry(1))
   carry = jax.tree.map(lambda x: batched(x, x.shape[1:]), one)
   state = {"carry": carry, "random": jax.ShapeDtypeStruct((2,), jnp.uint32)}
-  observation = {name: jax.ShapeDtypeStruct((size, *x.shape), x.dtype) for name, x in agent.spec.observation.items()}
+  observation = {
+    name: jax.ShapeDtypeStruct((size, *x.shape), x.dtype) for name, x in agent.policy_spec.observation.items()
+  }
   return state, observation, jax.ShapeDtypeStruct((size,), jnp.bool_)
 
 

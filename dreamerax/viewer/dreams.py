@@ -39,17 +39,17 @@ class Dreamer:
   def __init__(self, agent: Agent, params: Params):
     self.agent, self._params = agent, params
 
-    def observe(params: Params, latent: Carry, row: Transition, key: jax.Array) -> Carry:
+    def observe(params: Params, latent: Carry, row: Transition, key: jax.Array) -> tuple[Carry, Carry]:
       carry = {**agent.initial_carry(1), "latent": latent, "action": row.action}
       _, carry, _ = agent.act(params, carry, row.observation, row.is_first, key, explore=False)
-      return carry["latent"]  # what was decided is not needed, and so not computed
+      return carry["latent"], carry["hidden"]  # what was decided is not needed, and so not computed
 
     def step(params: Params, carry: Carry, action: jax.Array | None, key: jax.Array) -> tuple[Carry, Outlook]:
       choose_key, imagine_key = jax.random.split(key)
       if action is None:
         _, carry = agent.choose(params, carry, choose_key)
       else:  # whatever the behaviour had in mind is void
-        carry = {**agent.initial_carry(1), "latent": carry["latent"], "action": action}
+        carry = {**carry, "memory": agent.initial_carry(1)["memory"], "action": action}
       carry = agent.imagine(params, carry, imagine_key)
       return carry, agent.outlook(params, carry)
 
@@ -64,8 +64,8 @@ class Dreamer:
     carry = self._blank
     for index in range(len(steps.reward)):
       row = jax.tree.map(lambda x, index=index: x[index : index + 1], steps)
-      latent = self._observe(self._params, carry["latent"], row, jax.random.fold_in(seen_key, index))
-      carry = {**carry, "latent": latent}
+      latent, hidden = self._observe(self._params, carry["latent"], row, jax.random.fold_in(seen_key, index))
+      carry = {**carry, "latent": latent, "hidden": hidden}
     return Dream(carry, dream_key, 0), self._frame(0, None, self._outlook(self._params, carry))
 
   def step(self, dream: Dream, action: np.ndarray | None) -> tuple[Dream, Frame]:

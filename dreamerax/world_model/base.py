@@ -30,6 +30,11 @@ class Observed(Protocol):
     """[B, T, F], of the posterior."""
     ...
 
+  @property
+  def embed(self) -> jax.Array:
+    """[B, T, E], as `encode` gives it."""
+    ...
+
 
 class Prediction(NamedTuple):
   """What a world model expects to see."""
@@ -93,6 +98,17 @@ class WorldModelBaseModule(nnx.Module):
   @abc.abstractmethod
   def imagine(self, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
     """Latents [B, T, F] that follow from `latent` [B, F] under actions [B, T, A], without observations."""
+
+  @abc.abstractmethod
+  def encode(self, observation: ArrayDict, key: jax.Array) -> jax.Array:
+    """Visible observations {name: [..., *shape]} -> embedding [..., E]."""
+
+  @abc.abstractmethod
+  def glance(self, embed: jax.Array, key: jax.Array) -> jax.Array:
+    """Embedding [..., E] -> features [..., F] of the posterior after this one observation, with nothing before it.
+
+    So is a goal compared with states. It has no velocity, and no memory of what came before.
+    """
 
   @abc.abstractmethod
   def features(self, latent: Latent) -> jax.Array:

@@ -51,7 +51,7 @@ class WorldModelModule(WorldModelBaseModule):
 
   def __init__(self, config: WorldModel, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs):
     self.config, self.spec = config, spec
-    self.encoder = config.encoder.build(spec.observation, dtype=dtype, rngs=rngs)
+    self.encoder = config.encoder.build(spec.visible, dtype=dtype, rngs=rngs)
     self.dynamics = config.dynamics.build(self.encoder.output_size, spec.action.size, dtype=dtype, rngs=rngs)
     sizes = Sizes(self.encoder.output_size, self.dynamics.feature_size, self.dynamics.deter_size)
     self.objectives = nnx.Dict(
@@ -74,7 +74,7 @@ class WorldModelModule(WorldModelBaseModule):
   @property
   def decoded(self) -> tuple[str, ...]:
     names = {name for each in self.objectives.values() for name in each.decoded}
-    return tuple(name for name in self.spec.observation if name in names)
+    return tuple(name for name in self.spec.visible if name in names)
 
   def initial(self, batch: int) -> Latent:
     return self.dynamics.initial(batch)
@@ -150,14 +150,25 @@ class WorldModelModule(WorldModelBaseModule):
     self, latent: Latent, action: jax.Array, observation: ArrayDict, is_first: jax.Array, key: jax.Array
   ) -> Latent:
     image_key, observe_key = jax.random.split(key)
-    embed = self.encoder(self._prepare(observation, image_key))
+    embed = self.encode(observation, image_key)
     return self.dynamics.observe_step(latent, action, embed, is_first, observe_key)[0]
+
+  def encode(self, observation: ArrayDict, key: jax.Array) -> jax.Array:
+    return self.encoder(self._prepare(observation, key))
+
+  def glance(self, embed: jax.Array, key: jax.Array) -> jax.Array:
+    rows = embed.reshape(-1, embed.shape[-1])  # [N, E]
+    latent, action = self.initial(len(rows)), jnp.zeros((len(rows), self.spec.action.size))
+    first = jnp.ones(len(rows), bool)
+    latent, _ = self.dynamics.observe_step(latent, action, rows, first, key)
+    features = self.features(latent)
+    return features.reshape(*embed.shape[:-1], features.shape[-1])
 
   def _prepare(self, observation: ArrayDict, key: jax.Array) -> ArrayDict:
     """The observation as encoder and losses see it; images stay in [0, 255]."""
     if self.config.image_bits == 8:
       return observation
-    images = [name for name in sorted(observation) if self.spec.observation[name].is_image]
+    images = [name for name, array in sorted(self.spec.visible.items()) if array.is_image]
     keys = jax.random.split(key, len(images))
     dithered = {
       name: dither(observation[name], self.config.image_bits, k) for name, k in zip(images, keys, strict=True)

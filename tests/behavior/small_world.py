@@ -6,9 +6,11 @@ import jax
 import numpy as np
 
 from dreamerax.behavior.imagination import World
+from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 from tests import plain
 
 F, ACTION = 2, 2
+SPEC = EnvSpec({"x": ArraySpec((F,))}, ActionSpec(ACTION))
 BINS = np.sign(e := np.linspace(-20, 20, 11)) * np.expm1(np.abs(e))
 
 
@@ -20,6 +22,8 @@ def make_world(gain):
     features=lambda latent: latent["x"],
     reward=lambda x: 3 * x[..., 0] + 1,
     continues=lambda x: jax.nn.sigmoid(2 + x[..., 1]),
+    encode=lambda observation, key: observation["x"],
+    glance=lambda embed, key: embed,
   )
 
 

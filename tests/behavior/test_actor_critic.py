@@ -15,9 +15,9 @@ from dreamerax.behavior.policy_gradient import Pathwise, Reinforce
 from dreamerax.nets.heads import ActorHead, TwoHotHead
 from dreamerax.nets.modules import params_of, with_params
 from dreamerax.ops.normalizers import PercentileScale
-from dreamerax.types import ActionSpec, Transition
+from dreamerax.types import Transition
 from tests import plain
-from tests.behavior.small_world import ACTION, F, cross_entropy, make_world, policy, value
+from tests.behavior.small_world import ACTION, SPEC, F, cross_entropy, make_world, policy, value
 
 B, T, HORIZON = 2, 4, 3
 TRACE, ENTROPY, SLOW, DISCOUNT = 0.9, 0.01, 0.7, 0.97
@@ -35,7 +35,7 @@ def build(gradient):
     slow_scale=SLOW,
     discount=DISCOUNT,
   )
-  return config.build(F, ActionSpec(ACTION), dtype=jnp.float32, rngs=nnx.Rngs(0))
+  return config.build(F, SPEC, dtype=jnp.float32, rngs=nnx.Rngs(0))
 
 
 def replayed_steps(rng):
@@ -63,7 +63,7 @@ def compute(gradient):
     def losses(params, slow_critic, gain, start, features):
       bound = with_params(module, params)
       slow = {**slow_state, "critic": slow_critic}
-      out = bound.losses(slow, make_world(gain), {"x": start}, Replayed(features, steps), key)
+      out = bound.losses(slow, make_world(gain), {"x": start}, Replayed(features, features, steps), key)
       return out.losses, (out, bound._imagine(make_world(gain), {"x": start}, key))
 
     jacobian, (out, rollout) = jax.jacrev(losses, (0, 1, 2, 3, 4), has_aux=True)(

@@ -14,9 +14,9 @@ from dreamerax.behavior.base import Replayed
 from dreamerax.behavior.policy_gradient import Mixed, Pathwise, Reinforce
 from dreamerax.nets.heads import ActorHead, TwoHotHead
 from dreamerax.nets.modules import params_of, with_params
-from dreamerax.types import ActionSpec, Transition
+from dreamerax.types import Transition
 from tests import plain
-from tests.behavior.small_world import ACTION, F, cross_entropy, make_world, policy, value
+from tests.behavior.small_world import ACTION, SPEC, F, cross_entropy, make_world, policy, value
 
 B, T, HORIZON, TRACE, ENTROPY = 2, 3, 4, 0.9, 0.01
 TERMINAL = np.array([[0, 0, 1], [0, 0, 0]], bool)
@@ -32,21 +32,21 @@ def compute(**changes):
     entropy_scale=ENTROPY,
     **changes,
   )
-  module, params = plain.randomised(lambda: config.build(F, ActionSpec(ACTION), dtype=jnp.float32, rngs=nnx.Rngs(0)))
+  module, params = plain.randomised(lambda: config.build(F, SPEC, dtype=jnp.float32, rngs=nnx.Rngs(0)))
   rng = np.random.default_rng(1)
   target = params["critic"]
   if config.target_every:
     target = jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape), target)
   slow = {"critic": jax.tree.map(np.float32, target)} if config.target_every else {}
   start = rng.normal(size=(B * T, F)).astype(np.float32)
-  flag = np.zeros((B, T), bool)
+  flag, nothing = np.zeros((B, T), bool), jnp.zeros((B, T, F))
   steps = Transition({}, np.zeros((B, T, ACTION)), np.zeros((B, T)), flag, TERMINAL, TERMINAL)
 
   @jax.jit
   def run(params):
     def losses(params):
       bound, world = with_params(module, params), make_world(0.5)
-      out = bound.losses(slow, world, {"x": start}, Replayed(jnp.zeros((B, T, F)), steps), jax.random.key(7))
+      out = bound.losses(slow, world, {"x": start}, Replayed(nothing, nothing, steps), jax.random.key(7))
       return out.losses, bound._imagine(world, {"x": start}, jax.random.key(7))
 
     jacobian, rollout = jax.jacrev(losses, has_aux=True)(params)
@@ -160,7 +160,7 @@ def test_each_loss_trains_its_own_network(v2, v1):
 
 def test_the_target_network_is_copied_every_so_many_updates():
   config = ActorCriticV2(ActorHead(1, 5), TwoHotHead(1, 5, 11), Pathwise(), target_every=3)
-  module = config.build(F, ActionSpec(ACTION), dtype=jnp.float32, rngs=nnx.Rngs(0))
+  module = config.build(F, SPEC, dtype=jnp.float32, rngs=nnx.Rngs(0))
   old = {"critic": jax.tree.map(jnp.zeros_like, params_of(module.critic))}
   copied = []
   for updates in range(7):

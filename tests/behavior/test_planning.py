@@ -7,14 +7,15 @@ import pytest
 from flax import nnx
 
 from dreamerax.behavior.actor_critic_v2 import ActorCriticV2
+from dreamerax.behavior.base import Situation
 from dreamerax.behavior.planners.cem import CEM
 from dreamerax.behavior.planners.mppi import MPPI
 from dreamerax.behavior.planners.shooting import Shooting
 from dreamerax.behavior.planning import Planning
 from dreamerax.nets.heads import ActorHead, TwoHotHead
-from dreamerax.types import ActionSpec
+from dreamerax.types import ActionSpec, EnvSpec
 from tests import plain
-from tests.behavior.small_world import ACTION, F, make_world, value
+from tests.behavior.small_world import ACTION, SPEC, F, make_world, value
 
 ENVS = 3
 LATENT = {"x": np.random.default_rng(0).normal(size=(ENVS, F)).astype(np.float32)}
@@ -23,11 +24,12 @@ SMALL_CEM = CEM(horizon=4, candidates=200, elites=20, iterations=6)
 
 
 def build(config):
-  return config.build(F, ActionSpec(ACTION), dtype=jnp.float32, rngs=nnx.Rngs(0))
+  return config.build(F, SPEC, dtype=jnp.float32, rngs=nnx.Rngs(0))
 
 
 def decide(module, memory, latent=LATENT, key=0):
-  return jax.jit(lambda *args: module.act(WORLD, *args, explore=True))(latent, memory, jax.random.key(key))
+  now = Situation(latent, memory, {}, {})
+  return jax.jit(lambda *args: module.act(WORLD, *args, explore=True))(now, jax.random.key(key))
 
 
 @pytest.mark.parametrize("planner", [SMALL_CEM, MPPI(horizon=4)])
@@ -68,8 +70,8 @@ def test_without_a_discount_the_last_reward_counts_as_much_as_the_first():
   actions = []
   for discount in (1.0, 0.0):
     module = build(Planning(SMALL_CEM, discount=discount))
-    act = jax.jit(lambda memory, module=module: module.act(late, LATENT, memory, jax.random.key(0), explore=True))
-    actions.append(act(module.initial_memory(ENVS))[0][:, 0])
+    act = jax.jit(lambda now, module=module: module.act(late, now, jax.random.key(0), explore=True))
+    actions.append(act(Situation(LATENT, module.initial_memory(ENVS), {}, {}))[0][:, 0])
   assert (actions[0] > 0.9).all() and not (actions[1] > 0.9).any()
 
 
@@ -95,4 +97,6 @@ def test_what_it_cannot_do_is_refused():
   with pytest.raises(ValueError, match="replan_every=5 must lie between 1 and 4"):
     Planning(SMALL_CEM, replan_every=5)
   with pytest.raises(ValueError, match="planners search continuous actions"):
-    Planning(SMALL_CEM).build(F, ActionSpec(3, discrete=True), dtype=jnp.float32, rngs=nnx.Rngs(0))
+    Planning(SMALL_CEM).build(
+      F, EnvSpec(SPEC.observation, ActionSpec(3, discrete=True)), dtype=jnp.float32, rngs=nnx.Rngs(0)
+    )

@@ -4,11 +4,13 @@ import dataclasses
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dreamerax import presets
 from dreamerax.behavior.actor_critic import ActorCritic
+from dreamerax.behavior.base import Situation
 from dreamerax.behavior.chance import Chance
 from dreamerax.behavior.planning import Planning
 from dreamerax.offline import train as offline
@@ -19,8 +21,9 @@ from tests.recordings.test_folder import CONTINUOUS
 
 @pytest.mark.parametrize("spec", [tiny.VECTOR, tiny.CHOICES])
 def test_chance_takes_legal_actions(spec):
-  module = Chance().build(4, spec.action, dtype=None, rngs=None)  # type: ignore[arg-type]
-  actions, _ = module.act(None, {"deter": np.zeros((500, 1))}, {}, jax.random.key(0), explore=True)  # type: ignore[arg-type]
+  module = Chance().build(4, spec, dtype=None, rngs=None)  # type: ignore[arg-type]
+  now = Situation({"deter": jnp.zeros((500, 1))}, {}, {}, {})
+  actions, _ = module.act(None, now, jax.random.key(0), explore=True)  # type: ignore[arg-type]
   actions = np.asarray(actions)
   if spec.action.discrete:
     assert (np.sort(actions, -1) == [0, 0, 1]).all() and (actions.mean(0) > 0.25).all()

@@ -29,6 +29,7 @@ class Follower(WorldModelBase):
 
 class Positions(NamedTuple):
   latents: dict[str, jax.Array]
+  embed: jax.Array
 
 
 class FollowerModule(WorldModelBaseModule):
@@ -59,7 +60,8 @@ class FollowerModule(WorldModelBaseModule):
     return latent
 
   def observe(self, batch: Batch, key: jax.Array) -> Positions:
-    return Positions({"place": jnp.asarray(batch.steps.observation["position"])})
+    embed = self.encode(batch.steps.observation, key)
+    return Positions({"place": embed}, embed)
 
   def observe_step(self, latent, action, observation: ArrayDict, is_first, key):
     return {"place": jnp.asarray(observation["position"])}
@@ -72,6 +74,12 @@ class FollowerModule(WorldModelBaseModule):
 
   def imagine(self, latent, action, key):
     return {"place": latent["place"][:, None] + jnp.cumsum(self.move(action), 1)}
+
+  def encode(self, observation: ArrayDict, key: jax.Array) -> jax.Array:
+    return jnp.asarray(observation["position"])
+
+  def glance(self, embed: jax.Array, key: jax.Array) -> jax.Array:
+    return embed
 
   def features(self, latent) -> jax.Array:
     return latent["place"]

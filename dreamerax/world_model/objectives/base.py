@@ -24,7 +24,7 @@ class Sizes(NamedTuple):
 class Seen(NamedTuple):
   """The result of observing a batch."""
 
-  observation: ArrayDict  # {name: [B, T, ...]}, as the encoder saw it
+  observation: ArrayDict  # {name: [B, T, ...]}, as the encoder saw it; hidden ones as recorded
   embed: jax.Array  # [B, T, E]
   latents: Latent  # [B, T, F], of the posterior
   posterior: jax.Array  # [B, T, P] statistics

@@ -19,7 +19,7 @@ from dreamerax.world_model.objectives.base import Model, Objective, ObjectiveMod
 
 @dataclass(frozen=True)
 class Reconstruction(Objective):
-  """The observation is decoded from the latent (Kingma & Welling 2014)."""
+  """The visible observations are decoded from the latent (Kingma & Welling 2014)."""
 
   decoder: Decoder = field(default_factory=ConvDecoder)
   scale: float = 1.0  # factor of the squared errors in the total loss; half of them is a unit Gaussian's
@@ -37,11 +37,11 @@ class ReconstructionModule(ObjectiveModule):
   def __init__(self, config: Reconstruction, sizes: Sizes, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs):
     self.config, self.spec, self.recurrent = config, spec, sizes.recurrent
     sampled = sizes.features - sizes.recurrent
-    self.decoder = config.decoder.build(spec.observation, sizes.recurrent, sampled, dtype=dtype, rngs=rngs)
+    self.decoder = config.decoder.build(spec.visible, sizes.recurrent, sampled, dtype=dtype, rngs=rngs)
 
   @property
   def scales(self) -> Mapping[str, float]:
-    return {f"reconstruction/{name}": self.config.scale for name in self.spec.observation}
+    return {f"reconstruction/{name}": self.config.scale for name in self.spec.visible}
 
   def losses(
     self, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
@@ -55,7 +55,7 @@ class ReconstructionModule(ObjectiveModule):
 
   @property
   def decoded(self) -> tuple[str, ...]:
-    return tuple(self.spec.observation)
+    return tuple(self.spec.visible)
 
   def decode(self, features: jax.Array) -> dict[str, jax.Array]:
     decoded = self.decoder(*self._split(features))

@@ -11,7 +11,7 @@ from dreamerax import api
 from dreamerax.behavior.planners.ilqr import ILQR
 from dreamerax.behavior.planning import Planning
 from dreamerax.runtime.metrics import read_metrics
-from dreamerax.types import ActionSpec
+from tests import tiny
 
 CHANGES = {
   "env.task": "tests.envs.toys:counter",
@@ -60,4 +60,4 @@ def test_planet_plans_by_ilqr(tmp_path):
 
 def test_choices_are_refused():
   with pytest.raises(ValueError, match="planners search continuous actions: choose an actor-critic for discrete ones"):
-    Planning(ILQR()).build(4, ActionSpec(3, discrete=True), dtype=jnp.float32, rngs=nnx.Rngs(0))
+    Planning(ILQR()).build(4, tiny.CHOICES, dtype=jnp.float32, rngs=nnx.Rngs(0))
