@@ -104,13 +104,19 @@ class Agent:
     return EnvSpec(observation, self.spec.action)
 
   def init(self, key: jax.Array) -> State:
-    """State before the first update: "params", "slow", "optimizer", "updates"."""
+    """State before the first update.
+
+    "params", "slow" (the behaviour's state beside its parameters), "optimizer", "updates", and "world_slow" where the
+    world model has such a state, too.
+    """
     return self._init(key)
 
   def _first_state(self, key: jax.Array) -> State:
     world, behavior = self._build(key)
     params = {"world_model": params_of(world), "behavior": params_of(behavior)}
+    world_slow = world.init_slow()
     return {
+      **({"world_slow": world_slow} if world_slow else {}),
       "params": params,
       "slow": behavior.init_slow(),
       "optimizer": {name: optimizer.init(params[name]) for name, optimizer in self._optimizers.items()},
@@ -199,6 +205,9 @@ class Agent:
     metrics["loss/total"] = self._total(losses)
     metrics["gradient_norm"] = optax.tree.norm(gradients)
     new |= {"slow": behavior.update_slow(behaved.slow, state["updates"]), "updates": state["updates"] + 1}
+    if "world_slow" in state:
+      world = with_params(self._world, new["params"]["world_model"])
+      new["world_slow"] = world.update_slow(state["world_slow"], state["updates"])
     return new, self._world.pack(seen.latents), metrics
 
   def report(self, state: State, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
@@ -255,7 +264,7 @@ class Agent:
 
     def loss(params: Params):
       world_key, behavior_key = jax.random.split(key)
-      world_loss, seen = self._world_loss(params["world_model"], batch, state["updates"], world_key)
+      world_loss, seen = self._world_loss(params["world_model"], state, batch, world_key)
       behavior_loss, behaved = self._behavior_loss(
         params["behavior"], params["world_model"], state, batch, seen, behavior_key
       )
@@ -268,9 +277,7 @@ class Agent:
     """The world model steps; then the behaviour learns in the new model, from states that the old one saw (Dreamer v2)."""
     world_key, behavior_key = jax.random.split(key)
     params = state["params"]
-    world_gradient, seen = jax.grad(self._world_loss, has_aux=True)(
-      params["world_model"], batch, state["updates"], world_key
-    )
+    world_gradient, seen = jax.grad(self._world_loss, has_aux=True)(params["world_model"], state, batch, world_key)
     state = self._step(state, {"world_model": world_gradient})
     behavior_gradient, behaved = jax.grad(self._behavior_loss, has_aux=True)(
       params["behavior"], state["params"]["world_model"], state, batch, seen, behavior_key
@@ -286,11 +293,11 @@ class Agent:
       params[name] = jax.tree.map(jnp.add, params[name], updates)
     return {**state, "params": params, "optimizer": optimizer}
 
-  def _world_loss(self, params: Params, batch: Batch, updates: jax.Array, key: jax.Array) -> tuple[jax.Array, _Seen]:
+  def _world_loss(self, params: Params, state: State, batch: Batch, key: jax.Array) -> tuple[jax.Array, _Seen]:
     observe_key, loss_key = jax.random.split(key)
     world = with_params(self._world, params)
     seen = world.observe(batch, observe_key)
-    losses, metrics = world.losses(batch.steps, seen, updates, loss_key)
+    losses, metrics = world.losses(state.get("world_slow", {}), batch.steps, seen, state["updates"], loss_key)
     losses = {name: loss.mean() for name, loss in losses.items()}
     return self._total(losses), _Seen(seen.latents, seen.embed, losses, metrics)
 

@@ -9,16 +9,16 @@ from dreamerax.config import first_difference
 from dreamerax.runtime import checkpoint
 from dreamerax.runtime.protocol import State
 
-_PART = "world_model"
+_PART, _SLOW = "world_model", "world_slow"
 
 
 def check_fits(run_dir: Path, source: Agent, agent: Agent) -> None:
   """Whether the world model of `source`, the agent of the run in `run_dir`, could be that of `agent`.
 
   Raises:
-    ValueError: names the first of observations, actions and the world model's fields that differs.
+    ValueError: names the first of visible observations, actions and the world model's fields that differs.
   """
-  there, here = source.spec.observation, agent.spec.observation
+  there, here = source.spec.visible, agent.spec.visible
   shown = ((f"observation {name!r}", there.get(name), here.get(name)) for name in {**there, **here})
   difference = (
     next((each for each in shown if each[1] != each[2]), None)
@@ -33,14 +33,19 @@ def check_fits(run_dir: Path, source: Agent, agent: Agent) -> None:
 
 
 def with_world_model(state: State, run_dir: Path, source: Agent) -> State:
-  """`state` of an agent that `check_fits`, with the parameters of the newest checkpoint's world model in `run_dir`.
+  """`state` of an agent that `check_fits`, with the newest checkpoint's world model in `run_dir`.
 
+  That is its parameters, and its state beside them where it has one.
   Optimisers, and all that belongs to the behaviour, stay as they are.
 
   Raises:
     FileNotFoundError: no checkpoint is there. ValueError: every one is damaged, or does not fit `source`.
   """
   loaded, _ = checkpoint.load_state(run_dir, source)
-  new, old = loaded["params"][_PART], state["params"][_PART]
-  moved = jax.tree.map(lambda x, like: jax.device_put(x, like.sharding), new, old)
-  return {**state, "params": {**state["params"], _PART: moved}}
+
+  def moved(new: State, old: State) -> State:
+    return jax.tree.map(lambda x, like: jax.device_put(x, like.sharding), new, old)
+
+  params = {**state["params"], _PART: moved(loaded["params"][_PART], state["params"][_PART])}
+  slow = {_SLOW: moved(loaded[_SLOW], state[_SLOW])} if _SLOW in state else {}
+  return {**state, "params": params, **slow}

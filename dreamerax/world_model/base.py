@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from dreamerax.dynamics.base import Latent
+from dreamerax.nets.modules import Params
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition
 
 
@@ -133,13 +134,22 @@ class WorldModelBaseModule(nnx.Module):
     Those of `decoded`: {} where the model decodes nothing.
     """
 
+  def init_slow(self) -> Params:
+    """State beside the optimised parameters, such as averages of some of them; none by default."""
+    return {}
+
+  def update_slow(self, slow: Params, updates: jax.Array) -> Params:
+    """Called after each optimiser step, with the new parameters in place. updates: how many were made before this one."""
+    return slow
+
   @abc.abstractmethod
   def losses(
-    self, steps: Transition, seen: Any, updates: jax.Array, key: jax.Array
+    self, slow: Params, steps: Transition, seen: Any, updates: jax.Array, key: jax.Array
   ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
     """Losses {name: [B, T] or scalar}, not scaled, and metrics {name: scalar}.
 
     Args:
+      slow: as `init_slow` and `update_slow` make it.
       steps: [B, T, ...], as recorded. seen: what `observe` made of them.
       updates: how many updates were made before this one, a scalar.
     """

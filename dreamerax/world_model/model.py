@@ -12,6 +12,7 @@ from dreamerax.dynamics.base import Dynamics, Latent
 from dreamerax.dynamics.rssm import RSSM
 from dreamerax.nets.encoders import ConvEncoder, Encoder
 from dreamerax.nets.heads import BinaryHead, ScalarHead, TwoHotHead
+from dreamerax.nets.modules import Params
 from dreamerax.ops import checks
 from dreamerax.ops.transforms import dither
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition
@@ -104,13 +105,20 @@ class WorldModelModule(WorldModelBaseModule):
     latents, stats = self.dynamics.observe(start, steps.action, embed, steps.is_first, observe_key)
     return Seen(observation, embed, latents, stats, self.dynamics.prior(latents))
 
+  def init_slow(self) -> Params:
+    states = {name: objective.init_slow(self) for name, objective in self.objectives.items()}
+    return {name: state for name, state in states.items() if state}
+
+  def update_slow(self, slow: Params, updates: jax.Array) -> Params:
+    return {name: self.objectives[name].update_slow(state, self, updates) for name, state in slow.items()}
+
   def losses(
-    self, steps: Transition, seen: Seen, updates: jax.Array, key: jax.Array
+    self, slow: Params, steps: Transition, seen: Seen, updates: jax.Array, key: jax.Array
   ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
     losses: dict[str, jax.Array] = {}
     keys = jax.random.split(key, len(self.objectives))
-    for each_key, objective in zip(keys, self.objectives.values(), strict=True):
-      losses |= objective.losses(self, seen, steps, updates, each_key)
+    for each_key, (name, objective) in zip(keys, self.objectives.items(), strict=True):
+      losses |= objective.losses(slow.get(name, {}), self, seen, steps, updates, each_key)
     features = self.features(seen.latents)
     losses["reward"] = -self.reward(features).log_prob(steps.reward)
     if self.continues is not None:

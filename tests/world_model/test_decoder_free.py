@@ -55,7 +55,7 @@ def losses(module, given: Seen):
   def both(params, features, embed):
     def total(params, features, embed):
       found = with_params(module, params).losses(
-        Model(), given._replace(latents={"x": features}, embed=embed), steps(), jnp.int32(0), jax.random.key(0)
+        {}, Model(), given._replace(latents={"x": features}, embed=embed), steps(), jnp.int32(0), jax.random.key(0)
       )
       return sum((loss.mean() for loss in found.values()), start=jnp.float32(0)), found
 
@@ -169,7 +169,8 @@ def test_the_encoder_learns_through_the_posterior(objective: Objective):
   @jax.grad
   def gradient(params):
     model = with_params(world, params)
-    found, _ = model.losses(batch.steps, model.observe(batch, jax.random.key(1)), jnp.int32(0), jax.random.key(2))
+    seen = model.observe(batch, jax.random.key(1))
+    found, _ = model.losses({}, batch.steps, seen, jnp.int32(0), jax.random.key(2))
     return sum(model.scales[name] * loss.mean() for name, loss in found.items())
 
   found = gradient(params_of(world))

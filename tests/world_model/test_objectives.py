@@ -14,6 +14,7 @@ from dreamerax.agent import Agent, AgentConfig
 from dreamerax.commands.options import Options, read
 from dreamerax.config import changed, first_difference, from_dict, to_dict
 from dreamerax.nets.blocks import Linear
+from dreamerax.nets.modules import Params
 from dreamerax.presets import RunConfig, build
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.world_model.model import WorldModel
@@ -44,7 +45,7 @@ class ScheduleModule(ObjectiveModule):
     return {self.config.loss: self.config.scale}
 
   def losses(
-    self, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
+    self, slow: Params, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
   ) -> dict[str, jax.Array]:
     assert seen.embed.shape[:2] == steps.reward.shape == seen.posterior.shape[:2] == seen.prior.shape[:2]
     return {self.config.loss: updates + jnp.square(self.project(seen.embed))[..., 0]}

@@ -93,7 +93,7 @@ class FollowerModule(WorldModelBaseModule):
   def decode(self, latent) -> dict[str, jax.Array]:
     return {"position": latent["place"]}
 
-  def losses(self, steps: Transition, seen: Positions, updates, key):
+  def losses(self, slow, steps: Transition, seen: Positions, updates, key):
     place = seen.latents["place"]
     error = jnp.square(place[:, :-1] + self.move(steps.action[:, 1:]) - place[:, 1:]).sum(-1)
     return {"moved": jnp.where(steps.is_first[:, 1:], 0.0, error)}, {}

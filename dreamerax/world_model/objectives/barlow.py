@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from dreamerax.nets.modules import Params
 from dreamerax.ops import checks
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.world_model.objectives.base import Model, Objective, ObjectiveModule, Seen, Sizes
@@ -50,7 +51,7 @@ class BarlowModule(ObjectiveModule):
     return {"barlow": self.config.scale}
 
   def losses(
-    self, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
+    self, slow: Params, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
   ) -> dict[str, jax.Array]:
     """Latent and embedding are of the same step, so that no pair lies across the beginning of an episode."""
     projected, embed = self.projection(model.features(seen.latents), seen.embed)

@@ -10,6 +10,7 @@ from flax import nnx
 
 from dreamerax.dynamics.base import DynamicsModule, Latent
 from dreamerax.nets.encoders import EncoderModule
+from dreamerax.nets.modules import Params
 from dreamerax.types import ArrayDict, EnvSpec, Transition
 
 
@@ -61,7 +62,7 @@ class ObjectiveModule(nnx.Module):
 
   @abc.abstractmethod
   def losses(
-    self, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
+    self, slow: Params, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
   ) -> dict[str, jax.Array]:
     """Losses {name: [B, T] or scalar}, not scaled.
 
@@ -69,9 +70,18 @@ class ObjectiveModule(nnx.Module):
     episodes.
 
     Args:
+      slow: the objective's state beside its parameters, as `init_slow` and `update_slow` make it.
       steps: [B, T, ...], what was recorded.
       updates: how many updates were made before this one, a scalar.
     """
+
+  def init_slow(self, model: Model) -> Params:
+    """State beside the optimised parameters, such as an average of the encoder's; none by default."""
+    return {}
+
+  def update_slow(self, slow: Params, model: Model, updates: jax.Array) -> Params:
+    """Called after each optimiser step, with the new parameters in place. updates: how many were made before this one."""
+    return slow
 
   @property
   def decoded(self) -> tuple[str, ...]:

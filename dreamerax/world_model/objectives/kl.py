@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from dreamerax.nets.modules import Params
 from dreamerax.ops import checks
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.world_model.objectives.base import Model, Objective, ObjectiveModule, Seen, Sizes
@@ -47,7 +48,7 @@ class KLModule(ObjectiveModule):
     return self.config.scales
 
   def losses(
-    self, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
+    self, slow: Params, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
   ) -> dict[str, jax.Array]:
     return self.config.losses(model.dynamics.kl, seen.posterior, seen.prior)
 

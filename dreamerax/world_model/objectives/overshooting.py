@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from dreamerax.dynamics.base import DynamicsModule, Latent
+from dreamerax.nets.modules import Params
 from dreamerax.ops import checks
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.world_model.objectives.base import Model, Objective, ObjectiveModule, Seen, Sizes
@@ -79,6 +80,6 @@ class OvershootingModule(ObjectiveModule):
     return {"overshooting": self.config.scale}
 
   def losses(
-    self, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
+    self, slow: Params, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
   ) -> dict[str, jax.Array]:
     return {"overshooting": self.config.loss(model.dynamics, seen.latents, seen.posterior, steps, key)}

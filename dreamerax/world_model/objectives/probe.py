@@ -8,6 +8,7 @@ import jax
 from flax import nnx
 
 from dreamerax.nets.decoders import ConvDecoder, Decoder
+from dreamerax.nets.modules import Params
 from dreamerax.ops import checks
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.world_model.objectives.base import Model, Objective, ObjectiveModule, Seen, Sizes
@@ -44,7 +45,7 @@ class ProbeModule(ObjectiveModule):
     return {f"probe/{name}": 1.0 for name in self.decoded}
 
   def losses(
-    self, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
+    self, slow: Params, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
   ) -> dict[str, jax.Array]:
     """Of sequences that lie evenly in the batch, and so on all devices that share it."""
     if self.reconstruction is None:

@@ -44,7 +44,7 @@ class ReconstructionModule(ObjectiveModule):
     return {f"reconstruction/{name}": self.config.scale for name in self.spec.visible}
 
   def losses(
-    self, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
+    self, slow: Params, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
   ) -> dict[str, jax.Array]:
     return self.errors(model.features(seen.latents), seen.observation)
 
