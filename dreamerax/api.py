@@ -94,7 +94,8 @@ def load_policy(run_dir: str | Path, *, explore: bool = False, trust: Trusted = 
     NotTrusted: a part of the run is code that is not trusted.
   """
   config = load_config(run_dir, trust)
-  return export.make_policy(*_trained(Path(run_dir), config), explore=explore, header=_about(Path(run_dir), config))
+  agent, params = _trained(Path(run_dir), config)
+  return export.make_policy(agent, params, explore=explore, header=_about(agent, Path(run_dir), config))
 
 
 def export_policy(
@@ -122,7 +123,7 @@ def export_policy(
   config = load_config(run_dir, trust)
   config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, compute_dtype=compute_dtype))
   agent, params = _trained(Path(run_dir), config)
-  header = _about(Path(run_dir), config)
+  header = _about(agent, Path(run_dir), config)
   export.export(agent, params, Path(out), explore=explore, batch=batch, platforms=platforms, header=header)
 
 
@@ -137,8 +138,8 @@ def _trained(run_dir: Path, config: RunConfig) -> tuple[Agent, Any]:
   return agent, jax.device_put(agent.policy_params(state), jax.local_devices()[0])
 
 
-def _about(run_dir: Path, config: RunConfig) -> dict[str, Any]:
+def _about(agent: Agent, run_dir: Path, config: RunConfig) -> dict[str, Any]:
   """What a policy tells of itself."""
-  spec = spec_to_dict(stored_spec(run_dir, config))
+  spec = spec_to_dict(agent.policy_spec)
   env = {"task": config.env.task, "action_repeat": config.env.action_repeat}
   return {"spec": spec, **env, "preset": load_preset(run_dir), "size": config.size, "seed": config.seed}

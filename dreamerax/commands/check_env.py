@@ -9,7 +9,7 @@ from dreamerax.commands.findings import Finding, show
 from dreamerax.commands.train import DEFAULT_PRESET
 from dreamerax.envs.check import Met
 from dreamerax.presets import PRESETS
-from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
+from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, is_hidden
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ def examine(arguments: Arguments) -> Iterator[Finding]:
   report = envs.examine(config, steps=arguments.steps, seed=arguments.seed)
   yield Finding("task", arguments.task)
   if report.spec is not None:
-    yield from (Finding(f"shows {key}", _describe(array)) for key, array in report.spec.observation.items())
+    for key, array in report.spec.observation.items():
+      aside = ", hidden from the world model" if is_hidden(key) else ""
+      yield Finding(f"shows {key}", f"{_describe(array)}{aside}")
     yield Finding("takes", _describe_action(report.spec.action))
   yield from (Finding("looks like an image", each.problem, str(each)) for each in report.suspicions)
   if report.met is not None:

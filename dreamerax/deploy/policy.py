@@ -108,7 +108,7 @@ class Policy:
   def _checked(self, observation: Observation) -> tuple[dict[str, np.ndarray], int]:
     spec = self.header["spec"]["observation"]
     if set(observation) != set(spec):
-      raise ValueError(f"observation has the names {sorted(observation)}; the policy was trained with {sorted(spec)}")
+      raise ValueError(f"observation has the names {sorted(observation)}; the policy takes {sorted(spec)}")
     arrays = {name: np.asarray(observation[name]) for name in spec}
     batch = next(iter(arrays.values())).shape[:1]
     for name, array in arrays.items():

@@ -147,7 +147,7 @@ def make_batch(
   seeds = derive_seeds(seed, num_envs)
   suite = suites.find(config.task)
   if not suite.draws:
-    shown = look_at(config).observation.values()
+    shown = look_at(config).visible.values()
     film = film and not any(array.is_image for array in shown)
   processes = workers.processes(num_envs) if workers else 0
   if not workers or not processes:

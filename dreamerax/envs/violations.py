@@ -38,6 +38,11 @@ def of_spec(spec: Any) -> Iterator[Violation]:
     return
   if not spec.observation:
     yield Violation("spec.observation is empty", "name at least one array that the environment shows")
+  elif not spec.visible:
+    found = f"spec.observation has hidden observations only ({', '.join(spec.observation)})"
+    yield Violation(
+      found, "name at least one array that does not begin with goal/ or event/: the world model sees that"
+    )
   for key, array in spec.observation.items():
     where = f"spec.observation[{key!r}]"
     if key in RESERVED:

@@ -95,7 +95,7 @@ def cut(episodes: Sequence[Transition], config: OpenLoopConfig) -> Windows:
 
 
 def means(episodes: Sequence[Transition], spec: EnvSpec) -> Means:
-  """Over all steps of all episodes."""
+  """Of what a world model sees, over all steps of all episodes."""
   steps = sum(len(episode.reward) for episode in episodes)
 
   def mean(name: str) -> np.ndarray:
@@ -105,7 +105,7 @@ def means(episodes: Sequence[Transition], spec: EnvSpec) -> Means:
     return (total / steps / (255 if spec.observation[name].is_image else 1)).astype(np.float32)
 
   rewards = sum(float(episode.reward.sum(dtype=np.float64)) for episode in episodes)
-  return Means({name: mean(name) for name in spec.observation}, rewards / steps)
+  return Means({name: mean(name) for name in spec.visible}, rewards / steps)
 
 
 def horizon_errors(

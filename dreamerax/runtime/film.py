@@ -13,8 +13,8 @@ _log = logging.getLogger(__name__)
 
 
 def picture(spec: EnvSpec) -> str | None:
-  """The name of the first image, where there is one."""
-  return next((name for name, array in spec.observation.items() if array.is_image), None)
+  """The name of the first visible image, where there is one."""
+  return next((name for name, array in spec.visible.items() if array.is_image), None)
 
 
 class Film:

@@ -162,7 +162,7 @@ REFUSED = {
   "no batch axis": ({"image": np.zeros((12, 12, 3), np.uint8)}, r"no batch axis.*observation\['image'\]\[None\]"),
   "floats": ({"image": np.zeros((2, 12, 12, 3), np.float32)}, r"float32 \[2, 12, 12, 3\]; the policy takes uint8"),
   "another size": ({"image": np.zeros((2, 64, 64, 3), np.uint8)}, r"takes uint8 \[N, \*\[12, 12, 3\]\]"),
-  "another name": ({"picture": np.zeros((2, 12, 12, 3), np.uint8)}, r"\['picture'\]; the policy was trained with"),
+  "another name": ({"picture": np.zeros((2, 12, 12, 3), np.uint8)}, r"\['picture'\]; the policy takes"),
 }
 
 

@@ -188,7 +188,7 @@ function figures(parent, pictures, caption) {
     const [image, text] = parent.children[i].children;
     image.src = pictures[name];
     image.alt = `${name}, ${caption || "as the model dreams it"}`;
-    text.textContent = caption || (names.length > 1 ? name : "");
+    text.textContent = [names.length > 1 ? name : "", caption].filter(Boolean).join(", ");
   });
 }
 
