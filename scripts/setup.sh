@@ -83,6 +83,10 @@ install_packages() {
   local version constraints
   version=$(python_version .venv/bin/python)
   constraints="constraints-$version.txt"
+  case ",$extras," in *,metaworld,*) # it holds MuJoCo at an older version, and so dm_control and NumPy
+    grep -vE '^(mujoco|dm_control|numpy)==' "$constraints" >.venv/constraints.txt
+    constraints=.venv/constraints.txt ;;
+  esac
   say "installing dreamerax [$extras] and what it is built on (JAX, MuJoCo, ...) into .venv, at the versions in" \
     "$constraints (about 1.6 GB on disk; this takes minutes)"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check \

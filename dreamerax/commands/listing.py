@@ -34,7 +34,8 @@ def run(arguments: Arguments) -> int:
     console.print()
   console.print("[bold]tasks[/bold]  --task NAME; gym/<id> and package.module:factory work too")
   console.print(
-    "atari/<game>, crafter/reward and minigrid/<id> come with `make setup EXTRAS=dev,atari,crafter,minigrid`"
+    "atari/<game>, crafter/reward, minigrid/<id> and metaworld/<task> come with `make setup EXTRAS=dev,atari,crafter,"
+    "minigrid,metaworld`"
   )
   console.print(", ".join(envs.task_names()), highlight=False)
   try:

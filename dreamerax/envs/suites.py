@@ -28,6 +28,7 @@ class Suite:
   form: str  # of its tasks' names, for people
   draws: bool = False  # it draws its pictures at the size, quality and with the observations that are asked for
   repeats: bool = False  # it repeats actions by itself
+  mujoco: bool = False  # MuJoCo draws it, on the graphics device that is asked for
   adapts: bool = False  # its environments are of other libraries or a person's own, and show whatever they do
   image_size: int | None = None  # of images where none is asked for; None: as they are
 
@@ -54,11 +55,12 @@ class Suite:
 
 
 SUITES = (
-  Suite("dmc/", "dm_control", "dmc/<domain>_<task>", draws=True, repeats=True),
+  Suite("dmc/", "dm_control", "dmc/<domain>_<task>", draws=True, repeats=True, mujoco=True),
   Suite("gym/", "gymnasium", "gym/<id>", adapts=True),
   Suite("atari/", "atari", "atari/<game>", repeats=True, image_size=64),
   Suite("crafter/", "crafter", "crafter/reward"),
   Suite("minigrid/", "minigrid", "minigrid/<id>"),
+  Suite("metaworld/", "metaworld", "metaworld/<task>", repeats=True, mujoco=True),
   Suite("", "custom", "package.module:factory", adapts=True),
 )
 # Settings that only a suite which draws by itself takes.
@@ -97,5 +99,5 @@ def check_applies(config: EnvConfig, said: Collection[str]) -> None:
       raise ValueError(
         f"{name}={value!r} is for {drawn}, and task={config.task!r} shows what it shows: leave --{name} out"
       )
-  if _DEVICES in said and not (suite.draws or suite.adapts):
+  if _DEVICES in said and not (suite.mujoco or suite.adapts):
     raise ValueError(f"{_DEVICES} is for what MuJoCo draws, and task={config.task!r} does without: leave it out")

@@ -4,6 +4,7 @@ import builtins
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dreamerax import cli
@@ -49,6 +50,28 @@ class TestMinigrid(EnvironmentContract):
     return make(EnvConfig("minigrid/MiniGrid-FourRooms-v0"), seed)
 
 
+@needs("metaworld")
+@pytest.mark.slow
+class TestMetaWorld(EnvironmentContract):
+  steps = 20
+
+  def make(self, seed: int) -> Environment:
+    return make(EnvConfig("metaworld/reach-v3", action_repeat=2), seed)
+
+
+@needs("metaworld")
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_an_episode_of_meta_world_ends_after_500_env_steps_and_tells_of_success():
+  env = make(EnvConfig("metaworld/reach-v3", action_repeat=200, image_size=32), 0)
+  assert env.reset().observation["image"].shape == (32, 32, 3)
+  steps = [env.step(np.zeros(4, np.float32)) for _ in range(3)]
+  assert [step.is_last for step in steps] == [False, False, True] and not any(step.is_terminal for step in steps)
+  assert steps[0].reward > steps[2].reward > 0  # 200 env steps, and 100
+  assert set(steps[-1].log) == {"success"}
+  env.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
   "task",
@@ -56,6 +79,7 @@ class TestMinigrid(EnvironmentContract):
     pytest.param("atari/pong", marks=needs("ale_py")),
     pytest.param("crafter/reward", marks=needs("crafter")),
     pytest.param("minigrid/MiniGrid-Empty-5x5-v0", marks=needs("minigrid")),
+    pytest.param("metaworld/reach-v3", marks=needs("metaworld")),
   ],
 )
 def test_a_suite_trains(task: str, tmp_path: Path):
@@ -77,7 +101,12 @@ def test_atari_counts_frames_as_env_steps_and_shows_64_pixels():
 
 @pytest.mark.parametrize(
   ("task", "package", "extra"),
-  [("atari/pong", "ale_py", "atari"), ("crafter/reward", "crafter", "crafter"), ("minigrid/X", "minigrid", "minigrid")],
+  [
+    ("atari/pong", "ale_py", "atari"),
+    ("crafter/reward", "crafter", "crafter"),
+    ("minigrid/X", "minigrid", "minigrid"),
+    ("metaworld/X", "metaworld", "metaworld"),
+  ],
 )
 def test_a_missing_package_names_its_extra(task, package, extra, monkeypatch: pytest.MonkeyPatch):
   real = builtins.__import__
@@ -98,6 +127,7 @@ def test_a_missing_package_names_its_extra(task, package, extra, monkeypatch: py
     pytest.param("atari/pongg", "atari/pong", marks=needs("ale_py")),
     ("crafter/rewards", "crafter/reward"),
     pytest.param("minigrid/MiniGrid-Emty-5x5-v0", "minigrid/MiniGrid-Empty-5x5-v0", marks=needs("minigrid")),
+    pytest.param("metaworld/reach-v4", "metaworld/reach-v3", marks=needs("metaworld")),
   ],
 )
 def test_a_wrong_name_gets_the_nearest(task, nearest):
