@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
+from jax.sharding import Mesh
 
 from dreamerax.loggers.names import LoggerName, check_installed
 from dreamerax.replay import Replay
@@ -22,7 +23,8 @@ from dreamerax.runtime.learner import Learner
 from dreamerax.runtime.mesh import MeshConfig, local_mesh
 from dreamerax.runtime.metrics import MetricsWriter, as_markdown
 from dreamerax.runtime.programs import Programs
-from dreamerax.runtime.protocol import Agent, Params
+from dreamerax.runtime.progress import Display, Progress
+from dreamerax.runtime.protocol import Agent, Params, State
 from dreamerax.runtime.run_lock import RunLock
 from dreamerax.runtime.saved import ConfigFile, Saved
 from dreamerax.runtime.seeds import key
@@ -77,7 +79,6 @@ def train(
   seed: int,
   mesh: MeshConfig | None = None,
   begin: Callable[[], ConfigFile] = ConfigFile,
-  say: Callable[[str], None] = print,
 ) -> OfflineResult:
   """Makes `config.updates` updates, or continues a run that `logdir` holds; one that is complete is only evaluated.
 
@@ -100,18 +101,21 @@ def train(
   init_key, update_key = jax.random.split(key(seed))
   with ExitStack() as stack:
     stop = stack.enter_context(StopSignals(run=True))
+    display = stack.enter_context(Display())
     stack.enter_context(RunLock(logdir))
     checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER)))
     shapes, skip = abstract_state(agent, learners), config.nonfinite == "skip"
     check_fits(shapes, learners)
     restored = checkpoints.restore(shapes)
     written = begin()
-    programs = Programs(agent, shapes, replay.batch_spec, learners, skip=skip, compile_update=Compiler(say).compile)
+    done = restored[1].counters if restored else Counters()
+    progress = Progress(config.updates, done, display, eval_every=config.eval_every, unit="updates")
+    programs = _make_programs(agent, shapes, replay, learners, progress, skip=skip)
     stack.callback(lambda: programs.close(wait=not stop.requested))
     state, saved, extra = restored or (init_state(agent, learners, init_key), Saved.nothing(seed), {})
     if extra:
       replay.restore(extra["replay"])
-      say(f"continuing at {saved.counters.updates:,} updates")
+      progress.say(f"continuing at {saved.counters.updates:,} updates")
     learner = Learner(
       programs,
       replay,
@@ -130,14 +134,29 @@ def train(
           size=saved.metrics,
           after=saved.counters.updates,
           loggers=config.log,
-          say=say,
+          say=progress.say,
           stopped=lambda: stop.requested,
         )
       )
     )
     writer.text(saved.counters, "config.json", as_markdown(written.text))
     saved = saved._replace(config=written.checksum)
-    return _Run(config, learner, replay, checkpoints, writer, stop, evaluate, saved, say).run()
+    return _Run(config, learner, replay, checkpoints, writer, stop, evaluate, saved, progress).run()
+
+
+def _make_programs(
+  agent: Agent, shapes: State, replay: Replay, learners: Mesh, progress: Progress, *, skip: bool
+) -> Programs:
+  compiler = Compiler(progress.say)
+  return Programs(
+    agent,
+    shapes,
+    replay.batch_spec,
+    learners,
+    skip=skip,
+    compile_update=compiler.compile,
+    compiling=lambda: compiler.status,
+  )
 
 
 @dataclass
@@ -152,7 +171,7 @@ class _Run:
   stop: StopSignals
   evaluate: Evaluate
   saved: Saved  # what the run continues from
-  say: Callable[[str], None]
+  progress: Progress
 
   def __post_init__(self):
     self._began = time.monotonic()
@@ -180,7 +199,7 @@ class _Run:
     if self.checkpoints.failed:
       raise NotSaved(f"the last checkpoint could not be saved ({self.checkpoints.failed}): free space, and go on")
     if interrupted:
-      self.say(f"saved at {self.learner.updates:,} updates: the same --logdir goes on from there")
+      self.progress.say(f"saved at {self.learner.updates:,} updates: the same --logdir goes on from there")
     return OfflineResult(self.learner.updates, self._seconds, interrupted)
 
   @property
@@ -193,11 +212,14 @@ class _Run:
 
   def _train(self) -> None:
     if self.learner.updates < self.config.updates:
-      self.learner.programs.wait_compiled(self.stop.check)
+      self.progress.wait_for(self.learner.programs.compiling)
+      self.learner.programs.wait_compiled(self._check_and_show)
       self._logged = (self.learner.updates, time.monotonic())
+    self.progress.begin(self._counters)
     while self.learner.updates < self.config.updates:
       self.stop.check()
       self.learner.run(1)
+      self.progress.update(self._counters)
       if not self._attended:
         self._attended = True
         self.stop.attend(lambda: self.learner.updates)
@@ -219,12 +241,17 @@ class _Run:
     scalars = {f"train/{name}": value for name, value in means.items()}
     scalars |= {"train/skipped_updates": self.learner.skipped, "time/updates_per_second": speed}
     self._write(scalars)
-    loss = f"  loss {means['loss/total']:.2f}" if "loss/total" in means else ""
-    left = f"  {(self.config.updates - updates) / speed / 60:.1f} minutes left" if speed > 0 else ""
-    self.say(f"{updates:,}/{self.config.updates:,} updates  {speed:.1f} updates/s{loss}{left}")
+    if "loss/total" in means:
+      self.progress.loss(means["loss/total"])
 
   def _evaluate(self) -> None:
-    self._write(self.evaluate(self.learner.newest_params, self.learner.updates))
+    with self.progress.evaluating("held-out episodes"):
+      found = self.evaluate(self.learner.newest_params, self.learner.updates)
+    self._write(found)
+
+  def _check_and_show(self) -> None:
+    self.stop.check()
+    self.progress.tick()
 
   def _checkpoint(self) -> None:
     self.learner.flush()

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from dreamerax.runtime.counters import Counters
-from dreamerax.words import number_of
 
 _SAMPLE_SECONDS = 0.5  # how often the display moves
 _WINDOW_SECONDS = 30.0  # what rates are averaged over
@@ -75,16 +75,26 @@ class Progress:
   evaluation took; before there is a pace, no time is told.
   """
 
-  def __init__(self, total: int, counters: Counters, display: Display, name: str = "", *, eval_every: int = 0):
+  def __init__(
+    self,
+    total: int,
+    counters: Counters,
+    display: Display,
+    name: str = "",
+    *,
+    eval_every: int = 0,
+    unit: Literal["env steps", "updates"] = "env steps",
+  ):
     """
     Args:
-      total: env steps of the whole run.
-      counters: where it stands.
+      total: length of the whole run, in `unit`.
+      counters: where it stands; `env_steps` counts what `unit` says.
       name: begins every line, where several runs share a display.
-      eval_every: env steps between evaluations; 0: there is one at the end only.
+      eval_every: so many units between evaluations; 0: there is one at the end only.
+      unit: what the run's length is told in.
     """
     self._display, self._total, self._eval_every = display, total, eval_every
-    self._prefix = f"{name}: " if name else ""
+    self._prefix, self._unit, self._loss = f"{name}: " if name else "", unit, None
     self._scores: deque[float] = deque(maxlen=_RECENT_EPISODES)
     self._counters = counters
     self._printed = time.monotonic()
@@ -105,6 +115,10 @@ class Progress:
     """Takes the returns of episodes that ended."""
     self._scores.extend(scores)
 
+  def loss(self, value: float) -> None:
+    """Takes the newest loss, of a run that has no returns."""
+    self._loss = value
+
   def wait_for(self, what: Callable[[], str]) -> None:
     """The run does something else than train, until `begin`; `what` says at any time, in any thread, what that is."""
     self._waits = what
@@ -120,10 +134,10 @@ class Progress:
     self._samples = deque([(self._now(), counters)])
 
   @contextmanager
-  def evaluating(self, episodes: int) -> Iterator[None]:
-    """An evaluation, during which training stands still."""
+  def evaluating(self, on: str) -> Iterator[None]:
+    """An evaluation, during which training stands still. on: what it is made on, for people."""
     began, before = time.monotonic(), self._waits
-    self.wait_for(lambda: f"evaluating, {number_of(episodes, 'episode')}: {_since(began)}")
+    self.wait_for(lambda: f"evaluating, {on}: {_since(began)}")
     try:
       yield
     finally:
@@ -168,7 +182,7 @@ class Progress:
 
   def _parts(self) -> list[tuple[int, str]]:
     """What there is to tell, in its order on the line, with its rank: where room is short, the last in rank is left out."""
-    waits, steps = self._waits, f"{self._counters.env_steps:,}/{self._total:,} env steps"
+    waits, steps = self._waits, f"{self._counters.env_steps:,}/{self._total:,} {self._unit}"
     if waits is not None:
       return [(0, waits()), (1, steps)]
     (began, first), (ended, last) = self._samples[0], self._samples[-1]
@@ -178,9 +192,12 @@ class Progress:
     if self._scores:
       parts.append((2, f"return {self._scores[-1]:.1f}"))
       parts.append((5, f"(mean of {len(self._scores)}: {sum(self._scores) / len(self._scores):.1f})"))
+    if self._loss is not None:
+      parts.append((2, f"loss {self._loss:.2f}"))
     if last.env_steps > first.env_steps:
       parts.append((4, f"{(last.updates - first.updates) / elapsed:.1f} updates/s"))
-      parts.append((3, f"{speed:.0f} env steps/s"))
+      if self._unit != "updates":
+        parts.append((3, f"{speed:.0f} {self._unit}/s"))
     if elapsed >= _SETTLED_SECONDS and speed > 0:
       parts.insert(0, (0, f"{_clock(self._left(speed))} left"))
     return parts

@@ -292,7 +292,7 @@ class Run:
     if not (self.config.eval_episodes and self._hosts.leads):
       return
     try:
-      with self._timer("evaluation"), self.progress.evaluating(self.config.eval_episodes):
+      with self._timer("evaluation"), self.progress.evaluating(number_of(self.config.eval_episodes, "episode")):
         result = self.judge(
           episodes=self.config.eval_episodes,
           seed=environment_seed(self.seed, EVALUATE, self.counters.env_steps),

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from dreamerax.runtime import progress
 from dreamerax.runtime.checkpoint import load_state, verify
 from dreamerax.runtime.errors import Diverged
 from dreamerax.runtime.interrupt import StopSignals
@@ -50,6 +51,13 @@ def run(
   loop = OfflineConfig(**{"updates": updates, "eval_every": 5, "log_every": 1e-9, **config})
   replay = filled(nan)
   return train(Remembering(), replay, loop, evaluate or note, logdir=logdir, seed=0), evaluated
+
+
+def test_a_run_shows_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+  monkeypatch.setattr(progress, "_PLAIN_SECONDS", 0)
+  run(tmp_path)
+  shown = capsys.readouterr().out
+  assert f"{UPDATES}/{UPDATES} updates" in shown and "env steps" not in shown
 
 
 def leaves(logdir: Path) -> list[np.ndarray]:

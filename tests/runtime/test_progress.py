@@ -67,7 +67,7 @@ def test_evaluations_are_no_part_of_the_pace_and_a_part_of_the_time_left(clock: 
   for second in range(11):
     shown.update(Counters(50 * second, 25 * second, 1 + second))
     clock[0] += 1
-  with shown.evaluating(5):
+  with shown.evaluating("5 episodes"):
     clock[0] += 60
     shown.tick()
   shown.update(Counters(550, 275, 12))
@@ -76,6 +76,17 @@ def test_evaluations_are_no_part_of_the_pace_and_a_part_of_the_time_left(clock: 
   lines = out.getvalue().splitlines()
   assert lines[1] == "evaluating, 5 episodes: 60 s  500/2,000 env steps"
   assert lines[2].startswith("0:03:51 left")  # 1,400 steps at 27.3 a second, and three evaluations of a minute
+
+
+def test_a_run_without_environments_counts_updates_and_tells_its_loss(clock: list[float]):
+  out, display = plain()
+  shown = progress.Progress(2000, Counters(), display, unit="updates")
+  shown.begin(Counters())
+  shown.loss(12.345)
+  for second in range(12):
+    shown.update(Counters(20 * second, 0, 20 * second))
+    clock[0] += 1
+  assert out.getvalue() == "0:01:30 left  200/2,000 updates  loss 12.35  20.0 updates/s\n"
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
