@@ -32,6 +32,7 @@ class Broken(Counter):
   ("env", "message"),
   [
     (Broken(key="reward"), "'reward', a name kept"),
+    (Broken(key="goal/clock"), r"hidden observations only \(goal/clock\).* that does not begin with goal/ or event/"),
     (Broken(observation=ArraySpec((2,), "float64")), "float32"),
     (Broken(observation=ArraySpec((2, 2))), r"float32 \[size\]"),
     (Broken(observation=ArraySpec((0,))), "holds nothing"),

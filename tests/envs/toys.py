@@ -73,6 +73,43 @@ class Wander(Counter):
     return super()._step(reward and self.place[0])._replace(observation=observation)
 
 
+class Seeking(Counter):
+  """A place to steer, drawn as a dot, and where it should be: hidden goals of both, and whether it is near."""
+
+  def __init__(self, seed: int):
+    super().__init__(seed, length=6)
+
+  @property
+  def spec(self) -> EnvSpec:
+    shown = {"image": ArraySpec((16, 16, 3), "uint8"), "place": ArraySpec((2,))}
+    goals = {f"goal/{name}": array for name, array in shown.items()}
+    return EnvSpec({**shown, **goals, "event/near": ArraySpec((1,))}, ActionSpec(2))
+
+  def reset(self, seed: int | None = None) -> Step:
+    self.place, self.goal = np.random.default_rng(self.seed if seed is None else seed).uniform(-1, 1, (2, 2))
+    return super().reset(seed)
+
+  def step(self, action: np.ndarray) -> Step:
+    self.place = np.clip(self.place + 0.3 * action, -1, 1)
+    return super().step(action)
+
+  def _step(self, reward: float) -> Step:
+    near = np.linalg.norm(self.place - self.goal) < 0.3
+    observation = {**self._seen(self.place), "event/near": np.array([near], np.float32)}
+    observation |= {f"goal/{name}": array for name, array in self._seen(self.goal).items()}
+    return super()._step(float(near and self.clock > 0))._replace(observation=observation)
+
+  def _seen(self, place: np.ndarray) -> dict[str, np.ndarray]:
+    image = np.zeros((16, 16, 3), np.uint8)
+    row, column = np.rint((place + 1) * 7.5).astype(int)
+    image[row, column] = 255
+    return {"image": image, "place": place.astype(np.float32)}
+
+
+def seeking(seed: int) -> Seeking:
+  return Seeking(seed)
+
+
 class Telling(Wander):
   """Also gives numbers of its own: its place, and whether it was far away."""
 

@@ -32,22 +32,24 @@ class Relabel(abc.ABC):
   """A rule that names a step of the batch for each of its steps, to be its goal."""
 
   @abc.abstractmethod
-  def choose(self, is_first: jax.Array, key: jax.Array) -> jax.Array:
-    """is_first [B, T] -> int32 [B, T] that counts the batch's B T steps, row by row.
+  def goals(self, values: jax.Array, is_first: jax.Array, key: jax.Array) -> jax.Array:
+    """Values [B, T, ...] of a batch's steps -> those of each step's goal [B, T, ...].
 
-    Arrays [B T, ...] indexed by it are the goals. But for `Shuffled`, a goal is of the same episode as its step.
+    But for `Shuffled`, a goal is of the same episode as its step.
+
+    Args:
+      is_first: [B, T], of the same steps.
     """
 
 
 @dataclass(frozen=True)
 class _Within(Relabel):
-  """A rule that looks at one row at a time."""
+  """A rule that looks at one row at a time, so that rows on different devices stay there."""
 
-  def choose(self, is_first: jax.Array, key: jax.Array) -> jax.Array:
-    rows, length = is_first.shape
-    time = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32), is_first.shape)
-    goal = self._time(time, spans(is_first), key)
-    return goal + length * jnp.arange(rows, dtype=jnp.int32)[:, None]
+  def goals(self, values: jax.Array, is_first: jax.Array, key: jax.Array) -> jax.Array:
+    time = jnp.broadcast_to(jnp.arange(is_first.shape[1], dtype=jnp.int32), is_first.shape)
+    chosen = self._time(time, spans(is_first), key)
+    return jnp.take_along_axis(values, chosen.reshape(*chosen.shape, *[1] * (values.ndim - 2)), 1)
 
   @abc.abstractmethod
   def _time(self, time: jax.Array, span: Span, key: jax.Array) -> jax.Array:
@@ -100,8 +102,9 @@ class Geometric(_Within):
 class Shuffled(Relabel):
   """Any step of the whole batch, all equally likely: mostly of another episode (Mendonca et al. 2021)."""
 
-  def choose(self, is_first: jax.Array, key: jax.Array) -> jax.Array:
-    return jax.random.randint(key, is_first.shape, 0, is_first.size, jnp.int32)
+  def goals(self, values: jax.Array, is_first: jax.Array, key: jax.Array) -> jax.Array:
+    chosen = jax.random.randint(key, is_first.shape, 0, is_first.size)
+    return jax.lax.collapse(values, 0, 2)[chosen]
 
 
 def _between(key: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:

@@ -34,8 +34,10 @@ def allowed(rule: Relabel, step: int, episode: range) -> set[int]:
 
 
 def draws(rule: Relabel, is_first: np.ndarray, count: int = DRAWS) -> np.ndarray:
-  """[count, B, T]."""
-  return np.asarray(jax.vmap(lambda key: rule.choose(is_first, key))(jax.random.split(jax.random.key(0), count)))
+  """[count, B, T], steps counted row by row."""
+  steps = np.arange(is_first.size).reshape(*is_first.shape, 1)
+  draw = jax.vmap(lambda key: rule.goals(steps, is_first, key))
+  return np.asarray(draw(jax.random.split(jax.random.key(0), count)))[..., 0]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
