@@ -64,16 +64,19 @@ def test_they_are_trained_on_scored_recorded_and_exported(preset, size, options,
   assert all(spec.is_one_hot(np.asarray(episode.action[1:])).all() for episode in episodes)
 
 
-@pytest.mark.parametrize("preset", ["dreamer-v2", "dreamer-v3"])
-def test_dreamer_v2_and_v3_learn_them(preset: str, tmp_path: Path):
-  """Chance has 10 × (1/3 + 1/2) / 2 = 4.2, and one lever that is right 6.7 or 7.5, of 10."""
+@pytest.mark.parametrize(("preset", "horizon"), [("dreamer-v1", 15), ("dreamer-v2", 4), ("dreamer-v3", 4)])
+def test_the_dreamers_learn_them(preset: str, horizon: int, tmp_path: Path):
+  """Chance has 10 × (1/3 + 1/2) / 2 = 4.2, and one lever that is right 6.7 or 7.5, of 10.
+
+  Dreamer v1 has no target network: with 4 imagined steps its critic learns from little but itself, and its values diverge.
+  """
   run = presets.build(preset, small_presets.SMALLEST[preset])
-  widths = {"units": 64, "deter": 64, "hidden": 64, "layers": 1, "groups": 4, "classes": 4, "dims": 8, "horizon": 4}
+  widths = {"units": 64, "deter": 64, "hidden": 64, "layers": 1, "groups": 4, "classes": 4, "dims": 8}
   rates = {"learning_rate": 1e-3, "warmup": 0}
   run = dataclasses.replace(
     run,
     env=dataclasses.replace(run.env, task="tests.envs.toys:levers", action_repeat=1),
-    agent=small_presets._shrink(run.agent, {**widths, **rates}),
+    agent=small_presets._shrink(run.agent, {**widths, **rates, "horizon": horizon}),
     env_steps=6000,
     num_envs=4,
     replay=dataclasses.replace(run.replay, capacity=10_000, batch_size=16, batch_length=10),
