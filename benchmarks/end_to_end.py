@@ -10,8 +10,8 @@ cores. Env steps are simulator steps, the action repeat included, summed over th
 """
 
 if __name__ == "__main__":
-  from dreamerax.envs import rendering
-  from dreamerax.runtime.memory import collect_garbage_rarely, restart_with_huge_pages
+  from dreamerax.envs.suites import rendering
+  from dreamerax.process_memory import collect_garbage_rarely, restart_with_huge_pages
 
   # As `dreamerax train` does, before all that takes long to import.
   restart_with_huge_pages()
@@ -33,17 +33,17 @@ import psutil
 from benchmarks.common import machine, report, with_batch
 from dreamerax import envs, presets
 from dreamerax.agent import Agent
-from dreamerax.presets import RunConfig
 from dreamerax.replay import Replay
+from dreamerax.run_config import RunConfig
 from dreamerax.run_directory import env_spec
-from dreamerax.runtime.collect import Collector
+from dreamerax.runtime.collect.collector import Collector
+from dreamerax.runtime.collect.policy import Policy
 from dreamerax.runtime.counters import Counters
-from dreamerax.runtime.learner import Learner
-from dreamerax.runtime.mesh import divide_cpu, local_mesh
-from dreamerax.runtime.policy import Policy
-from dreamerax.runtime.programs import Programs
+from dreamerax.runtime.devices.mesh import divide_cpu, local_mesh
+from dreamerax.runtime.devices.sharding import abstract_state, init_state
+from dreamerax.runtime.learn.learner import Learner
+from dreamerax.runtime.learn.update import Programs
 from dreamerax.runtime.schedule import TrainRatioConfig
-from dreamerax.runtime.sharding import abstract_state, init_state
 
 _TURNS = 4
 

@@ -26,9 +26,9 @@ import numpy as np
 
 from benchmarks.common import machine, report
 from dreamerax.envs import EnvBatch, EnvConfig, WorkerConfig, make, make_batch
-from dreamerax.envs.actions import BoxActions, random_actions
 from dreamerax.envs.contract import Checked
-from dreamerax.envs.dm_control import ALIASES, CAMERAS, IMAGE_SIZE
+from dreamerax.envs.suites.actions import BoxActions, random_actions
+from dreamerax.envs.suites.dm_control import ALIASES, CAMERAS, IMAGE_SIZE
 
 # Figures are taken over this many stretches of --steps each.
 REPEATS = 5

@@ -20,12 +20,12 @@ from benchmarks.common import machine, report, with_batch
 from benchmarks.update import pixels, synthetic
 from dreamerax import presets
 from dreamerax.agent import Agent
-from dreamerax.presets import RunConfig
-from dreamerax.runtime.compilation import Source, compile_source
-from dreamerax.runtime.memory import restart_with_huge_pages
-from dreamerax.runtime.mesh import divide_cpu, local_mesh
-from dreamerax.runtime.seed_group import vmapped
-from dreamerax.runtime.sharding import batch_sharded, init_state, replicated
+from dreamerax.process_memory import restart_with_huge_pages
+from dreamerax.run_config import RunConfig
+from dreamerax.runtime.devices.mesh import divide_cpu, local_mesh
+from dreamerax.runtime.devices.sharding import batch_sharded, init_state, replicated
+from dreamerax.runtime.learn.compilation import Source, compile_source
+from dreamerax.runtime.learn.seed_group import vmapped
 
 
 def measure(preset: str, config: RunConfig, seeds: int, repeats: int) -> dict[str, Any]:

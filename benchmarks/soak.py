@@ -24,8 +24,8 @@ from typing import IO, Any, NamedTuple
 import psutil
 
 from benchmarks.common import machine, report
-from dreamerax.runtime.checkpoint import FOLDER
-from dreamerax.runtime.metrics import read_metrics
+from dreamerax.runtime.checkpoint.checkpoints import FOLDER
+from dreamerax.runtime.telemetry.metrics import read_metrics
 
 _SETTINGS = """--env-steps 1000000000 --num-envs 4 --prefill-steps 400 --rendering fast --workers.count 2 --workers.timeout 5
   --replay.capacity 4000 --checkpoint-minutes 0.1 --log-every 1 --eval-episodes 0 --video-every 0"""

@@ -25,14 +25,14 @@ from benchmarks.common import machine, report, with_batch
 from benchmarks.launches import launch_seconds, launches
 from dreamerax import presets
 from dreamerax.agent import Agent
-from dreamerax.envs.dm_control import IMAGE_SIZE
+from dreamerax.envs.suites.dm_control import IMAGE_SIZE
 from dreamerax.ops.backend import on_cpu
-from dreamerax.presets import RunConfig
-from dreamerax.runtime.compilation import Source, compile_source
-from dreamerax.runtime.memory import restart_with_huge_pages
-from dreamerax.runtime.mesh import divide_cpu, local_mesh
-from dreamerax.runtime.profile import large_product
-from dreamerax.runtime.sharding import batch_sharded, init_state, replicated
+from dreamerax.process_memory import restart_with_huge_pages
+from dreamerax.run_config import RunConfig
+from dreamerax.runtime.devices.mesh import divide_cpu, local_mesh
+from dreamerax.runtime.devices.sharding import batch_sharded, init_state, replicated
+from dreamerax.runtime.learn.compilation import Source, compile_source
+from dreamerax.runtime.telemetry.profile import large_product
 from dreamerax.types import ActionSpec, ArraySpec, Batch, EnvSpec, Transition
 
 # GFLOP of one update per replayed step, counted for convolutions in their plain form and without rematerialisation: 105 and

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
   from dreamerax.api import evaluate, export_policy, load_agent, load_config, load_policy, preset, train, train_seeds
   from dreamerax.deploy.policy import load as load_exported
   from dreamerax.envs import EnvConfig
-  from dreamerax.presets import RunConfig
+  from dreamerax.run_config import RunConfig
 
 __version__ = "0.1.0"
 
@@ -34,7 +34,7 @@ __all__ = [
 _FOUND_IN = {name: ("dreamerax.api", name) for name in __all__}
 _FOUND_IN["load_exported"] = ("dreamerax.deploy.policy", "load")
 _FOUND_IN["EnvConfig"] = ("dreamerax.envs", "EnvConfig")
-_FOUND_IN["RunConfig"] = ("dreamerax.presets", "RunConfig")
+_FOUND_IN["RunConfig"] = ("dreamerax.run_config", "RunConfig")
 
 
 def __getattr__(name: str) -> "Any":

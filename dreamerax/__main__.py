@@ -21,9 +21,9 @@ import signal  # noqa: E402
 import threading  # noqa: E402
 
 from dreamerax import leftover_threads  # noqa: E402
-from dreamerax.runtime.memory import collect_garbage_rarely, restart_with_huge_pages  # noqa: E402
+from dreamerax.process_memory import collect_garbage_rarely, restart_with_huge_pages  # noqa: E402
 
-_COMPILES = "compile_"  # begins the name of the compiler's thread, see runtime/programs.py
+_COMPILES = "compile_"  # begins the name of the compiler's thread, see runtime/learn/update.py
 _LEAVE_SECONDS = 5.0  # for threads that an environment in this process has left behind
 _COMPUTE = ("train", "train-world-model", "eval")
 

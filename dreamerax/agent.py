@@ -10,14 +10,13 @@ import numpy as np
 import optax
 from flax import nnx
 
-from dreamerax import captions
+from dreamerax import captions, checks
 from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Replayed, Situation
 from dreamerax.behavior.imagination import World
 from dreamerax.dynamics.base import Latent, reset_where
 from dreamerax.images import colored
 from dreamerax.nets.modules import Params, frozen, params_of, with_params
-from dreamerax.ops import checks
 from dreamerax.ops.backend import on_cpu
 from dreamerax.ops.distributions import uniform_choices
 from dreamerax.ops.optimizers import LaProp, Optimizer

@@ -14,12 +14,13 @@ from dreamerax.config import changed
 from dreamerax.deploy import export
 from dreamerax.deploy.policy import Policy as LoadedPolicy
 from dreamerax.own_code import NOBODY, Trusted
-from dreamerax.presets import RunConfig
+from dreamerax.run_config import RunConfig
 from dreamerax.run_directory import env_spec, load_config, load_preset, spec_to_dict, stored_spec
-from dreamerax.runtime import checkpoint, seeds
-from dreamerax.runtime import evaluate as evaluation
-from dreamerax.runtime.evaluate import EvalResult
-from dreamerax.runtime.policy import Policy
+from dreamerax.runtime import seeds
+from dreamerax.runtime.checkpoint import checkpoints
+from dreamerax.runtime.collect import evaluate as evaluation
+from dreamerax.runtime.collect.evaluate import EvalResult
+from dreamerax.runtime.collect.policy import Policy
 from dreamerax.training import train, train_seeds
 
 __all__ = [
@@ -67,7 +68,7 @@ def evaluate(
   """
   config = load_config(run_dir, trust)
   agent = Agent(config.agent, env_spec(config))
-  state, _ = checkpoint.load_state(Path(run_dir).absolute(), agent)
+  state, _ = checkpoints.load_state(Path(run_dir).absolute(), agent)
   policy = Policy(agent, explore=False, key=seeds.key(seed))
   return evaluation.evaluate(
     policy,
@@ -134,7 +135,7 @@ def load_agent(run_dir: str | Path, trust: Trusted = NOBODY) -> tuple[Agent, Any
 
 def _trained(run_dir: Path, config: RunConfig) -> tuple[Agent, Any]:
   agent = Agent(config.agent, stored_spec(run_dir, config))
-  state, _ = checkpoint.load_state(run_dir.absolute(), agent)
+  state, _ = checkpoints.load_state(run_dir.absolute(), agent)
   return agent, jax.device_put(agent.policy_params(state), jax.local_devices()[0])
 
 

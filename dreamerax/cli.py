@@ -13,14 +13,14 @@ from dreamerax import __version__, run_list
 from dreamerax.commands import options, refusals, short_help
 from dreamerax.commands.table import COMMANDS, Command, help_page
 from dreamerax.config import nearest
-from dreamerax.envs import rendering
-from dreamerax.envs.dm_control import PREFIX as DMC
+from dreamerax.envs.suites import rendering
+from dreamerax.envs.suites.dm_control import PREFIX as DMC
 from dreamerax.own_code import Trust
 
 if TYPE_CHECKING:  # most commands do without jax
-  from dreamerax.presets import RunConfig
+  from dreamerax.run_config import RunConfig
 
-_HOSTS = "dreamerax.runtime.hosts"
+_HOSTS = "dreamerax.runtime.devices.hosts"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

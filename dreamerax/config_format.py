@@ -7,7 +7,7 @@ from typing import Any
 
 from dreamerax import provenance
 from dreamerax.config import shown
-from dreamerax.envs.dm_control import IMAGE_SIZE
+from dreamerax.envs.suites.dm_control import IMAGE_SIZE
 from dreamerax.own_code import NotTrusted
 
 # Raised where this version would read wrong, or not at all, what an earlier one has written.

@@ -13,9 +13,9 @@ from dreamerax.config import first_difference, from_dict, shown, to_dict
 from dreamerax.config_format import EDITED
 from dreamerax.envs import violations
 from dreamerax.own_code import NOBODY, NotTrusted, Stored, Trust, Trusted
-from dreamerax.presets import RunConfig
-from dreamerax.runtime.checkpoint_folder import FOLDER, read_saved
-from dreamerax.runtime.saved import ConfigFile
+from dreamerax.run_config import RunConfig
+from dreamerax.runtime.checkpoint.folder import FOLDER, read_saved
+from dreamerax.runtime.checkpoint.metadata import ConfigFile
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 CONFIG = "config.json"

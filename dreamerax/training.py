@@ -14,8 +14,9 @@ from dreamerax.agent import Agent
 from dreamerax.files import refuse_links
 from dreamerax.memory_limit import machine_memory
 from dreamerax.own_code import NOBODY, Trusted
-from dreamerax.presets import RunConfig
+from dreamerax.ray_connection import connect
 from dreamerax.replay.replay import Replay
+from dreamerax.run_config import RunConfig
 from dreamerax.run_directory import (
   CONFIG,
   INITIAL,
@@ -28,18 +29,17 @@ from dreamerax.run_directory import (
   stored_spec,
   write_config,
 )
-from dreamerax.runtime import loop
-from dreamerax.runtime.checkpoint import FOLDER
-from dreamerax.runtime.checkpoint_folder import find_steps
-from dreamerax.runtime.loop import TrainResult
-from dreamerax.runtime.mesh import divide_cpu, learner_mesh
-from dreamerax.runtime.ray_actors import RayActors
-from dreamerax.runtime.ray_connection import connect
-from dreamerax.runtime.remote import Actors
+from dreamerax.runtime import train as runtime_train
+from dreamerax.runtime.checkpoint.checkpoints import FOLDER
+from dreamerax.runtime.checkpoint.folder import find_steps
+from dreamerax.runtime.collect.ray_actors import RayActors
+from dreamerax.runtime.collect.remote import Actors
+from dreamerax.runtime.collect.rollout_worker import Setup
+from dreamerax.runtime.devices.mesh import divide_cpu, learner_mesh
+from dreamerax.runtime.devices.sharding import batch_rows
+from dreamerax.runtime.result import TrainResult
 from dreamerax.runtime.seeds import own_seed
-from dreamerax.runtime.sharding import batch_rows
-from dreamerax.runtime.stepper import Setup
-from dreamerax.runtime.together import train_together
+from dreamerax.runtime.train_seeds import train_runs
 
 
 def train(
@@ -103,7 +103,7 @@ def train_seeds(
 
   Raises:
     ValueError: a value does not fit, or the directory holds other runs; nothing is overwritten.
-    what `loop.train` raises: for some of them, named in the message, when the others are over.
+    what `runtime.train.train` raises: for some of them, named in the message, when the others are over.
   """
   config, preset = _run_of(config, preset)
   divide_cpu(config.mesh, config.replay.batch_size)
@@ -121,7 +121,7 @@ def train_seeds(
     runs[f"seed {seed}"] = _trainer(
       _share_of_machine(each, seeds), agent, folder, preset, partial(_agent_of, trust=trust), source, recorded=each
     )
-  return list(train_together(runs).values())
+  return list(train_runs(runs).values())
 
 
 def _run_of(config: RunConfig | str, preset: str | None) -> tuple[RunConfig, str | None]:
@@ -179,7 +179,7 @@ def _trainer(
   source: Path | None,
   recorded: RunConfig | None = None,
 ) -> Callable[..., TrainResult]:
-  """`loop.train` with all that follows from the configuration.
+  """`runtime.train.train` with all that follows from the configuration.
 
   Args:
     agent_of: the agent of a run directory.
@@ -194,7 +194,7 @@ def _trainer(
   replay = Replay(agent.spec, agent.latent_spec, config=replay_config, streams=config.num_envs, seed=seed)
   about = {INITIAL: str(source)} if source else {}
   return partial(
-    loop.train,
+    runtime_train.train,
     agent,
     partial(
       envs.make_batch,

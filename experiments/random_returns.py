@@ -10,7 +10,7 @@ from contextlib import closing
 import numpy as np
 
 from dreamerax.envs import EnvConfig, make
-from dreamerax.envs.actions import random_actions
+from dreamerax.envs.suites.actions import random_actions
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -18,8 +18,8 @@ from dreamerax.nets.decoders import ConvDecoder
 from dreamerax.nets.encoders import ConvEncoder
 from dreamerax.nets.heads import ActorHead, BinaryHead, TwoHotHead
 from dreamerax.ops.optimizers import LaProp
-from dreamerax.runtime.mesh import local_mesh
-from dreamerax.runtime.sharding import abstract_state, init_state
+from dreamerax.runtime.devices.mesh import local_mesh
+from dreamerax.runtime.devices.sharding import abstract_state, init_state
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 from dreamerax.world_model.model import WorldModel
 from dreamerax.world_model.objectives.kl import FreeBits

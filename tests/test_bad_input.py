@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from dreamerax import parts, presets, run_directory
 from dreamerax.config import from_dict, shown, to_dict
-from dreamerax.presets import PRESETS, RunConfig
+from dreamerax.presets import PRESETS
 from dreamerax.recordings import EpisodeFolder
 from dreamerax.recordings.folder import SPEC
+from dreamerax.run_config import RunConfig
 from dreamerax.sweeps import spec
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition
 

@@ -9,7 +9,8 @@ from jax.profiler import ProfileData
 
 from benchmarks import common, end_to_end, launches, seeds, soak, update
 from dreamerax import presets
-from dreamerax.presets import Preset, RunConfig
+from dreamerax.presets import Preset
+from dreamerax.run_config import RunConfig
 from tests import tiny
 
 

@@ -1,11 +1,11 @@
-"""Words on films."""
+"""Words on video_file."""
 
 import numpy as np
 import pytest
 
 from dreamerax import captions
 from dreamerax.analysis.dream import Dream, film
-from dreamerax.commands import films
+from dreamerax.commands import video_file
 
 
 def test_pixels_become_squares_and_large_images_stay():
@@ -42,5 +42,5 @@ def test_an_episode_of_an_odd_size_is_written_with_its_score(tmp_path, name: str
   frames = np.zeros((3, 9, 37, 3), np.uint8)
   scored = captions.scored(frames, np.array([0.0, 1.0, 1.0]))
   assert (scored[1] != scored[2]).any()
-  films.write(tmp_path / name, scored, 10)
+  video_file.write(tmp_path / name, scored, 10)
   assert (tmp_path / name).stat().st_size > 500

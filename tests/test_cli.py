@@ -11,13 +11,14 @@ from typing import NamedTuple
 import pytest
 
 from dreamerax import __version__, api, cli, envs, presets, run_directory, training
-from dreamerax.commands import doctor, findings, short_help
+from dreamerax.commands import doctor, problems, short_help
 from dreamerax.commands.check_env import _presets
 from dreamerax.config import to_dict
-from dreamerax.envs import rendering
+from dreamerax.envs.suites import rendering
+from dreamerax.run_config import RunConfig
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.errors import Diverged
-from dreamerax.runtime.run import TrainResult
+from dreamerax.runtime.result import TrainResult
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 
@@ -217,7 +218,7 @@ def test_divergence_is_one_line(dreamerax, monkeypatch: pytest.MonkeyPatch):
   assert dreamerax("train") == Answer(1, "dreamerax train: loss/actor became nan")
 
 
-def begun(folder: Path) -> presets.RunConfig:
+def begun(folder: Path) -> RunConfig:
   """A run directory as `train` leaves it at its start."""
   config = presets.build("quick")
   folder.mkdir()
@@ -470,5 +471,5 @@ def test_doctor_names_a_missing_package(dreamerax, probes, monkeypatch: pytest.M
 
 def test_findings_are_printed_on_a_terminal_of_no_columns(capsys, monkeypatch: pytest.MonkeyPatch):
   monkeypatch.setenv("COLUMNS", "0")
-  assert findings.show([findings.Finding("task", "dmc/walker_walk")]) == 0
+  assert problems.show([problems.Finding("task", "dmc/walker_walk")]) == 0
   assert capsys.readouterr().out.split() == ["✓", "task", "dmc/walker_walk", "Nothing", "is", "wrong."]

@@ -17,7 +17,8 @@ from dreamerax.dynamics.stochastic import Gaussian
 from dreamerax.nets.decoders import StridedDecoder
 from dreamerax.nets.heads import NormalHead, TruncatedNormalActor
 from dreamerax.ops.optimizers import Adam
-from dreamerax.presets import PRESETS, RunConfig
+from dreamerax.presets import PRESETS
+from dreamerax.run_config import RunConfig
 from dreamerax.world_model.objectives.kl import BalancedKL
 from dreamerax.world_model.objectives.reconstruction import Reconstruction
 

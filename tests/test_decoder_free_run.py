@@ -9,7 +9,7 @@ import pytest
 
 import dreamerax
 from dreamerax import api, cli
-from dreamerax.runtime.metrics import read_metrics
+from dreamerax.runtime.telemetry.metrics import read_metrics
 from tests.test_training import WITHOUT_DECODER
 
 pytestmark = pytest.mark.slow

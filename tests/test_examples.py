@@ -11,8 +11,8 @@ import pytest
 
 from dreamerax import cli
 from dreamerax.envs import check_env
-from dreamerax.envs.custom import adapt
-from dreamerax.runtime.metrics import read_metrics
+from dreamerax.envs.suites.custom import adapt
+from dreamerax.runtime.telemetry.metrics import read_metrics
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "environments.md").read_text().replace("\\\n", "")

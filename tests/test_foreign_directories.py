@@ -14,10 +14,10 @@ import pytest
 
 from dreamerax import presets, run_directory, run_list
 from dreamerax.cli import main
-from dreamerax.commands import films
+from dreamerax.commands import video_file
 from dreamerax.recordings import EpisodeFolder
-from dreamerax.runtime import checksums
-from dreamerax.runtime.metrics import MetricsWriter
+from dreamerax.runtime.checkpoint import checksums
+from dreamerax.runtime.telemetry.metrics import MetricsWriter
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 SPEC = EnvSpec({"image": ArraySpec((64, 64, 3), "uint8")}, ActionSpec(1))
@@ -83,7 +83,7 @@ def test_a_film_is_not_written_through_a_link(tmp_path: Path, name: str):
   outside.write_text("mine")
   (tmp_path / name).symlink_to(outside)
   with pytest.raises(ValueError, match=f"{name} is a symbolic link"):
-    films.write(tmp_path / name, np.zeros((2, 8, 8, 3), np.uint8), 10)
+    video_file.write(tmp_path / name, np.zeros((2, 8, 8, 3), np.uint8), 10)
   assert outside.read_text() == "mine"
 
 

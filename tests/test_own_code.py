@@ -24,8 +24,8 @@ from dreamerax.cli import main
 from dreamerax.config import from_dict, to_dict
 from dreamerax.envs import EnvConfig, WorkerConfig
 from dreamerax.own_code import EVERYTHING, NotTrusted, Stored, Trust, account, find
-from dreamerax.presets import RunConfig
 from dreamerax.recordings import EpisodeFolder
+from dreamerax.run_config import RunConfig
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 SPEC = EnvSpec({"image": ArraySpec((64, 64, 3), "uint8")}, ActionSpec(1))
@@ -132,10 +132,10 @@ def test_the_code_of_a_config_runs_where_the_command_line_names_it(
 
 
 def test_the_task_of_a_recording_is_marked(tmp_path: Path):
-  from dreamerax.offline.train import alone
+  from dreamerax.offline.train import world_model_only
 
   folder = EpisodeFolder.create(tmp_path / "episodes", SPEC, {"env": to_dict(EnvConfig("evil:make"))})
-  assert isinstance(alone(presets.build("quick"), folder).env.task, Stored)
+  assert isinstance(world_model_only(presets.build("quick"), folder).env.task, Stored)
 
 
 def test_a_mark_survives_what_configurations_go_through(evil: Path):
@@ -206,7 +206,7 @@ class Mine(Shooting):
 
 
 def preset(size="small"):
-  run = presets.planet(size)
+  run = presets.build("planet", size)
   return replace(run, agent=replace(run.agent, behavior=Planning(Mine(horizon=3))))
 
 

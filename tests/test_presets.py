@@ -10,7 +10,8 @@ from dreamerax import presets
 from dreamerax.agent import Agent
 from dreamerax.behavior.policy_gradient import Reinforce
 from dreamerax.ops.optimizers import LaProp
-from dreamerax.presets import PRESETS, RunConfig, build
+from dreamerax.presets import PRESETS, build
+from dreamerax.run_config import RunConfig
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 WALKER = EnvSpec({"image": ArraySpec((64, 64, 3), "uint8")}, ActionSpec(6))

@@ -21,6 +21,7 @@ from dreamerax.commands import refusals, train
 from dreamerax.commands.options import Options, whole
 from dreamerax.config import to_dict
 from dreamerax.own_code import account
+from dreamerax.run_config import RunConfig
 from tests.conftest import ROOT
 
 OPTIONS = sorted(Options(train.defaults(None, size=None, logdir=None), ()).known())
@@ -70,7 +71,7 @@ def test_any_options_make_a_run_or_a_line(typed: list[tuple[str, list[str]]]):
   except SystemExit as end:
     assert not end.code and {"-h", "--help"} & set(arguments)
   else:
-    assert isinstance(config, presets.RunConfig)
+    assert isinstance(config, RunConfig)
 
 
 def test_the_private_part_of_tyro_is_of_the_one_version_that_is_asked_for():
@@ -150,7 +151,7 @@ def test_any_config_is_read_or_refused_in_a_line(changes: list[tuple[tuple, Any]
     if isinstance(node, dict):
       node[path[-1]] = value
   try:
-    run_directory.from_dict(presets.RunConfig, data["config"])
+    run_directory.from_dict(RunConfig, data["config"])
   except ValueError as error:
     assert len(str(error).splitlines()) == 1
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from dreamerax import presets, run_directory
-from dreamerax.runtime.checkpoint_folder import FOLDER
-from dreamerax.runtime.saved import SAVED, Saved
+from dreamerax.runtime.checkpoint.folder import FOLDER
+from dreamerax.runtime.checkpoint.metadata import SAVED, Saved
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 SPEC = EnvSpec({"image": ArraySpec((16, 16, 3), "uint8")}, ActionSpec(2))

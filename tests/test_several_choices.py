@@ -10,8 +10,8 @@ import pytest
 import dreamerax
 from dreamerax import cli, presets
 from dreamerax.recordings.folder import EpisodeFolder
-from dreamerax.runtime.metrics import read_metrics
 from dreamerax.runtime.schedule import TrainRatioConfig
+from dreamerax.runtime.telemetry.metrics import read_metrics
 from dreamerax.types import ActionSpec
 from tests import small_presets
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from dreamerax.agent import Agent
-from dreamerax.runtime import sharding
-from dreamerax.runtime.mesh import MeshConfig, local_mesh
-from dreamerax.runtime.sharding import batch_sharded, replicated, state_sharded
+from dreamerax.runtime.devices import sharding
+from dreamerax.runtime.devices.mesh import MeshConfig, local_mesh
+from dreamerax.runtime.devices.sharding import batch_sharded, replicated, state_sharded
 from tests import tiny
 from tests.ops import shards
 from tests.small_presets import SMALLEST, small

@@ -13,8 +13,8 @@ import pytest
 
 from dreamerax import run_directory
 from dreamerax.agent import Agent
-from dreamerax.runtime.checkpoint import FOLDER, load_state
-from dreamerax.runtime.metrics import read_metrics
+from dreamerax.runtime.checkpoint.checkpoints import FOLDER, load_state
+from dreamerax.runtime.telemetry.metrics import read_metrics
 from tests.test_training import TINY
 
 KILLS = 10

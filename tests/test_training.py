@@ -20,9 +20,9 @@ import dreamerax
 from dreamerax import cli, run_directory
 from dreamerax.agent import Agent
 from dreamerax.commands import doctor_run
-from dreamerax.runtime.checkpoint import load_state
-from dreamerax.runtime.metrics import read_metrics
+from dreamerax.runtime.checkpoint.checkpoints import load_state
 from dreamerax.runtime.run_lock import RunLock
+from dreamerax.runtime.telemetry.metrics import read_metrics
 from dreamerax.viewer.server import Server
 
 # An agent that has every part in its smallest size, and episodes of 20 decisions.

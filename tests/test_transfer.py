@@ -10,7 +10,7 @@ import pytest
 
 from dreamerax import transfer
 from dreamerax.agent import Agent
-from dreamerax.behavior.chance import Chance
+from dreamerax.behavior.uniform import Chance
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 from tests import tiny
 

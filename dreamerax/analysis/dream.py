@@ -11,7 +11,7 @@ from dreamerax.agent import Agent
 from dreamerax.envs.base import EnvBatch
 from dreamerax.images import colored
 from dreamerax.own_code import NOBODY, Trust
-from dreamerax.runtime.policy import Policy
+from dreamerax.runtime.collect.policy import Policy
 from dreamerax.runtime.seeds import key
 from dreamerax.types import Batch, Transition
 from dreamerax.words import number_of

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from dreamerax.analysis.animations import newest_animations
 from dreamerax.analysis.compare import Comparison
+from dreamerax.analysis.problems import troubles
 from dreamerax.analysis.runs import RunRecord, Setting
 from dreamerax.analysis.summary import Improvement, Summary
 from dreamerax.analysis.tables import caveats, comparison_rows, improvement_rows, summary_rows
-from dreamerax.analysis.troubles import troubles
 from dreamerax.config import to_dict
 
 _STYLE = """

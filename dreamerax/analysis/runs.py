@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from dreamerax import files, run_directory
 from dreamerax.analysis.curves import is_number
 from dreamerax.config import to_dict
-from dreamerax.presets import RunConfig
-from dreamerax.runtime.metrics import read_metrics
+from dreamerax.run_config import RunConfig
+from dreamerax.runtime.telemetry.metrics import read_metrics
 
 # What may differ between runs of one setting: where and how long they ran, and how they were watched.
 _FREE = ("seed", "env_steps", "loop.eval", "loop.video", "loop.log", "loop.checkpoint", "loop.resume", "workers")

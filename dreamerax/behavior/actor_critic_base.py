@@ -7,11 +7,11 @@ from typing import Any
 import jax
 from flax import nnx
 
+from dreamerax import checks
 from dreamerax.behavior.base import Behavior, BehaviorModule, Memory, Optimizers, Situation
 from dreamerax.behavior.imagination import Latent, Rollout, World, imagine
 from dreamerax.behavior.policy_gradient import PolicyGradient, Reinforce
 from dreamerax.nets.heads import Actor, ActorHead, ScalarHead, TwoHotHead
-from dreamerax.ops import checks
 from dreamerax.ops.optimizers import LaProp, Optimizer
 from dreamerax.types import EnvSpec
 

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from dreamerax import checks
 from dreamerax.behavior.actor_critic_base import ActorCriticBase, ActorCriticBaseModule
 from dreamerax.behavior.base import BehaviorLosses, Replayed
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.behavior.policy_gradient import Pathwise, PolicyGradient
 from dreamerax.nets.modules import Params, frozen, params_of, with_params
-from dreamerax.ops import checks
 from dreamerax.ops.returns import arrival_lambda_return
 from dreamerax.types import EnvSpec
 

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from dreamerax import checks
 from dreamerax.behavior.actor_critic_base import ActorCriticBase
 from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed, Situation
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.behavior.planners.base import Planner, Problem, shift
 from dreamerax.behavior.planners.cem import CEM
 from dreamerax.nets.modules import Params
-from dreamerax.ops import checks
 from dreamerax.types import EnvSpec
 
 

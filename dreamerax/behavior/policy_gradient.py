@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import jax
 
-from dreamerax.ops import checks
+from dreamerax import checks
 from dreamerax.ops.distributions import Policy
 
 

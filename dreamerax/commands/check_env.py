@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dreamerax import envs, presets
 from dreamerax.agent import Agent
-from dreamerax.commands.findings import Finding, show
+from dreamerax.commands.problems import Finding, show
 from dreamerax.commands.train import DEFAULT_PRESET
 from dreamerax.envs.check import Met
 from dreamerax.presets import PRESETS

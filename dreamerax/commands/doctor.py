@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dreamerax.commands.findings import Finding, show
-from dreamerax.envs import rendering
+from dreamerax.commands.problems import Finding, show
+from dreamerax.envs.suites import rendering
 from dreamerax.memory_limit import machine_memory
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "distrax", "orbax-checkpoint", "mujoco", "dm_control", "numpy")

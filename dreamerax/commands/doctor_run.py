@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dreamerax import files, run_directory
-from dreamerax.commands.findings import Finding, show
+from dreamerax.commands.problems import Finding, show
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.own_code import NOBODY, NotTrusted, Trust
 from dreamerax.replay import find_lost, inspect
 from dreamerax.replay.budget import size_of
-from dreamerax.runtime.checkpoint import verify
-from dreamerax.runtime.checkpoint_folder import FOLDER, read_saved
-from dreamerax.runtime.metrics import read_metrics
-from dreamerax.runtime.restore import log_folder, log_folders
+from dreamerax.runtime.checkpoint.checkpoints import verify
+from dreamerax.runtime.checkpoint.folder import FOLDER, read_saved
+from dreamerax.runtime.checkpoint.metadata import Saved
+from dreamerax.runtime.checkpoint.replay import log_folder, log_folders
 from dreamerax.runtime.run_lock import holder
-from dreamerax.runtime.saved import Saved
+from dreamerax.runtime.telemetry.metrics import read_metrics
 from dreamerax.words import number_of
 
 _LOST = ", which the newest checkpoint counts on: restore it, or the run goes on with what is left"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dreamerax import api, run_directory
 from dreamerax.commands.trusting import TrustOption
-from dreamerax.runtime.compilation import enable_cache
+from dreamerax.runtime.learn.compilation import enable_cache
 from dreamerax.runtime.seeds import check_seed
 from dreamerax.viewer.dreams import Dreamer
 from dreamerax.viewer.rooms import Rooms

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dreamerax import run_list
-from dreamerax.runtime.compile_times import duration
+from dreamerax.runtime.learn.compile_times import duration
 from dreamerax.words import number_of
 
 _WIDTH = 80  # of a terminal; in longer lines a comment stands above its command

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dreamerax import api, captions
-from dreamerax.commands import films
+from dreamerax.commands import video_file
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.envs.faults import NoPicture
 from dreamerax.runtime.seeds import check_seed
@@ -32,7 +32,7 @@ class Arguments(TrustOption):
     if self.episodes < 1:
       raise ValueError(f"episodes={self.episodes} must be at least 1")
     if self.video is not None:
-      films.check_name("video", self.video)
+      video_file.check_name("video", self.video)
 
 
 def run(arguments: Arguments) -> int:
@@ -61,6 +61,6 @@ def run(arguments: Arguments) -> int:
     print(f"{result.cut} of them were cut after {result.lengths.max():,} agent steps, and count as they are")
   if arguments.video is not None:
     assert result.video is not None and result.rewards is not None
-    films.write(arguments.video, captions.scored(result.video, result.rewards), _FRAMES_PER_SECOND)
+    video_file.write(arguments.video, captions.scored(result.video, result.rewards), _FRAMES_PER_SECOND)
     print(f"video: {arguments.video}")
   return 0

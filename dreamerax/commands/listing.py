@@ -8,7 +8,7 @@ from rich.table import Table
 
 from dreamerax import envs
 from dreamerax.agent import Agent
-from dreamerax.envs import rendering
+from dreamerax.envs.suites import rendering
 from dreamerax.presets import PRESETS
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 

@@ -15,7 +15,7 @@ from dreamerax.own_code import NOBODY, Trust
 from dreamerax.recordings import EpisodeFolder, chance, record
 from dreamerax.recordings.recorder import Act
 from dreamerax.replay.budget import size_of
-from dreamerax.runtime.policy import Policy
+from dreamerax.runtime.collect.policy import Policy
 from dreamerax.runtime.seeds import check_seed, key, sequence
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.words import number_of

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dreamerax.envs.faults import EnvironmentFault
-from dreamerax.envs.rendering import NoRenderer
+from dreamerax.envs.suites.rendering import NoRenderer
 from dreamerax.ops.errors import NoPlatform
 from dreamerax.runtime.errors import Diverged, HostLost, NotSaved
 from dreamerax.words import printable

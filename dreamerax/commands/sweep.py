@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dreamerax import files, run_directory
 from dreamerax.commands import ending
+from dreamerax.ray_connection import LOCAL
 from dreamerax.runtime.interrupt import StopSignals
-from dreamerax.runtime.ray_connection import LOCAL
 from dreamerax.runtime.run_lock import RunLock, holder
 from dreamerax.sweeps import spec
 from dreamerax.sweeps.display import Display

@@ -12,8 +12,9 @@ from dreamerax import api, envs, presets, run_directory, run_list
 from dreamerax.commands import ending
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.own_code import NOBODY, Trust, module_of
-from dreamerax.presets import PRESETS, RunConfig
-from dreamerax.runtime import hosts
+from dreamerax.presets import PRESETS
+from dreamerax.run_config import RunConfig
+from dreamerax.runtime.devices import hosts
 
 DEFAULT_PRESET = "quick"
 _MOST_SEEDS = 1000

@@ -14,10 +14,10 @@ from dreamerax.offline import figures
 from dreamerax.offline import train as offline
 from dreamerax.offline.open_loop import HorizonErrors, OpenLoopConfig
 from dreamerax.own_code import NOBODY, Trust
-from dreamerax.presets import RunConfig
 from dreamerax.recordings import EpisodeFolder
 from dreamerax.replay.replay import ReplayConfig
-from dreamerax.runtime.mesh import MeshConfig
+from dreamerax.run_config import RunConfig
+from dreamerax.runtime.devices.mesh import MeshConfig
 from dreamerax.runtime.offline import OfflineConfig
 
 
@@ -56,7 +56,7 @@ def defaults(
     loop = {each.name: getattr(recorded.loop, each.name) for each in fields(OfflineConfig)}
     return _arguments(config, **loop, held_out=recorded.held_out, open_loop=recorded.open_loop)
   config = presets.build(preset or DEFAULT_PRESET, size)
-  return _arguments(config if data is None else offline.alone(config, EpisodeFolder(data)))
+  return _arguments(config if data is None else offline.world_model_only(config, EpisodeFolder(data)))
 
 
 def describe(preset: str | None) -> str:
@@ -83,7 +83,7 @@ def run(preset: str | None, arguments: Arguments) -> int:
     preset, base = run_directory.load_preset(logdir), run_directory.load_config(logdir, arguments.trusted)
   else:
     preset = preset or DEFAULT_PRESET
-    base = offline.alone(presets.build(preset, arguments.size), folder)
+    base = offline.world_model_only(presets.build(preset, arguments.size), folder)
   with ExitStack() as stack:
     if logdir is None:
       logdir = stack.enter_context(run_list.new_run_dir(f"world-model-{preset}-seed{arguments.seed}"))

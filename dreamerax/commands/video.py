@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dreamerax.analysis import dream
-from dreamerax.commands import films
+from dreamerax.commands import video_file
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.runtime.seeds import check_seed
 from dreamerax.words import number_of
@@ -33,7 +33,7 @@ class Arguments(TrustOption):
 
   def __post_init__(self):
     check_seed(self.seed)
-    films.check_name("out", self.out)
+    video_file.check_name("out", self.out)
     for name in ("steps", "context", "horizon"):
       if getattr(self, name) < 1:
         raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
@@ -52,7 +52,7 @@ def run(arguments: Arguments) -> int:
     seed=arguments.seed,
     trust=arguments.trusted,
   )
-  films.write(arguments.out, dream.film(dreamt), arguments.fps)
+  video_file.write(arguments.out, dream.film(dreamt), arguments.fps)
   errors = dreamt.errors()
   print(f"{arguments.out}: {number_of(len(errors), 'step')} of an episode, return {dreamt.rewards.sum():.1f} in them")
   print(

@@ -6,12 +6,12 @@ from typing import Any
 import jax
 from flax import nnx
 
+from dreamerax import checks
 from dreamerax.dynamics.base import Dynamics, Latent
 from dreamerax.dynamics.filtering import FilteringModule
 from dreamerax.dynamics.stochastic import Categorical, Stochastic
 from dreamerax.nets.blocks import MLP, Linear, NormSilu, SplitLinear
 from dreamerax.nets.recurrent import BlockGRU
-from dreamerax.ops import checks
 
 
 @dataclass(frozen=True)

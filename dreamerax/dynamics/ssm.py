@@ -7,11 +7,11 @@ from typing import Any
 import jax
 from flax import nnx
 
+from dreamerax import checks
 from dreamerax.dynamics.base import Dynamics, Latent
 from dreamerax.dynamics.filtering import FilteringModule
 from dreamerax.dynamics.stochastic import Gaussian, Stochastic
 from dreamerax.nets.blocks import Activation, Linear, SplitLinear, activate, glorot_uniform
-from dreamerax.ops import checks
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from dreamerax.ops import checks, distributions
+from dreamerax import checks
+from dreamerax.ops import distributions
 from dreamerax.ops.distributions import Distribution
 from dreamerax.types import ArraySpec
 

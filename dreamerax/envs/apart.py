@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from dreamerax.envs import rendering
 from dreamerax.envs.check import Met
 from dreamerax.envs.faults import last_line
-from dreamerax.envs.process import START_SECONDS, Setup, WorkerFault, WorkerProcess
-from dreamerax.envs.shared_arrays import reserve
+from dreamerax.envs.suites import rendering
 from dreamerax.envs.violations import Violation
+from dreamerax.envs.workers.process import START_SECONDS, Setup, WorkerFault, WorkerProcess
+from dreamerax.envs.workers.shared_arrays import reserve
 from dreamerax.own_code import module_of
 from dreamerax.types import EnvSpec
 

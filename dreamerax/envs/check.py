@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from dreamerax.envs import violations
-from dreamerax.envs.actions import random_actions
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.faults import Breach
+from dreamerax.envs.suites.actions import random_actions
 from dreamerax.envs.violations import Violation
 
 _log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-from dreamerax.envs.dm_control import QUALITIES
+from dreamerax.envs.suites.dm_control import QUALITIES
 
 
 @dataclass(frozen=True)

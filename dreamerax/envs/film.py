@@ -5,7 +5,7 @@ from PIL import Image
 
 from dreamerax.envs.base import Environment
 from dreamerax.envs.faults import NoPicture
-from dreamerax.envs.foreign import short
+from dreamerax.envs.suites.foreign import short
 from dreamerax.images import colored
 from dreamerax.own_code import account
 

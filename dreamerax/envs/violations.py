@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dreamerax.envs.base import Environment, Step
-from dreamerax.envs.foreign import short
+from dreamerax.envs.suites.foreign import short
 from dreamerax.types import ArraySpec, EnvSpec, Transition
 
 RESERVED = Transition._fields

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from dreamerax import checks
 from dreamerax.nets.blocks import (
   MLP,
   Activation,
@@ -22,7 +23,6 @@ from dreamerax.nets.blocks import (
   trunc_normal_in,
 )
 from dreamerax.nets.observations import advice, center_crop, image_keys, padded_size, stacked_image_shape, vector_shapes
-from dreamerax.ops import checks
 from dreamerax.ops.convolution import conv_transposed_strided, upsample_conv
 from dreamerax.types import ArraySpec
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.nn.initializers import Initializer
 
+from dreamerax import checks
 from dreamerax.nets.blocks import MLP, Activation, NormSilu, Start, activate, initializer, trunc_normal_in
 from dreamerax.nets.observations import (
   advice,
@@ -21,7 +22,6 @@ from dreamerax.nets.observations import (
   stacked_image_shape,
   vector_shapes,
 )
-from dreamerax.ops import checks
 from dreamerax.ops.convolution import conv_same_pooled, conv_strided
 from dreamerax.ops.transforms import symlog
 from dreamerax.types import Array, ArraySpec

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from dreamerax import checks
 from dreamerax.nets.blocks import MLP, Activation, Linear, PlainMLP, glorot_uniform
-from dreamerax.ops import checks, distributions
+from dreamerax.ops import distributions
 from dreamerax.ops.distributions import Distribution, Policy, Prediction, SymexpTwoHot, TanhNormal, TruncatedNormal
 from dreamerax.types import ActionSpec
 

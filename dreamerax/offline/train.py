@@ -9,21 +9,21 @@ import jax
 
 from dreamerax import run_directory
 from dreamerax.agent import Agent
-from dreamerax.behavior.chance import Chance
 from dreamerax.behavior.planning import Planning
+from dreamerax.behavior.uniform import Chance
 from dreamerax.config import first_difference, from_dict, to_dict
 from dreamerax.config_format import naming_the_writer, with_image_settings
 from dreamerax.envs import EnvConfig
 from dreamerax.files import refuse_links
 from dreamerax.offline import data, figures
 from dreamerax.offline.open_loop import HorizonErrors, OpenLoopConfig, cut, horizon_errors, means
-from dreamerax.presets import RunConfig
 from dreamerax.recordings import EpisodeFolder
+from dreamerax.run_config import RunConfig
 from dreamerax.runtime import offline
-from dreamerax.runtime.mesh import divide_cpu, local_mesh, policy_mesh
+from dreamerax.runtime.devices.mesh import divide_cpu, local_mesh, policy_mesh
+from dreamerax.runtime.devices.sharding import batch_rows, put_on
 from dreamerax.runtime.offline import OfflineConfig, OfflineResult
 from dreamerax.runtime.protocol import Params
-from dreamerax.runtime.sharding import batch_rows, put_on
 from dreamerax.words import number_of
 
 PLOT = "open_loop.png"
@@ -41,7 +41,7 @@ class Recorded:
   loop: OfflineConfig = field(default_factory=OfflineConfig)
 
 
-def alone(config: RunConfig, folder: EpisodeFolder) -> RunConfig:
+def world_model_only(config: RunConfig, folder: EpisodeFolder) -> RunConfig:
   """A preset's run without what learns to act, in the environment that the episodes were recorded in, where that is known.
 
   A planner stays, as it has nothing to learn: the run directory then holds an agent that plans in the world model.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from dreamerax.ops import checks
+from dreamerax import checks
 
 
 @dataclass(frozen=True)

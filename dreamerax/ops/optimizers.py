@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dreamerax.ops import checks
+from dreamerax import checks
 
 
 @dataclass(frozen=True)

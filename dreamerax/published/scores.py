@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Literal, NamedTuple
 
 from dreamerax.config import nearest
-from dreamerax.envs.dm_control import ALIASES, PREFIX
+from dreamerax.envs.suites.dm_control import ALIASES, PREFIX
 
 WINDOW = 0.15
 """Width of the window that a value is the mean of, as a share of the env steps at which it ends."""

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dreamerax.envs.actions import random_actions
 from dreamerax.envs.base import EnvBatch
 from dreamerax.envs.quota import episodes_each
+from dreamerax.envs.suites.actions import random_actions
 from dreamerax.recordings.folder import EpisodeFolder
 from dreamerax.types import EnvSpec, Transition
 

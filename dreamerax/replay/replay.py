@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dreamerax.memory_limit import machine_memory
-from dreamerax.replay import deal
 from dreamerax.replay.budget import fit, size_of
 from dreamerax.replay.config import ReplayConfig
-from dreamerax.replay.load import Loaded, Loader
-from dreamerax.replay.log import RowLog, disk_budget
+from dreamerax.replay.log import reshard
+from dreamerax.replay.log.load import Loaded, Loader
+from dreamerax.replay.log.segment import Layout
+from dreamerax.replay.log.writer import RowLog, disk_budget
 from dreamerax.replay.ring import Ring
 from dreamerax.replay.sampling import Sampler
-from dreamerax.replay.segment import Layout
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition, column_specs, to_columns, to_transition
 
 LATENT = "latent/"  # begins the names of latents among the columns of a row
@@ -201,7 +201,7 @@ class Replay:
       )
     return loaded
 
-  def adopt(self, logs: Sequence[deal.OldLog], host: int, hosts: int) -> None:
+  def adopt(self, logs: Sequence[reshard.OldLog], host: int, hosts: int) -> None:
     """Takes this host's share of the rows in the logs of other hosts, after `open_log` at its beginning.
 
     Every stream of theirs goes to one of `hosts` replays like this one. Episodes that were in progress end there.
@@ -210,8 +210,8 @@ class Replay:
       ValueError: a log holds rows of other columns, or of another number of streams.
     """
     streams = self._ring.streams
-    wanted = deal.deal(deal.lengths(logs, self._ring.rows), streams, hosts)[host]
-    for stream, row in deal.take(logs, self._layout, wanted, self._ring):
+    wanted = reshard.deal(reshard.lengths(logs, self._ring.rows), streams, hosts)[host]
+    for stream, row in reshard.take(logs, self._layout, wanted, self._ring):
       ids = np.array([stream])
       if self._log is not None:
         self._log.append(ids, self._ring.written[ids], row)

@@ -1,297 +1,334 @@
-"""Starts a run, or continues one: restores, and puts the parts together."""
+"""A run while it lasts: prefill, then collecting and updating in turn, with evaluations, videos and checkpoints between."""
 
+import logging
+import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from dreamerax.envs.base import EnvBatch
-from dreamerax.envs.faults import NoPicture
+import jax
+
+from dreamerax import captions
+from dreamerax.envs.base import Work
+from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.replay import Replay
-from dreamerax.runtime.agreement import Agreement
-from dreamerax.runtime.checkpoint import FOLDER, Checkpoints
-from dreamerax.runtime.collect import Collector
-from dreamerax.runtime.compilation import enable_cache
-from dreamerax.runtime.evaluate import EvalResult, evaluate
-from dreamerax.runtime.guard import Guard
-from dreamerax.runtime.hosts import Hosts
-from dreamerax.runtime.learner import Learner
-from dreamerax.runtime.loop_config import LoopConfig
-from dreamerax.runtime.mesh import MeshConfig, learner_mesh, policy_mesh
-from dreamerax.runtime.metrics import MetricsWriter, NoMetrics, as_markdown
-from dreamerax.runtime.policy import Policy, RandomPolicy
-from dreamerax.runtime.programs import Programs
-from dreamerax.runtime.progress import Progress
-from dreamerax.runtime.protocol import Agent, MakeEnvs, State
-from dreamerax.runtime.remote import Actors, RemoteCollector
-from dreamerax.runtime.restore import Restored, restore_replay
-from dreamerax.runtime.run import Run, TrainResult
-from dreamerax.runtime.run_lock import RunLock
-from dreamerax.runtime.saved import ConfigFile, Saved
+from dreamerax.runtime.checkpoint.checkpoints import Checkpoints, Saved
+from dreamerax.runtime.collect.collector import Collector, Episode
+from dreamerax.runtime.collect.evaluate import EvalResult, mean_logs
+from dreamerax.runtime.collect.policy import Policy
+from dreamerax.runtime.collect.remote import RemoteCollector
+from dreamerax.runtime.counters import Counters
+from dreamerax.runtime.errors import Diverged, Interrupted, NotSaved
+from dreamerax.runtime.host_sync import Agreement, Turn
+from dreamerax.runtime.learn.learner import Learner
+from dreamerax.runtime.result import TrainResult
 from dreamerax.runtime.schedule import Schedule
-from dreamerax.runtime.seeds import COLLECT, PREFILL, environment_seed
-from dreamerax.runtime.sharding import abstract_state, init_state
-from dreamerax.runtime.start import ACT, INIT, MODE, UPDATE, Start
-from dreamerax.runtime.state_memory import check_fits
-from dreamerax.runtime.timing import Timer
-from dreamerax.runtime.together import Company, alone
+from dreamerax.runtime.seeds import EVALUATE, environment_seed
+from dreamerax.runtime.settings import LoopConfig
+from dreamerax.runtime.telemetry.metrics import MetricsWriter, NoMetrics
+from dreamerax.runtime.telemetry.profile import Profile
+from dreamerax.runtime.telemetry.progress import Progress
+from dreamerax.runtime.telemetry.timing import Interval, Timer
 from dreamerax.words import number_of
 
-__all__ = ["LoopConfig", "TrainResult", "train"]
+_log = logging.getLogger(__name__)
+
+_WARM_UP, _PROFILED = 5, 10  # updates before, and during a profile
+_LOG_STEPS = 1000  # env steps between lines of training metrics where the clock must not decide
+_FILM_PIXELS = 128  # a side of the films of evaluations, at least, so that their labels can be read
+_RETRY_SECONDS = 60.0  # until a checkpoint that could not be saved is tried again
 
 
-def train(
-  agent: Agent,
-  make_envs: MakeEnvs,
-  replay: Replay,
-  schedule: Schedule,
-  config: LoopConfig,
-  *,
-  logdir: Path,
-  env_steps: int,
-  num_envs: int,
-  action_repeat: int,
-  seed: int,
-  task: str,
-  mesh: MeshConfig | None = None,
-  begin: Callable[[], ConfigFile] = ConfigFile,
-  initial: Callable[[State], State] = lambda state: state,
-  company: Company | None = None,
-  remote: Callable[[int, int], Actors] | None = None,
-) -> TrainResult:
-  """Trains until `env_steps`, or continues a run that `logdir` holds.
+@dataclass
+class Run:
+  """One host's part of a run. What all hosts compute or agree on, all do in the same order; host 0 writes and evaluates."""
 
-  One iteration: the policy acts with the newest parameters in one part of the environments, their step begins, the updates
-  that are due are dispatched, and the oldest step in flight is received; devices and simulators work at the same time, and
-  the outcome depends on the seed and on how many parts there are.
+  config: LoopConfig
+  total: int
+  action_repeat: int
+  seed: int
+  logdir: Path
+  replay: Replay
+  schedule: Schedule
+  learner: Learner
+  collector: Collector | RemoteCollector
+  policy: Policy  # explores
+  judge: Callable[..., EvalResult]
+  checkpoints: Checkpoints
+  writer: MetricsWriter | NoMetrics
+  progress: Progress
+  agreement: Agreement
+  stages: Timer  # that learner and collector share
+  counters: Counters
+  seconds_before: float  # that earlier processes took
+  prefilled: int  # agent steps of this and earlier prefills, for which no update is owed
+  logged: Counters  # at the last line of training metrics
+  dealt: int  # how often replays were dealt out anew to other hosts
+  config_checksum: str  # of config.json
 
-  A continued run restores everything: state, counters, schedule, replay, and the episodes that had begun, by taking their
-  actions again. Where the replay is not on disk, it is filled again to `prefill_steps` before updates go on; those steps
-  count as env steps, as they are experience of the run, and no update is owed for them.
+  def __post_init__(self):
+    now = self.counters.env_steps
+    self._began = time.monotonic()
+    self._hosts = self.agreement.hosts
+    self._timer = Timer()
+    self._eval = Interval(self.config.eval_every, now)
+    self._video = Interval(self.config.video_every, now)
+    self._log = Interval(_LOG_STEPS, now) if self.config.sync else Interval(self.config.log_every, 0)
+    self._save = Interval(self.config.checkpoint_minutes * 60, 0)
+    self._retry = Interval(_RETRY_SECONDS, 0)
+    self._evaluation: EvalResult | None = None
+    self._attended = False  # by signals: there is something to save
+    self._unprofiled = self.config.profile
+    if self.config.video_every:
+      self.learner.programs.prepare_report()
 
-  On several hosts each process calls this with the same arguments, but for the replay: see docs/scaling.md.
-
-  Args:
-    make_envs: makes and seeds environments for collecting and for evaluating; they are closed here.
-    replay: empty, with one stream per environment; kept on disk in `logdir`.
-    schedule: before its first call.
-    logdir: the run directory.
-    env_steps: length of the run, in which prefill and earlier parts count.
-    task: for people only.
-    mesh: which devices learn and act; the replay gives whole batches, B sequences, or this host's rows of them.
-    begin: writes the configuration; called on host 0 once everything was checked, before the first step, and not where nothing
-      is left to do.
-    initial: changes the state that a run begins with; not called where one goes on.
-    company: other runs of this process; None: there are none.
-    remote: makes actors that collect elsewhere, (number of environments, seed); None: everything happens here.
-
-  Raises:
-    ValueError: settings that do not fit each other, the devices, or the run in `logdir`, or another process trains there;
-      nothing was lost.
-    Diverged: an update or an action is not finite; earlier checkpoints are intact.
-    EnvironmentFault: environments fail again and again, or show numbers that are not finite; the run is saved.
-    NotSaved: the run is over, and its last checkpoint could not be written.
-    HostLost: another host has ended; start all of them again.
-  """
-  enable_cache()
-  hosts = Hosts()
-  with ExitStack() as stack, hosts.noticing():
-    start = Start(
-      agent=agent,
-      make_envs=make_envs,
-      replay=replay,
-      schedule=schedule,
-      config=config,
-      logdir=Path(logdir).absolute(),
-      env_steps=env_steps,
-      num_envs=num_envs,
-      action_repeat=action_repeat,
-      seed=seed,
-      task=task,
-      learners=learner_mesh(mesh),
-      actors=policy_mesh(mesh),
-      hosts=hosts,
-      initial=initial,
-      company=company or stack.enter_context(alone(quiet=not hosts.leads)),
-      remote=remote,
-    )
-    start.check()
-    return _train(start, begin, stack)
-
-
-def _train(start: Start, begin: Callable[[], ConfigFile], stack: ExitStack) -> TrainResult:
-  hosts, logdir = start.hosts, start.logdir
-  if hosts.leads:
-    stack.enter_context(RunLock(logdir))
-  checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER, hosts=hosts)))
-  shapes = abstract_state(start.agent, start.learners)
-  check_fits(shapes, start.learners)
-  state, saved, extra = checkpoints.restore(shapes) or (None, Saved.nothing(start.seed), {})
-  start.check_continues(saved)
-  display, every = start.company.display, start.config.eval_every
-  progress = Progress(start.env_steps, saved.counters, display, start.company.name, eval_every=every)
-  if saved.counters.env_steps >= start.env_steps:
-    progress.say(f"{logdir} has reached {saved.counters.env_steps:,} env steps: raise env_steps to continue it")
-    return TrainResult(saved.counters, saved.seconds, None, False)
-  programs = _make_programs(start, shapes)
-  stack.callback(lambda: programs.close(wait=not start.company.stop.requested))
-  start.introduce(progress, saved.counters)
-  stack.callback(start.replay.close_log)
-  found = restore_replay(
-    start.replay,
-    logdir,
-    saved,
-    extra,
-    hosts=hosts,
-    keep=start.config.resume == "keep",
-    action_repeat=start.action_repeat,
-    say=progress.say,
-  )
-  progress.wait_for(lambda: f"making {number_of(start.num_envs, 'environment')} and the parameters")
-  # Processes make the environments, and a thread the programs, while this one makes the first state.
-  envs = stack.enter_context(closing(_begin_envs(start, found)))
-  if state is None:
-    state = start.initial(init_state(start.agent, start.learners, start.key(INIT)))
-  else:
-    start.schedule.restore(saved.schedule)
-  written = begin() if hosts.leads else ConfigFile()
-  return _make_run(start, programs, state, envs, saved, found, written, checkpoints, progress, stack).run()
-
-
-def _begin_envs(start: Start, found: Restored) -> EnvBatch | Actors:
-  """Where episodes go on, they and those after them have the seeds that they would have had. Those of actors do not."""
-  goes_on = start.remote is None and "episodes" in found.extra.get("collector", {})
-  first_seed = environment_seed(start.own_seed, COLLECT, 0 if goes_on else found.counters.env_steps)
-  return (start.remote or start.make_envs)(start.num_envs, first_seed)
-
-
-def _make_run(
-  start: Start,
-  programs: Programs,
-  state: State,
-  envs: EnvBatch | Actors,
-  saved: Saved,
-  found: Restored,
-  written: ConfigFile,
-  checkpoints: Checkpoints,
-  progress: Progress,
-  stack: ExitStack,
-) -> Run:
-  """Puts the parts together. The state is given away."""
-  hosts, config, stages = start.hosts, start.config, Timer()
-  agreement = Agreement(hosts, start.company.stop, start.replay)
-  learner = stack.enter_context(closing(_make_learner(start, programs, state, saved, found, stages)))
-  policy = Policy(start.agent, explore=True, key=start.key(ACT), mesh=start.actors)
-  chance = RandomPolicy(start.agent, envs.spec, environment_seed(start.own_seed, PREFILL, 0))
-  filled = agreement.turn.is_filled(config, hosts.count)
-  first = chance if config.prefill_policy == "random" and not filled else policy
-  collector = _make_collector(first, envs, start.replay, saved, stages, found.extra.get("collector", {}))
-  if collector.lost:
-    lost = number_of(collector.lost, "episode")
-    progress.say(f"{lost} that had begun could not be brought back; they were cut short")
-  writer = NoMetrics()
-  if hosts.leads:
-    writer = MetricsWriter(
-      start.logdir,
-      size=saved.metrics,
-      after=saved.counters.env_steps,
-      loggers=config.log,
-      say=progress.say,
-      stopped=lambda: start.company.stop.requested,
-    )
-    writer.text(saved.counters, "config.json", as_markdown(written.text))
-  return Run(
-    config=config,
-    total=start.env_steps,
-    action_repeat=start.action_repeat,
-    seed=start.seed,
-    logdir=start.logdir,
-    replay=start.replay,
-    schedule=start.schedule,
-    learner=learner,
-    collector=collector,
-    policy=policy,
-    judge=_judge(start, learner, progress),
-    checkpoints=checkpoints,
-    writer=stack.enter_context(closing(writer)),
-    progress=progress,
-    agreement=agreement,
-    stages=stages,
-    counters=found.counters,
-    seconds_before=saved.seconds,
-    prefilled=saved.prefilled,
-    logged=saved.logged,
-    dealt=found.dealt,
-    config_checksum=written.checksum,
-  )
-
-
-def _make_collector(
-  policy: Policy | RandomPolicy,
-  source: EnvBatch | Actors,
-  replay: Replay,
-  saved: Saved,
-  timer: Timer,
-  left: Mapping[str, Any],
-) -> Collector | RemoteCollector:
-  """Of either kind; what the other kind has left behind is of no use to it, and its episodes begin anew."""
-  if isinstance(source, EnvBatch):
-    extra = left if "episodes" in left else None
-    return Collector(policy, source, replay, calls=saved.calls, timer=timer, extra=extra)
-  extra = left if "streams" in left else None
-  return RemoteCollector(policy, source, replay, calls=saved.calls, timer=timer, extra=extra)
-
-
-def _make_programs(start: Start, state: State) -> Programs:
-  """state: as shapes."""
-  return Programs(
-    start.agent,
-    state,
-    start.replay.batch_spec,
-    start.learners,
-    skip=start.config.nonfinite == "skip",
-    compile_update=start.company.compile_update,
-    compiling=start.company.compiling,
-  )
-
-
-def _make_learner(
-  start: Start, programs: Programs, state: State, saved: Saved, found: Restored, timer: Timer
-) -> Learner:
-  return Learner(
-    programs,
-    start.replay,
-    state=state,
-    updates=found.counters.updates,
-    key=start.key(UPDATE),
-    timer=timer,
-    guard=Guard(start.logdir / "nonfinite" / start.hosts.name, skip=programs.skip),
-    extra=found.extra.get("learner") if saved.replay else None,
-  )
-
-
-def _judge(start: Start, learner: Learner, progress: Progress) -> Callable[..., EvalResult]:
-  policy = Policy(start.agent, explore=False, key=start.key(MODE), mesh=start.actors)
-  films = True  # until the environments turn out to have no pictures
-
-  def judge(*, video: bool, **options: Any) -> EvalResult:
-    nonlocal films
-    play = partial(
-      evaluate,
-      policy,
-      learner.newest_params,
-      start.make_envs,
-      num_envs=start.num_envs,
-      max_steps=start.config.eval_max_steps,
-      say=progress.say,
-      **options,
-    )
+  def run(self) -> TrainResult:
+    """Collects and updates until the end, or until somebody asks to leave."""
     try:
-      return play(video=video and films)
-    except NoPicture as error:
-      films = False
-      progress.say(f"no film of evaluations: the environment shows no images, and {error} (--video-every 0 makes none)")
-      return play(video=False)
+      self._train()
+      self.learner.run(self._due())  # what the last step is owed
+      self.counters = self.counters._replace(updates=self.learner.updates)
+      self.learner.flush()
+      self._evaluate(video=self.config.video_every > 0)
+      self._log_training()
+      interrupted = False
+    except Interrupted:
+      interrupted, self._evaluation = True, None
+    except Diverged as error:
+      raise self.checkpoints.spared(error, "env steps") from None
+    except EnvironmentFault as fault:
+      raise self._saved_after(fault) from None
+    if interrupted and not self._attended:  # nothing has happened since the checkpoint that the run began with
+      return TrainResult(self.counters, self._seconds, None, True)
+    self.agreement.saving()
+    self.progress.wait_for(lambda: "saving")
+    self._checkpoint()
+    self.checkpoints.wait()
+    failed = self._hosts.sum([self.checkpoints.failed is not None])[0]  # and none ends while host 0 still writes
+    if failed:
+      why = self.checkpoints.failed or "host 0 says why"
+      raise NotSaved(
+        f"the last checkpoint could not be saved ({why}): free space, and go on with --logdir {self.logdir}"
+      )
+    if interrupted:
+      self.progress.say(f"saved at {self.counters.env_steps:,} env steps: continue it with --logdir {self.logdir}")
+    return TrainResult(self.counters, self._seconds, self._evaluation, interrupted)
 
-  return judge
+  def _saved_after(self, fault: EnvironmentFault) -> EnvironmentFault:
+    """`fault`, and where the run goes on; what was collected before it is saved where no other host has to join in."""
+    if self._hosts.count == 1:
+      self.counters = self.counters._replace(updates=self.learner.updates)
+      self._checkpoint()
+      self.checkpoints.wait()
+    newest = self.checkpoints.newest
+    where = "nothing is saved" if newest is None else f"saved at {newest:,} env steps"
+    return EnvironmentFault(f"{fault}; {where}: mend the environment, and go on with --logdir {self.logdir}")
+
+  @property
+  def _seconds(self) -> float:
+    return self.seconds_before + time.monotonic() - self._began
+
+  def _train(self) -> None:
+    if not self._is_filled:
+      self.progress.wait_for(
+        lambda: f"prefill: {self.agreement.turn.stored:,.0f}/{self.config.prefill_steps:,} agent steps"
+      )
+      while not self._is_filled and self.counters.env_steps < self.total:
+        self.prefilled += self._step(0)
+        _ = self.learner.programs.compiled  # or failed: nobody should wait for the rest of the prefill to hear of it
+      if self.config.prefill_policy == "random":
+        self.collector.follow(self.policy)
+      self.schedule.waive(self.counters)
+    self.progress.wait_for(self.learner.programs.compiling)
+    self.learner.programs.wait_compiled(self._check_and_show)
+    self.progress.begin(self.counters)
+    first = self.learner.updates
+    while self.counters.env_steps < self.total:
+      self._step(self._due())
+      if self._unprofiled and self.learner.updates - first >= _WARM_UP:
+        self._profile()
+      self._look_at_clocks()
+
+  def _check_and_show(self) -> None:
+    self.agreement.check_within_turn()
+    self.progress.tick()
+
+  @property
+  def _is_filled(self) -> bool:
+    return self.agreement.turn.is_filled(self.config, self._hosts.count)
+
+  def _due(self) -> int:
+    """Updates that the schedule asks for; none where the run ended before the replay was filled."""
+    return self.schedule.due(self.counters) if self._is_filled else 0
+
+  def _step(self, updates: int) -> int:
+    """One turn of collecting, with `updates` dispatched meanwhile; returns how many agent steps ended on all hosts."""
+    self.agreement.check_stop()
+    with self._timer("wait_policy"):
+      self.collector.send(self.learner.acting_params)
+    with self._timer("wait_updates"):
+      self.learner.run(updates)
+    with self._timer("wait_envs"):
+      steps, episodes = self.collector.receive()
+    with self._timer("wait_hosts"):
+      turn = self.agreement.reach(
+        Turn.look(self.replay, steps, episodes)._replace(
+          faults=self.collector.faults,
+          elapsed=(time.monotonic() - self._began) * self._hosts.leads,
+          unsaved=self.checkpoints.failed is not None,
+        )
+      )
+    steps = int(turn.agent_steps)
+    self.counters = Counters(
+      env_steps=self.counters.env_steps + steps * self.action_repeat,
+      agent_steps=self.counters.agent_steps + steps,
+      updates=self.learner.updates,
+    )
+    if not self._attended:
+      self._attended = True
+      self.agreement.attend(lambda: (self.counters, self.learner.updates))
+    self._log_episodes(episodes, turn)
+    self.progress.update(self.counters)
+    return steps
+
+  def _log_episodes(self, episodes: list[Episode], turn: Turn) -> None:
+    """Each of one host; of several the mean of those that ended in this turn, with host 0's logs."""
+    ended = [(episode.score, episode.length, episode.log) for episode in episodes]
+    if self._hosts.count > 1:
+      ended = [(score, length, mean_logs(episodes)) for score, length in turn.mean_episode]
+    for score, length, log in ended:
+      own = {f"episode/log/{name}": value for name, value in log.items()}
+      self._write({"episode/return": score, "episode/length": length, **own})
+    self.progress.episodes([score for score, *_ in ended])
+
+  def _look_at_clocks(self) -> None:
+    now, elapsed = self.counters.env_steps, self.agreement.turn.elapsed
+    if self._log.due(now if self.config.sync else elapsed):
+      self._log_training()
+    video = self._video.due(now)
+    if video:
+      self._report()
+    # The last evaluation is made after the last update.
+    if self._eval.due(now) and now < self.total:
+      self._evaluate(video)
+    retry = self._retry.due(elapsed) and self.agreement.turn.unsaved
+    if self._save.due(elapsed) or retry:
+      self._checkpoint()
+
+  def _log_training(self) -> None:
+    means = self.learner.take_metrics()
+    elapsed, waits = self._timer.take()
+    working = max(elapsed - waits.pop("evaluation", 0.0), 1e-9)
+    if self._hosts.count == 1:
+      waits.pop("wait_hosts", None)
+    turn, collected = self.agreement.turn, self.counters.agent_steps - self.prefilled
+    trained = (
+      self._hosts.count * self.replay.config.batch_size * self.replay.config.batch_length * self.counters.updates
+    )
+    self._write(
+      {f"train/{name}": value for name, value in means.items()}
+      | {"replay/steps": turn.stored, "envs/faults": turn.faults}
+      | {"train/skipped_updates": self.learner.skipped}
+      | ({"replay/ratio": trained / collected} if collected else {})
+      | {"time/env_steps_per_second": (self.counters.env_steps - self.logged.env_steps) / working}
+      | {"time/updates_per_second": (self.counters.updates - self.logged.updates) / working}
+      | {f"time/{name}": seconds / working for name, seconds in waits.items()}
+    )
+    self.logged = self.counters
+
+  def _profile(self) -> None:
+    """Waits for every stage of some iterations, and says where their time went."""
+    self._unprofiled = False
+    self.learner.flush()
+    before, worked, folder = self.counters, self.collector.work, self.logdir / "profile"
+    options = jax.profiler.ProfileOptions()
+    options.python_tracer_level = 0  # every call of a function would make it too large to look at
+    self.stages.take()
+    self.stages.synchronous = True
+    with jax.profiler.trace(folder, profiler_options=options):
+      while self.counters.updates - before.updates < _PROFILED and self.counters.env_steps < self.total:
+        self._step(self._due())
+      self.learner.flush()
+    with self.stages("log"):
+      self._log_training()
+    self.stages.synchronous = False
+    work = self.collector.work
+    profile = Profile(
+      seconds=self.stages.take()[1],
+      work=Work(work.total - worked.total, work.rendering - worked.rendering),
+      agent_steps=self.counters.agent_steps - before.agent_steps,
+      updates=self.counters.updates - before.updates,
+      flops=self.learner.programs.flops,
+      batch_bytes=self.learner.programs.batch_bytes,
+    )
+    self.progress.say(
+      "\n".join([*profile.lines(), f"trace: {folder} (TensorBoard's profile plugin, or ui.perfetto.dev)"])
+    )
+
+  def _report(self) -> None:
+    try:
+      report = self.learner.report()
+    except Exception as error:  # what is drawn for people does not end the run
+      _log.warning("the report at %d env steps failed and is left out: %s", self.counters.env_steps, error)
+      return
+    for name, value in report.items():
+      if value.ndim == 4:
+        self.writer.video(self.counters, name, value)
+    scalars = {name: float(value) for name, value in report.items() if value.ndim == 0}
+    if scalars:
+      self._write(scalars)
+
+  def _evaluate(self, video: bool) -> None:
+    """Host 0 does; the others wait for it at the next turn."""
+    if not (self.config.eval_episodes and self._hosts.leads):
+      return
+    try:
+      with self._timer("evaluation"), self.progress.evaluating(number_of(self.config.eval_episodes, "episode")):
+        result = self.judge(
+          episodes=self.config.eval_episodes,
+          seed=environment_seed(self.seed, EVALUATE, self.counters.env_steps),
+          video=video,
+          check=self.agreement.check_alone,
+        )
+    except Interrupted:
+      if self._hosts.count == 1:
+        raise
+      self._evaluation = None
+      return  # the next turn tells the others
+    self._evaluation = result
+    self._write(result.scalars())
+    if result.video is not None and result.rewards is not None:
+      film = captions.scored(result.video, result.rewards, _FILM_PIXELS)
+      self.writer.video(self.counters, "eval/video", film)
+    self.progress.say(
+      f"evaluation at {self.counters.env_steps:,} env steps, {self._seconds:,.0f} s: "
+      f"return {result.returns.mean():.1f} ± {result.returns.std():.1f} over {number_of(len(result.returns), 'episode')}"
+      + (f", {result.cut} of them cut" if result.cut else "")
+    )
+
+  def _checkpoint(self) -> None:
+    """Saves all that the run needs to go on as if it had never stopped, and changes nothing in it."""
+    self.learner.flush()
+    self.writer.flush()
+    log = self.replay.commit_log()
+    saved = Saved(
+      counters=self.counters,
+      seconds=self._seconds,
+      calls=self.collector.calls,
+      prefilled=self.prefilled,
+      schedule=self.schedule.state(),
+      seed=self.seed,
+      replay={**log, "dealt": self.dealt} if log and self.dealt else log,
+      metrics=self.writer.size,
+      logged=self.logged,
+      config=self.config_checksum,
+    )
+    extra = {
+      "collector": self.collector.extra(),
+      "learner": self.learner.extra(),
+      "replay": self.replay.state(latents=self.config.sync),
+    }
+    self.checkpoints.save(self.learner.state, saved, extra)
+
+  def _write(self, scalars: Mapping[str, float]) -> None:
+    self.writer.write(self.counters, self._seconds, scalars)

@@ -12,25 +12,25 @@ from jax.sharding import Mesh
 
 from dreamerax.loggers.names import LoggerName, check_installed
 from dreamerax.replay import Replay
-from dreamerax.runtime.checkpoint import FOLDER, Checkpoints
-from dreamerax.runtime.compilation import enable_cache
-from dreamerax.runtime.compile_times import Compiler
+from dreamerax.runtime.checkpoint.checkpoints import FOLDER, Checkpoints
+from dreamerax.runtime.checkpoint.metadata import ConfigFile, Saved
 from dreamerax.runtime.counters import Counters
+from dreamerax.runtime.devices.mesh import MeshConfig, local_mesh
+from dreamerax.runtime.devices.sharding import abstract_state, check_batch_size, init_state
 from dreamerax.runtime.errors import Diverged, Interrupted, NotSaved
-from dreamerax.runtime.guard import Guard
 from dreamerax.runtime.interrupt import StopSignals
-from dreamerax.runtime.learner import Learner
-from dreamerax.runtime.mesh import MeshConfig, local_mesh
-from dreamerax.runtime.metrics import MetricsWriter, as_markdown
-from dreamerax.runtime.programs import Programs
-from dreamerax.runtime.progress import Display, Progress
+from dreamerax.runtime.learn.compilation import enable_cache
+from dreamerax.runtime.learn.compile_times import Compiler
+from dreamerax.runtime.learn.finite import Guard
+from dreamerax.runtime.learn.learner import Learner
+from dreamerax.runtime.learn.state_memory import check_fits
+from dreamerax.runtime.learn.update import Programs
 from dreamerax.runtime.protocol import Agent, Params, State
 from dreamerax.runtime.run_lock import RunLock
-from dreamerax.runtime.saved import ConfigFile, Saved
 from dreamerax.runtime.seeds import key
-from dreamerax.runtime.sharding import abstract_state, check_batch_size, init_state
-from dreamerax.runtime.state_memory import check_fits
-from dreamerax.runtime.timing import Interval
+from dreamerax.runtime.telemetry.metrics import MetricsWriter, as_markdown
+from dreamerax.runtime.telemetry.progress import Display, Progress
+from dreamerax.runtime.telemetry.timing import Interval
 
 Evaluate = Callable[[Params, int], Mapping[str, float]]  # (parameters, updates that made them) -> what is logged
 

@@ -1,6 +1,6 @@
 """The pool of a Ray cluster, or of a Ray on this machine alone: actors for each attempt, which hold what it asks for."""
 
-from dreamerax.runtime.ray_connection import connect
+from dreamerax.ray_connection import connect
 from dreamerax.sweeps.process import Event, Job
 from dreamerax.sweeps.ray_actor import Actor, Remote
 from dreamerax.sweeps.ray_group import Group

@@ -4,7 +4,7 @@ import socket
 from types import ModuleType
 from typing import Any
 
-from dreamerax.runtime.ray_connection import node_address
+from dreamerax.ray_connection import node_address
 from dreamerax.sweeps.process import Attempt, Event, Job
 
 _GPU_MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"

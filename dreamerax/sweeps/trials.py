@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dreamerax import envs
-from dreamerax.presets import RunConfig
+from dreamerax.run_config import RunConfig
 from dreamerax.sweeps.spec import Grid, Resources, Sweep, hyphenated, to_flags
 
 Build = Callable[[Sequence[str]], RunConfig]  # what follows `dreamerax train` -> the run; ValueError where it is none

@@ -9,9 +9,9 @@ import numpy as np
 from dreamerax import envs
 from dreamerax.envs.base import to_row
 from dreamerax.envs.journal import derive_seeds
-from dreamerax.presets import RunConfig
-from dreamerax.replay.excerpts import read_excerpt
-from dreamerax.runtime.restore import newest_log
+from dreamerax.replay.log.read import read_excerpt
+from dreamerax.run_config import RunConfig
+from dreamerax.runtime.checkpoint.replay import newest_log
 from dreamerax.types import Transition
 
 _FRESH = 16  # episodes

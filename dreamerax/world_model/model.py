@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from dreamerax import checks
 from dreamerax.dynamics.base import Dynamics, Latent
 from dreamerax.dynamics.rssm import RSSM
 from dreamerax.nets.encoders import ConvEncoder, Encoder
 from dreamerax.nets.heads import BinaryHead, ScalarHead, TwoHotHead
 from dreamerax.nets.modules import Params
-from dreamerax.ops import checks
 from dreamerax.ops.transforms import dither
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition
 from dreamerax.world_model.base import WorldModelBase, WorldModelBaseModule

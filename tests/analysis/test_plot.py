@@ -20,7 +20,7 @@ from dreamerax.analysis.reference import load_reference
 from dreamerax.analysis.runs import find_runs, group
 from dreamerax.analysis.summary import summarize
 from dreamerax.runtime.counters import Counters
-from dreamerax.runtime.metrics import MetricsWriter, read_metrics
+from dreamerax.runtime.telemetry.metrics import MetricsWriter, read_metrics
 from tests.analysis.recorded import make_run
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dreamerax.envs import Environment, Step, check_env
-from dreamerax.envs.actions import random_actions
+from dreamerax.envs.suites.actions import random_actions
 
 
 def assert_equal_steps(one: Sequence[Step], other: Sequence[Step]) -> None:

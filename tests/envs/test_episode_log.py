@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from dreamerax.envs import EnvConfig, WorkerConfig, make_batch
-from dreamerax.envs.actions import random_actions
 from dreamerax.envs.base import EnvBatch
 from dreamerax.envs.contract import Checked
-from dreamerax.envs.custom import adapt
 from dreamerax.envs.episode_log import EpisodeLog, Logged
 from dreamerax.envs.faults import Breach
+from dreamerax.envs.suites.actions import random_actions
+from dreamerax.envs.suites.custom import adapt
 from dreamerax.envs.wrappers import ActionRepeat
 from tests.envs import toys
 

@@ -8,10 +8,10 @@ import pytest
 
 from dreamerax.envs import EnvConfig, WorkerConfig, make, make_batch
 from dreamerax.envs.base import EnvBatch
-from dreamerax.envs.dm_env import DmEnv
 from dreamerax.envs.faults import NoPicture
 from dreamerax.envs.film import frame
-from dreamerax.envs.gymnasium import GymEnv
+from dreamerax.envs.suites.dm_env import DmEnv
+from dreamerax.envs.suites.gymnasium import GymEnv
 from tests.envs import toys
 
 STILL = np.zeros((3, 2))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from dreamerax.envs import EnvConfig, EpisodeSoFar, WorkerConfig, make_batch
-from dreamerax.envs.actions import random_actions
 from dreamerax.envs.base import EnvBatch
 from dreamerax.envs.journal import episode_seed
+from dreamerax.envs.suites.actions import random_actions
 from dreamerax.types import Transition
 
 Make = Callable[..., EnvBatch]

@@ -19,7 +19,7 @@ from dreamerax.loggers import names
 from dreamerax.loggers.base import recall
 from dreamerax.loggers.process import LoggerProcess, close
 from dreamerax.runtime.counters import Counters
-from dreamerax.runtime.metrics import MetricsWriter
+from dreamerax.runtime.telemetry.metrics import MetricsWriter
 from tests.conftest import needs
 
 TOYS = "tests.loggers.toys"

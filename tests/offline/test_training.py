@@ -12,12 +12,12 @@ import pytest
 
 from dreamerax import api, cli, run_directory, training, transfer
 from dreamerax.agent import Agent
-from dreamerax.behavior.chance import Chance
+from dreamerax.behavior.uniform import Chance
 from dreamerax.config import to_dict
 from dreamerax.offline import train as offline
 from dreamerax.recordings import EpisodeFolder
-from dreamerax.runtime.checkpoint import load_state
-from dreamerax.runtime.metrics import read_metrics
+from dreamerax.runtime.checkpoint.checkpoints import load_state
+from dreamerax.runtime.telemetry.metrics import read_metrics
 from dreamerax.types import ActionSpec
 from tests import tiny
 

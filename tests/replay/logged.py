@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dreamerax.replay import Replay
-from dreamerax.replay.segment import SegmentReader, segments
+from dreamerax.replay.log.segment import SegmentReader, segments
 from tests.replay.numbered import fill, make
 
 ROW = 79  # bytes of a record of `numbered`: its header, 24, and the row, 12 + 8 + 8 + 4 + 3 + 12 + 8

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dreamerax.replay import ReplayConfig, inspect, log
-from dreamerax.replay.segment import segments
+from dreamerax.replay import ReplayConfig, inspect
+from dreamerax.replay.log import writer
+from dreamerax.replay.log.segment import segments
 from tests.replay.logged import ROW, logged, positions, written
 from tests.replay.numbered import fill, make
 
@@ -19,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_files_that_memory_has_overwritten_go(tmp_path, monkeypatch):
-  monkeypatch.setattr(log, "_SEGMENT_BYTES", 4 * ROW)
+  monkeypatch.setattr(writer, "_SEGMENT_BYTES", 4 * ROW)
   replay = logged(tmp_path)
   for count in range(100):
     fill(replay, [1], start=[count])
@@ -32,7 +33,7 @@ def test_files_that_memory_has_overwritten_go(tmp_path, monkeypatch):
 
 
 def test_the_end_that_a_run_began_at_can_be_restored_again(tmp_path, monkeypatch):
-  monkeypatch.setattr(log, "_SEGMENT_BYTES", 4 * ROW)
+  monkeypatch.setattr(writer, "_SEGMENT_BYTES", 4 * ROW)
   end = written(tmp_path, [40])
   for _ in range(2):  # runs that die before their first checkpoint
     replay = make()
@@ -43,13 +44,13 @@ def test_the_end_that_a_run_began_at_can_be_restored_again(tmp_path, monkeypatch
 
 
 def test_before_the_first_commit_only_what_memory_holds_is_kept(tmp_path, monkeypatch):
-  monkeypatch.setattr(log, "_SEGMENT_BYTES", 4 * ROW)
+  monkeypatch.setattr(writer, "_SEGMENT_BYTES", 4 * ROW)
   fill(logged(tmp_path), [41])
   assert [path.stem for path in segments(tmp_path)] == [f"{n:08d}" for n in range(8, 12)]  # rows from 28 on
 
 
 def test_both_of_the_last_two_ends_can_be_restored(tmp_path, monkeypatch):
-  monkeypatch.setattr(log, "_SEGMENT_BYTES", 4 * ROW)
+  monkeypatch.setattr(writer, "_SEGMENT_BYTES", 4 * ROW)
   replay = logged(tmp_path)
   ends = []
   for count in range(0, 100, 10):
@@ -93,7 +94,7 @@ def test_a_commit_waits_for_every_file_since_the_last_one_that_is_still_there(tm
     call = getattr(os, name)
     record = lambda fd, call=call: (synced.append(Path(os.readlink(f"/proc/self/fd/{fd}"))), call(fd))  # noqa: E731
     monkeypatch.setattr(os, name, record)
-  monkeypatch.setattr(log, "_SEGMENT_BYTES", 4 * ROW)
+  monkeypatch.setattr(writer, "_SEGMENT_BYTES", 4 * ROW)
   replay = logged(tmp_path)
   fill(replay, [40])
   replay.commit_log()
@@ -127,7 +128,7 @@ def test_a_full_disk_does_not_stop_training(tmp_path, monkeypatch, caplog):
     return pwrite(descriptor, data[:count], offset)
 
   monkeypatch.setattr(os, "pwrite", limited)
-  monkeypatch.setattr(log, "_RETRY_ROWS", 2)
+  monkeypatch.setattr(writer, "_RETRY_ROWS", 2)
   replay = logged(tmp_path)
   fill(replay, [3])
   space[0] = ROW + ROW // 2  # row 3, half of row 4
@@ -149,10 +150,10 @@ def test_a_full_disk_does_not_stop_training(tmp_path, monkeypatch, caplog):
 _LIMITED = f"""
 import os, resource, signal, sys
 from pathlib import Path
-from dreamerax.replay import log
+from dreamerax.replay.log import writer
 from tests.replay.logged import header_bytes, logged
 from tests.replay.numbered import fill
-log._RETRY_ROWS = 2
+writer._RETRY_ROWS = 2
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 replay = logged(Path(sys.argv[1]), capacity=1000)
 fill(replay, [1])

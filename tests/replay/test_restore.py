@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from dreamerax.replay import Replay, ReplayConfig, log
-from dreamerax.replay.segment import segments
+from dreamerax.replay import Replay, ReplayConfig
+from dreamerax.replay.log import writer
+from dreamerax.replay.log.segment import segments
 from dreamerax.types import ArraySpec
 from tests.replay.logged import ROW, flip, header_bytes, held, logged, only_file, positions, written
 from tests.replay.numbered import SPEC, fill, make, step
@@ -32,7 +33,7 @@ def train(replay, rounds, fresh):
 @pytest.mark.parametrize("online", [False, True])
 @pytest.mark.parametrize("before", [2, 9, 40])  # rounds: ring not full, just so, written over many times
 def test_a_restored_replay_goes_on_bit_for_bit(tmp_path, online, before, monkeypatch):
-  monkeypatch.setattr(log, "_SEGMENT_BYTES", 8 * ROW)
+  monkeypatch.setattr(writer, "_SEGMENT_BYTES", 8 * ROW)
   fields = {"streams": 2, "seed": 3, "online": online, "batch_size": 2}
   replay = logged(tmp_path, **fields)
   fill(replay, [4, 4])
@@ -91,7 +92,7 @@ def test_without_saved_latents_they_are_those_of_the_log(tmp_path):
 
 
 def test_saved_latents_return_only_to_rows_that_are_held(tmp_path, monkeypatch):
-  monkeypatch.setattr(log, "_SEGMENT_BYTES", 4 * ROW)
+  monkeypatch.setattr(writer, "_SEGMENT_BYTES", 4 * ROW)
   replay = logged(tmp_path, online=True)
   fill(replay, [12])
   replay._ring.columns["latent/stoch"] += 100
@@ -114,7 +115,7 @@ def test_saved_latents_return_only_to_rows_that_are_held(tmp_path, monkeypatch):
 @pytest.mark.parametrize("small", [False, True])
 def test_what_came_after_the_end_is_cut(tmp_path, small, monkeypatch):
   if small:
-    monkeypatch.setattr(log, "_SEGMENT_BYTES", 4 * ROW)
+    monkeypatch.setattr(writer, "_SEGMENT_BYTES", 4 * ROW)
   replay = logged(tmp_path, capacity=100)
   fill(replay, [6])
   end = replay.commit_log()
@@ -137,7 +138,7 @@ def test_what_came_after_the_end_is_cut(tmp_path, small, monkeypatch):
 
 
 def test_a_log_that_does_not_reach_the_end_is_loaded_and_said_so(tmp_path, monkeypatch):
-  monkeypatch.setattr(log, "_SEGMENT_BYTES", 4 * ROW)
+  monkeypatch.setattr(writer, "_SEGMENT_BYTES", 4 * ROW)
   end = written(tmp_path, [7])
   newest = segments(tmp_path)[-1]
   newest.unlink()

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dreamerax.runtime import hosts
+from dreamerax.runtime.devices import hosts
 from dreamerax.runtime.errors import HostLost
 from tests.conftest import ROOT, cpu_devices
 from tests.runtime.toys import run

@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from dreamerax.runtime.checkpoint import Checkpoints, Saved
+from dreamerax.runtime.checkpoint.checkpoints import Checkpoints, Saved
 from dreamerax.runtime.counters import Counters
-from dreamerax.runtime.mesh import local_mesh
-from dreamerax.runtime.sharding import replicated
+from dreamerax.runtime.devices.mesh import local_mesh
+from dreamerax.runtime.devices.sharding import replicated
 
 
 def numbers(env_steps: int, size: int = 1000) -> np.ndarray:

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from dreamerax.runtime import checksums
-from dreamerax.runtime.checkpoint import FOLDER, Checkpoints, verify
+from dreamerax.runtime.checkpoint import checksums
+from dreamerax.runtime.checkpoint.checkpoints import FOLDER, Checkpoints, verify
 from tests.runtime import savers
 from tests.runtime.savers import check_whole, like, make_extra, make_saved, make_state
 

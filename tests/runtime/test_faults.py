@@ -11,7 +11,7 @@ from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.envs.journal import derive_seeds
 from dreamerax.envs.vector import SerialEnvs
 from dreamerax.replay import Replay
-from dreamerax.runtime.checkpoint import load_state
+from dreamerax.runtime.checkpoint.checkpoints import load_state
 from tests.runtime.toys import Follow, Regression, run
 
 

@@ -13,11 +13,11 @@ import jax
 import numpy as np
 import pytest
 
-from dreamerax.replay.segment import SegmentReader, segments
-from dreamerax.runtime.checkpoint import FOLDER, load_state
-from dreamerax.runtime.checkpoint_folder import find_steps
-from dreamerax.runtime.metrics import read_metrics
-from dreamerax.runtime.restore import log_folder
+from dreamerax.replay.log.segment import SegmentReader, segments
+from dreamerax.runtime.checkpoint.checkpoints import FOLDER, load_state
+from dreamerax.runtime.checkpoint.folder import find_steps
+from dreamerax.runtime.checkpoint.replay import log_folder
+from dreamerax.runtime.telemetry.metrics import read_metrics
 from tests.conftest import ROOT, cpu_devices
 from tests.runtime.host_runs import LOST, finish, free_port, start
 from tests.runtime.toys import REPLAY, Regression, make_replay, run

@@ -9,12 +9,12 @@ import jax
 import numpy as np
 import pytest
 
-from dreamerax.runtime import progress
-from dreamerax.runtime.checkpoint import load_state, verify
+from dreamerax.runtime.checkpoint.checkpoints import load_state, verify
 from dreamerax.runtime.errors import Diverged
 from dreamerax.runtime.interrupt import StopSignals
-from dreamerax.runtime.metrics import read_metrics
 from dreamerax.runtime.offline import OfflineConfig, OfflineResult, train
+from dreamerax.runtime.telemetry import progress
+from dreamerax.runtime.telemetry.metrics import read_metrics
 from dreamerax.types import Batch, Transition
 from tests.runtime.toys import REPLAY, Regression, make_envs, make_replay
 

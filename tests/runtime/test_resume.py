@@ -23,12 +23,12 @@ from dreamerax.envs.base import Step
 from dreamerax.envs.journal import derive_seeds
 from dreamerax.envs.vector import SerialEnvs
 from dreamerax.replay import inspect
-from dreamerax.runtime.checkpoint import FOLDER, load_state
+from dreamerax.runtime.checkpoint.checkpoints import FOLDER, load_state
+from dreamerax.runtime.devices.mesh import MeshConfig, divide_cpu, local_mesh, policy_mesh
 from dreamerax.runtime.errors import Diverged, NotSaved
-from dreamerax.runtime.loop import TrainResult
-from dreamerax.runtime.mesh import MeshConfig, divide_cpu, local_mesh, policy_mesh
-from dreamerax.runtime.metrics import read_metrics
+from dreamerax.runtime.result import TrainResult
 from dreamerax.runtime.run_lock import RunLock
+from dreamerax.runtime.telemetry.metrics import read_metrics
 from tests.runtime.toys import REPLAY, Follow, Regression, run
 
 STEPS = 5000

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamerax import presets
 from dreamerax.deploy.policy import Policy
 from dreamerax.envs.journal import derive_seeds
+from dreamerax.run_config import RunConfig
 from dreamerax.runtime import seeds
 
 SMALL = [0, 1, 7, 2**31, 2**32 - 1]
@@ -76,7 +76,7 @@ def test_other_numbers_are_no_seeds(seed: int, message: str):
   with pytest.raises(ValueError, match=f"seed={seed} {message}"):
     seeds.check_seed(seed)
   with pytest.raises(ValueError, match=f"seed={seed} {message}"):
-    presets.RunConfig(size="", env_steps=1, seed=seed)
+    RunConfig(size="", env_steps=1, seed=seed)
 
 
 def test_a_policy_draws_from_all_bits():

@@ -15,9 +15,11 @@ from dreamerax.envs.episode_log import Logged
 from dreamerax.envs.journal import derive_seeds
 from dreamerax.envs.vector import SerialEnvs
 from dreamerax.replay import Replay, ReplayConfig
-from dreamerax.runtime.loop import LoopConfig, TrainResult, train
+from dreamerax.runtime.result import TrainResult
 from dreamerax.runtime.schedule import TrainRatio
 from dreamerax.runtime.seeds import own_seed
+from dreamerax.runtime.settings import LoopConfig
+from dreamerax.runtime.train import train
 from dreamerax.types import ActionSpec, ArraySpec, Batch, EnvSpec
 
 SPEC = EnvSpec({"image": ArraySpec((4, 4, 3), "uint8"), "x": ArraySpec((1,))}, ActionSpec(1))
@@ -113,7 +115,7 @@ def run(logdir: Path, *, env_steps: int = 1200, seed: int = 0, **options: Any) -
   defaults = {"prefill_steps": 60, "eval_every": 400, "eval_episodes": 3, "video_every": 600, "log_every": 1000.0}
   agent, envs = options.pop("agent", Regression()), options.pop("make_envs", make_envs)
   mesh, initial = options.pop("mesh", None), options.pop("initial", lambda state: state)
-  replay, company = options.pop("replay", REPLAY), options.pop("company", None)
+  replay, context = options.pop("replay", REPLAY), options.pop("context", None)
   remote = options.pop("remote", None)
   replay = dataclasses.replace(replay, batch_size=replay.batch_size // jax.process_count())
   return train(
@@ -129,7 +131,7 @@ def run(logdir: Path, *, env_steps: int = 1200, seed: int = 0, **options: Any) -
     seed=seed,
     task="follow",
     mesh=mesh,
-    company=company,
+    context=context,
     initial=initial,
     remote=remote,
   )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dreamerax.runtime.metrics import read_metrics
+from dreamerax.runtime.telemetry.metrics import read_metrics
 from dreamerax.sweeps.manifest import Manifest
 from dreamerax.sweeps.process import Event
 from dreamerax.sweeps.ray_group import merged

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dreamerax.runtime.checkpoint_folder import find_steps
-from dreamerax.runtime.metrics import read_metrics
+from dreamerax.runtime.checkpoint.folder import find_steps
+from dreamerax.runtime.telemetry.metrics import read_metrics
 from dreamerax.sweeps.manifest import Manifest
 from tests.conftest import ROOT
 from tests.test_training import TINY

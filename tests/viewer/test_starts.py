@@ -3,13 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dreamerax import presets
 from dreamerax.envs import EnvConfig
+from dreamerax.run_config import RunConfig
 from dreamerax.viewer.starts import find_starts
 from tests.envs.toys import wander
 from tests.replay.logged import written
 
-CONFIG = presets.RunConfig(size="tiny", env_steps=1000, env=EnvConfig("tests.envs.toys:wander"))
+CONFIG = RunConfig(size="tiny", env_steps=1000, env=EnvConfig("tests.envs.toys:wander"))
 
 
 def test_they_are_replayed_where_there_is_a_replay(tmp_path: Path):

@@ -11,7 +11,7 @@ import numpy as np
 
 from dreamerax.agent import Agent
 from dreamerax.dynamics.stochastic import Deterministic
-from dreamerax.envs.actions import random_actions
+from dreamerax.envs.suites.actions import random_actions
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.viewer.dreams import Dreamer
 from dreamerax.viewer.rooms import Rooms

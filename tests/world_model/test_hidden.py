@@ -10,7 +10,7 @@ import pytest
 
 from dreamerax.agent import Agent
 from dreamerax.behavior.base import Situation
-from dreamerax.behavior.chance import Chance, ChanceModule
+from dreamerax.behavior.uniform import Chance, ChanceModule
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 from tests import plain, tiny
 

@@ -15,7 +15,8 @@ from dreamerax.commands.options import Options, read
 from dreamerax.config import changed, first_difference, from_dict, to_dict
 from dreamerax.nets.blocks import Linear
 from dreamerax.nets.modules import Params
-from dreamerax.presets import RunConfig, build
+from dreamerax.presets import build
+from dreamerax.run_config import RunConfig
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.world_model.model import WorldModel
 from dreamerax.world_model.objectives.base import Model, Objective, ObjectiveModule, Objectives, Seen, Sizes

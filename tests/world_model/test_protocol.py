@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from dreamerax.agent import Agent, AgentConfig
-from dreamerax.behavior.chance import Chance
+from dreamerax.behavior.uniform import Chance
 from dreamerax.nets.blocks import Linear
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition
 from dreamerax.world_model.base import WorldModelBase, WorldModelBaseModule

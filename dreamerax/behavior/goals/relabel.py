@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dreamerax.ops import checks
+from dreamerax import checks
 
 
 class Span(NamedTuple):

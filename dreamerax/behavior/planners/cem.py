@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from dreamerax import checks
 from dreamerax.behavior.planners.base import Problem
 from dreamerax.behavior.planners.elites import Belief, ElitePlanner
-from dreamerax.ops import checks
 
 # Added to the elites' variance, as published: keeps the deviation at 0.001 or more.
 _VARIANCE_FLOOR = 1e-6

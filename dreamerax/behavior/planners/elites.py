@@ -7,8 +7,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from dreamerax import checks
 from dreamerax.behavior.planners.base import Planner, Problem
-from dreamerax.ops import checks
 
 Belief = tuple[jax.Array, jax.Array]  # mean and standard deviation [H, A]
 

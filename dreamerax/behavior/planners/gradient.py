@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dreamerax import checks
 from dreamerax.behavior.planners.base import Planner, Problem, shift
-from dreamerax.ops import checks
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from dreamerax import checks
 from dreamerax.behavior.planners.base import Planner, Problem, shift
-from dreamerax.ops import checks, lqr
+from dreamerax.ops import lqr
 
 _SIZES = 1.1 ** -(np.arange(10.0) ** 2)  # of a step along the feedforward part, all tried at once: 1 to 0.0004
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from dreamerax import checks
 from dreamerax.behavior.planners.base import Problem, shift
 from dreamerax.behavior.planners.elites import Belief, ElitePlanner
-from dreamerax.ops import checks
 
 # Added to the deviation of the scores: all scores being equal is no reason to divide by zero.
 _EPS = 1e-8

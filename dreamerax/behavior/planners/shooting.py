@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import chex
 import jax
 
+from dreamerax import checks
 from dreamerax.behavior.planners.base import Planner, Problem
-from dreamerax.ops import checks
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from dreamerax import checks
 from dreamerax.nets.modules import Params
-from dreamerax.ops import checks
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.world_model.objectives.base import Model, Objective, ObjectiveModule, Seen, Sizes
 from dreamerax.world_model.objectives.projection import Projection

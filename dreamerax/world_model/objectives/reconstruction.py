@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from dreamerax import checks
 from dreamerax.nets.decoders import ConvDecoder, Decoder, DecoderModule
 from dreamerax.nets.modules import Params, params_of, with_params
-from dreamerax.ops import checks
 from dreamerax.ops.chunks import chunk_size, mean_over_chunks
 from dreamerax.ops.transforms import symexp, symlog
 from dreamerax.types import Array, EnvSpec, Transition

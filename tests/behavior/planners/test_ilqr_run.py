@@ -10,7 +10,7 @@ from flax import nnx
 from dreamerax import api
 from dreamerax.behavior.planners.ilqr import ILQR
 from dreamerax.behavior.planning import Planning
-from dreamerax.runtime.metrics import read_metrics
+from dreamerax.runtime.telemetry.metrics import read_metrics
 from tests import tiny
 
 CHANGES = {

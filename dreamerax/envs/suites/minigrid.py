@@ -1,0 +1,48 @@
+"""MiniGrid and BabyAI (Chevalier-Boisvert et al. 2023) as the agent sees them: `minigrid/MiniGrid-Empty-5x5-v0`."""
+
+import warnings
+
+import gymnasium
+
+from dreamerax.envs.base import Environment
+from dreamerax.envs.config import EnvConfig
+from dreamerax.envs.names import missing, near
+from dreamerax.envs.suites.gymnasium import GymEnv
+
+PREFIX = "minigrid/"
+_TILE = 8  # side of a tile in pixels; the agent sees 7 × 7 of them, 56 pixels a side
+
+
+def make(config: EnvConfig, seed: int) -> Environment:
+  """Images alone: the mission, a text, is left out.
+
+  Raises:
+    ValueError: there is no such environment, or minigrid is not installed.
+  """
+  check(config.task)
+  from minigrid import wrappers  # pyright: ignore[reportAttributeAccessIssue]
+
+  env = gymnasium.make(config.task.removeprefix(PREFIX), disable_env_checker=True)
+  shown = wrappers.ImgObsWrapper(wrappers.RGBImgPartialObsWrapper(env, tile_size=_TILE))
+  return GymEnv(shown, name=config.task, seed=seed)
+
+
+def check(task: str) -> None:
+  """Raises ValueError: there is no such environment (names the nearest), or minigrid is not installed."""
+  known = names()
+  if not known:
+    raise missing(task, "minigrid", "minigrid")
+  if task not in known:
+    raise ValueError(f"task={task!r} is not of MiniGrid.{near(task, known, PREFIX)}")
+
+
+def names() -> tuple[str, ...]:
+  """Of all that the package registers; () where it is not installed."""
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter("ignore")  # pygame's, about what it imports
+      import minigrid
+  except ModuleNotFoundError:
+    return ()
+  gymnasium.register_envs(minigrid)
+  return tuple(PREFIX + name for name in sorted(gymnasium.registry) if name.startswith(("MiniGrid-", "BabyAI-")))

@@ -1,0 +1,103 @@
+"""The table of suites: which module makes the tasks that begin with a prefix, and which settings apply to them.
+
+A suite is one row here and one module, which has
+
+    make(config: EnvConfig, seed: int) -> Environment      with `film: bool`, where it adapts others' environments
+    check(task: str) -> None             raises ValueError where there is no such task
+    names() -> tuple[str, ...]           of its tasks; () where there are too many or the extra is missing
+
+and is imported when one of its tasks is asked for.
+"""
+
+import importlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from types import ModuleType
+
+from dreamerax.envs.base import Environment
+from dreamerax.envs.config import EnvConfig
+from dreamerax.envs.names import near
+
+
+@dataclass(frozen=True)
+class Suite:
+  """One row of the table."""
+
+  prefix: str  # of its tasks' names; "" for import paths
+  module: str  # in dreamerax.envs.suites
+  form: str  # of its tasks' names, for people
+  draws: bool = False  # it draws its pictures at the size, quality and with the observations that are asked for
+  repeats: bool = False  # it repeats actions by itself
+  mujoco: bool = False  # MuJoCo draws it, on the graphics device that is asked for
+  adapts: bool = False  # its environments are of other libraries or a person's own, and show whatever they do
+  image_size: int | None = None  # of images where none is asked for; None: as they are
+
+  def make(self, config: EnvConfig, seed: int, *, film: bool = False) -> Environment:
+    """
+    Args:
+      film: whether it is made to draw itself for people, where that has to be known before.
+
+    Raises:
+      ValueError: the task does not exist or cannot be made.
+    """
+    return self._load().make(config, seed, **({"film": film} if self.adapts else {}))
+
+  def check(self, task: str) -> None:
+    """Raises ValueError: there is no such task; names the nearest."""
+    self._load().check(task)
+
+  def names(self) -> tuple[str, ...]:
+    """Of its tasks, as far as they can be listed."""
+    return self._load().names()
+
+  def _load(self) -> ModuleType:
+    return importlib.import_module(f"dreamerax.envs.suites.{self.module}")
+
+
+SUITES = (
+  Suite("dmc/", "dm_control", "dmc/<domain>_<task>", draws=True, repeats=True, mujoco=True),
+  Suite("gym/", "gymnasium", "gym/<id>", adapts=True),
+  Suite("atari/", "atari", "atari/<game>", repeats=True, image_size=64),
+  Suite("crafter/", "crafter", "crafter/reward"),
+  Suite("minigrid/", "minigrid", "minigrid/<id>"),
+  Suite("metaworld/", "metaworld", "metaworld/<task>", repeats=True, mujoco=True),
+  Suite("", "custom", "package.module:factory", adapts=True),
+)
+# Settings that only a suite which draws by itself takes.
+_OF_DRAWING = ("rendering", "observations")
+_DEVICES = "workers.gpus"
+
+
+def find(task: str) -> Suite:
+  """The suite of a task, which need not exist.
+
+  Raises:
+    ValueError: no suite has such tasks; names the nearest.
+  """
+  for suite in SUITES:
+    if task.startswith(suite.prefix) and (suite.prefix or ":" in task):
+      return suite
+  forms = " nor ".join(suite.form for suite in SUITES)
+  known = SUITES[0].names()
+  raise ValueError(f"task={task!r} is neither {forms}.{near(task, known, SUITES[0].prefix)}")
+
+
+def check_applies(config: EnvConfig, said: Collection[str]) -> None:
+  """Whether settings apply to the task's suite.
+
+  Args:
+    said: fields of EnvConfig that somebody has set, be it to their defaults; and workers.gpus.
+
+  Raises:
+    ValueError: names the setting.
+  """
+  suite = find(config.task)
+  drawn = " or ".join(suite.form for suite in SUITES if suite.draws)
+  for name in _OF_DRAWING:
+    if name in said and not suite.draws:
+      value = getattr(config, name)
+      raise ValueError(
+        f"{name}={value!r} is for {drawn}, and task={config.task!r} shows what it shows: leave --{name} out"
+      )
+  if _DEVICES in said and not (suite.mujoco or suite.adapts):
+    raise ValueError(f"{_DEVICES} is for what MuJoCo draws, and task={config.task!r} does without: leave it out")

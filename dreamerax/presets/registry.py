@@ -1,0 +1,72 @@
+"""Presets by name: which parts make a method, and the figures that it was published with."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from dreamerax import own_code
+from dreamerax.config import nearest
+from dreamerax.presets.dreamer_r2 import dreamer_r2
+from dreamerax.presets.dreamer_v1 import dreamer_v1
+from dreamerax.presets.dreamer_v2 import dreamer_v2
+from dreamerax.presets.dreamer_v3 import dreamer_v3
+from dreamerax.presets.planet import planet
+from dreamerax.presets.quick import quick
+from dreamerax.presets.sizes import OLDER_SIZES, SIZES
+from dreamerax.run_config import RunConfig
+
+
+class Preset(NamedTuple):
+  """A method by name."""
+
+  summary: str
+  build: Callable[[str], RunConfig]  # a size -> the whole run
+  sizes: tuple[str, ...]
+  default_size: str
+
+
+_OLDER = (tuple(OLDER_SIZES), "published")
+
+PRESETS: Mapping[str, Preset] = {
+  "quick": Preset("cartpole_balance in minutes on a laptop's CPU", quick, ("tiny",), "tiny"),
+  "dreamer-v3": Preset("DreamerV3 with the published figures, walker_walk by default", dreamer_v3, tuple(SIZES), "12m"),
+  "dreamer-r2": Preset("DreamerV3 with redundancy reduction in place of a decoder", dreamer_r2, tuple(SIZES), "12m"),
+  "dreamer-v2": Preset("Dreamer v2: categorical latents, gradients through the dynamics", dreamer_v2, *_OLDER),
+  "dreamer-v1": Preset("Dreamer: Gaussian latents, gradients through the dynamics", dreamer_v1, *_OLDER),
+  "planet": Preset("PlaNet: Gaussian latents, planning by the cross-entropy method", planet, *_OLDER),
+}
+
+
+def build(preset: str, size: str | None = None) -> RunConfig:
+  """The run that a preset's name and a size stand for; the preset's default size where none is given.
+
+  `module:name` is a preset of the person's own: a RunConfig, or a function that returns one and may take a size.
+
+  Raises:
+    ValueError: unknown preset or size; names the nearest.
+  """
+  if ":" in preset:
+    return _build_own(preset, size)
+  if preset not in PRESETS:
+    raise ValueError(f"preset={preset!r} is not one of {', '.join(PRESETS)}{nearest(preset, PRESETS)}")
+  sizes = PRESETS[preset].sizes
+  if size is not None and size not in sizes:
+    raise ValueError(f"size={size!r} is not one of {', '.join(sizes)} of {preset}{nearest(size, sizes)}")
+  return PRESETS[preset].build(size or PRESETS[preset].default_size)
+
+
+def _build_own(path: str, size: str | None) -> RunConfig:
+  built = own_code.find(path, "preset")
+  if callable(built) and not isinstance(built, RunConfig):
+    parameters = inspect.signature(built).parameters
+    if size is None and any(each.default is each.empty for each in parameters.values()):
+      raise ValueError(f"preset={path!r} takes a size: give --size")
+    try:
+      built = built(size) if parameters and size is not None else built()
+    except Exception as error:
+      raise ValueError(f"preset={path!r} raised {own_code.account(error)}") from error
+  if not isinstance(built, RunConfig):
+    raise ValueError(f"preset={path!r} is {type(built).__name__}: name a RunConfig, or a function that returns one")
+  if size not in (None, built.size):
+    raise ValueError(f"size={size!r}: preset={path!r} has the size {built.size!r}; leave --size out")
+  return built

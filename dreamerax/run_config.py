@@ -1,0 +1,45 @@
+"""Everything that a run is made of, as one configuration."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import tyro
+
+from dreamerax.agent import AgentConfig
+from dreamerax.envs import EnvConfig, WorkerConfig
+from dreamerax.replay.replay import ReplayConfig
+from dreamerax.runtime.devices.mesh import MeshConfig
+from dreamerax.runtime.schedule import ScheduleConfig, TrainRatioConfig
+from dreamerax.runtime.seeds import check_seed
+from dreamerax.runtime.settings import LoopConfig
+
+_Flat = tyro.conf.arg(name="")  # on the command line the group's options carry no prefix: --task, not --env.task
+
+
+@dataclass(frozen=True)
+class RunConfig:
+  """Everything that a run is made of. Env steps are simulator steps (action repeat included), agent steps decisions."""
+
+  size: str
+  """Model size; sets the widths of all parts. `dreamerax list` shows the sizes."""
+  env_steps: int
+  """Length of the run in env steps, summed over all environments."""
+  seed: int = 0
+  """Of parameters, environments, replay and every draw."""
+  num_envs: int = 16
+  """Environments in parallel."""
+  env: Annotated[EnvConfig, _Flat] = field(default_factory=EnvConfig)
+  workers: WorkerConfig = field(default_factory=WorkerConfig)
+  mesh: MeshConfig = field(default_factory=MeshConfig)
+  loop: Annotated[LoopConfig, _Flat] = field(default_factory=LoopConfig)
+  replay: ReplayConfig = field(default_factory=ReplayConfig)
+  schedule: ScheduleConfig = field(default_factory=TrainRatioConfig)
+  agent: AgentConfig = field(default_factory=AgentConfig)
+
+  def __post_init__(self):
+    for name in ("env_steps", "num_envs"):
+      if getattr(self, name) < 1:
+        raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+    check_seed(self.seed)
+    if self.replay.batch_length < 2:
+      raise ValueError(f"replay.batch_length={self.replay.batch_length} must be at least 2: values need a next step")

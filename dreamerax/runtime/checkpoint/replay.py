@@ -1,0 +1,117 @@
+"""Brings back the replay of a run that goes on: this host's, or its share where there were other hosts."""
+
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dreamerax.replay import OldLog, Replay
+from dreamerax.runtime.checkpoint.metadata import Saved
+from dreamerax.runtime.counters import Counters
+from dreamerax.runtime.devices.hosts import Hosts
+
+_ROOT = "replay"  # in a run directory
+_DEALT = re.compile(r"\d+-\d+")  # how often replays were dealt out anew, and a host: the name of that host's folder
+
+
+class Restored(NamedTuple):
+  """What a run goes on with beside the state; of a run that begins, nothing."""
+
+  counters: Counters  # those of the checkpoint, and what was kept beside it
+  extra: Mapping[str, Any]  # of this host, as far as it is still true; {} begins episodes, and draws a batch
+  dealt: int  # how often replays were dealt out anew to other hosts
+
+
+def restore_replay(
+  replay: Replay,
+  logdir: Path,
+  saved: Saved,
+  extra: Mapping[str, Any],
+  *,
+  hosts: Hosts,
+  keep: bool,
+  action_repeat: int,
+  say: Callable[[str], None],
+) -> Restored:
+  """Loads the replay of a checkpoint into an empty one, and opens its log.
+
+  Args:
+    saved, extra: as `Checkpoints.restore` gives them; extra is {} where there is no checkpoint.
+    keep: experience newer than the checkpoint stays; it is counted.
+
+  Raises:
+    ValueError: a log does not fit, or `keep` is asked for with another number of hosts than before.
+    HostLost: another host has ended.
+  """
+  dealt = saved.logs[0].get("dealt", 0)
+  if extra and len(saved.logs) != hosts.count:
+    if keep:
+      raise ValueError(
+        f"resume=keep needs the {len(saved.logs)} hosts of the checkpoint, and there are {hosts.count}: leave it out once, "
+        "or use as many"
+      )
+    _deal(replay, logdir, saved, hosts, say)
+    learner = {name: value for name, value in extra["learner"].items() if name not in ("batch", "slots")}
+    return Restored(saved.counters, {"learner": learner}, dealt + 1)
+  folder = log_folder(logdir, dealt, hosts.index)
+  if not extra and not keep and any(folder.glob("*.rows")):
+    say(f"{folder} belongs to no checkpoint, and begins anew; --resume keep would keep it")
+  end = saved.logs[hosts.index] if extra else {}
+  replay.open_log(folder, None if keep else end, say)
+  if extra and end:
+    replay.restore(extra["replay"])
+  newer = int(hosts.sum([replay.decisions(end.get("written")) if keep else 0])[0])
+  if newer:
+    say(f"kept {newer:,} agent steps that were collected after the checkpoint")
+    agent_steps = saved.counters.agent_steps + newer
+    counters = saved.counters._replace(
+      agent_steps=agent_steps, env_steps=saved.counters.env_steps + newer * action_repeat
+    )
+    return Restored(counters, {}, dealt)  # other episodes follow than those of the checkpoint
+  return Restored(saved.counters, extra, dealt)
+
+
+def log_folder(logdir: Path, dealt: int, host: int) -> Path:
+  """Where a host's replay is logged: <logdir>/replay for a run that was always on one."""
+  return logdir / _ROOT / (f"{dealt}-{host}" if dealt or host else "")
+
+
+def log_folders(logdir: Path) -> list[Path]:
+  """Where the replays of a run were logged: that of a run on one host first, then those of each dealing and host."""
+  root = logdir / _ROOT
+  if not root.is_dir():
+    return []
+  dealt = ((tuple(map(int, path.name.split("-"))), path) for path in root.iterdir() if _DEALT.fullmatch(path.name))
+  return [root, *(path for _, path in sorted(dealt))]
+
+
+def newest_log(logdir: Path) -> Path | None:
+  """Where host 0 logs, or last did; None where no replay is on disk."""
+  return next((path for path in reversed(log_folders(logdir)) if path.name == _ROOT or path.name.endswith("-0")), None)
+
+
+def _deal(replay: Replay, logdir: Path, saved: Saved, hosts: Hosts, say: Callable[[str], None]) -> None:
+  """Gives this host its share of all replays. Their logs stay, as long as a checkpoint needs them."""
+  dealt = saved.logs[0].get("dealt", 0) + 1
+  folder = log_folder(logdir, dealt, hosts.index)
+  if hosts.leads:
+    _delete_before(logdir, dealt)
+  hosts.sum([0])  # nothing is deleted any more
+  replay.open_log(folder, {}, say)
+  if saved.replay:
+    old = [OldLog(log_folder(logdir, dealt - 1, host), end) for host, end in enumerate(saved.logs)]
+    replay.adopt(old, hosts.index, hosts.count)
+  total = int(hosts.sum([replay.steps])[0])
+  say(f"the checkpoint is of {len(saved.logs)} hosts: its replays are dealt out anew, {total:,} steps to {hosts.count}")
+
+
+def _delete_before(logdir: Path, dealt: int) -> None:
+  """Removes the logs that neither of the two newest checkpoints can need, and what a crash has left of the next."""
+  folder = logdir / _ROOT
+  for path in folder.iterdir() if folder.is_dir() else []:
+    number = path.name.partition("-")[0]
+    if path.is_dir() and number.isdecimal() and (int(number) < dealt - 2 or int(number) >= dealt):
+      shutil.rmtree(path)
+    elif path.suffix == ".rows" and dealt > 2:
+      path.unlink()

@@ -1,0 +1,106 @@
+"""What the hosts of a run tell each other once in every iteration, so that all of them do the same at the same time."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from dreamerax.replay import Replay
+from dreamerax.runtime.collect.collector import Episode
+from dreamerax.runtime.devices.hosts import Hosts
+from dreamerax.runtime.errors import Interrupted
+from dreamerax.runtime.interrupt import StopSignals
+from dreamerax.runtime.settings import LoopConfig
+
+
+class Turn(NamedTuple):
+  """One iteration: of one host, or summed over all. Whole numbers, but for scores and seconds."""
+
+  agent_steps: float = 0  # decisions that ended
+  episodes: float = 0  # that ended
+  score: float = 0  # of these, summed
+  length: float = 0  # of these, agent steps, summed
+  stored: float = 0  # steps in the replay
+  ready: float = 0  # whether the replay has a sequence to train on; how many hosts do
+  faults: float = 0  # of environments, so far
+  stopping: float = 0  # whether somebody asked this host to save and leave; how many were asked
+  elapsed: float = 0  # seconds that host 0 has trained; 0 on the others
+  unsaved: float = 0  # whether host 0 could not save the newest checkpoint; 0 on the others
+
+  @classmethod
+  def look(cls, replay: Replay, agent_steps: int = 0, episodes: Sequence[Episode] = ()) -> "Turn":
+    """What one host has collected in a turn, and what its replay then holds."""
+    return cls(
+      agent_steps=agent_steps,
+      episodes=len(episodes),
+      score=sum(episode.score for episode in episodes),
+      length=sum(episode.length for episode in episodes),
+      stored=replay.steps,
+      ready=replay.sequences > 0,
+    )
+
+  @property
+  def mean_episode(self) -> list[tuple[float, float]]:
+    """Score and length, where one has ended."""
+    return [(self.score / self.episodes, self.length / self.episodes)] if self.episodes else []
+
+  def is_filled(self, config: LoopConfig, hosts: int) -> bool:
+    """Whether there is enough in the replay to train on, on every host."""
+    return self.stored >= config.prefill_steps and self.ready == hosts
+
+
+class Agreement:
+  """The newest turn of all hosts. With one host it is that one's, and nothing is waited for."""
+
+  def __init__(self, hosts: Hosts, stop: StopSignals, replay: Replay):
+    """All hosts call it.
+
+    Raises:
+      HostLost: another host has ended.
+    """
+    self.hosts, self._stop = hosts, stop
+    self.turn = Turn()
+    self.reach(Turn.look(replay))
+
+  def reach(self, own: Turn) -> Turn:
+    """Sums a turn over all hosts, which all call it. Whether to stop is added here.
+
+    Raises:
+      HostLost: another host has ended.
+    """
+    own = own._replace(stopping=self._stop.requested)
+    self.turn = own if self.hosts.count == 1 else Turn(*self.hosts.sum(own).tolist())
+    return self.turn
+
+  def attend(self, progress: Callable[[], object]) -> None:
+    """From now on a signal has the run save. progress: as `StopSignals.attend`."""
+    self._stop.attend(progress)
+
+  def saving(self) -> None:
+    """A run saves and ends, which signals wait for."""
+    self._stop.saving()
+
+  def check_stop(self) -> None:
+    """
+    Raises:
+      Interrupted: somebody asked any of the hosts to save and leave, by the turn that all know of.
+    """
+    if self.hosts.count == 1:
+      self._stop.check()
+    elif self.turn.stopping:
+      raise Interrupted
+
+  def check_within_turn(self) -> None:
+    """Between two turns only a run on one host may be left.
+
+    Raises:
+      Interrupted: somebody asked it to.
+    """
+    if self.hosts.count == 1:
+      self._stop.check()
+
+  def check_alone(self) -> None:
+    """Where a host is by itself, and the others wait for it.
+
+    Raises:
+      Interrupted: this host was asked to stop; with several of them it has to tell so at the next turn.
+    """
+    self._stop.check()

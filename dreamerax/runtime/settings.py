@@ -1,0 +1,145 @@
+"""Settings of a run: what a user decides of its loop, and what it is started with, checked before anything happens."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import jax
+from jax.sharding import Mesh
+
+from dreamerax.loggers.names import LoggerName, check_installed
+from dreamerax.replay import Replay
+from dreamerax.runtime.checkpoint.metadata import Saved
+from dreamerax.runtime.collect.remote import Actors
+from dreamerax.runtime.context import RunContext
+from dreamerax.runtime.counters import Counters
+from dreamerax.runtime.devices.hosts import Hosts
+from dreamerax.runtime.devices.mesh import describe
+from dreamerax.runtime.devices.sharding import check_batch_size
+from dreamerax.runtime.protocol import Agent, MakeEnvs, State
+from dreamerax.runtime.schedule import Schedule
+from dreamerax.runtime.seeds import key, own_seed
+from dreamerax.runtime.telemetry.progress import Progress
+
+INIT, ACT, UPDATE, MODE = range(4)  # what keys are for
+_PURPOSES = 4
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+  """When things happen. An env step is a simulator step (action repeat included), an agent step one decision."""
+
+  prefill_steps: int = 1024
+  """Agent steps in replay before the first update, over all environments. One whole sequence is awaited in any case."""
+  prefill_policy: Literal["agent", "random"] = "agent"
+  """Who acts until then: the untrained (or, in a run that goes on, the restored) agent, or uniform chance."""
+  log_every: float = 30.0
+  """Seconds between lines of training metrics."""
+  eval_every: int = 10_000
+  """Env steps between evaluations; 0 evaluates at the end only."""
+  eval_episodes: int = 10
+  """Episodes of an evaluation; 0 never evaluates."""
+  eval_max_steps: int = 30_000
+  """Agent steps after which an episode of an evaluation is cut, and counts as it is; 0 sets no limit."""
+  video_every: int = 50_000
+  """Env steps between videos; 0 makes none."""
+  checkpoint_minutes: float = 10.0
+  """Minutes between checkpoints; there is one at the end, and at Ctrl-C or SIGTERM, in any case."""
+  resume: Literal["exact", "keep"] = "exact"
+  """exact: a restarted run goes back to its checkpoint, replay and environments too. keep: experience that was collected
+  after it stays in the replay."""
+  sync: bool = False
+  """Nothing depends on the clock, and checkpoints hold the replay's latents: reruns and restarts are equal to the bit."""
+  nonfinite: Literal["stop", "skip"] = "stop"
+  """What follows an update that is not finite: the run ends and keeps its batch and state, or goes on without it. And what
+  follows a number that is not finite in what an environment shows: the run is saved and ends, or the episode is cut short."""
+  log: tuple[LoggerName, ...] = ()
+  """Loggers that metrics and videos go to, beside metrics.jsonl and TensorBoard. See docs/runs.md."""
+  profile: bool = False
+  """Say where a step's time goes once training is under way, and write a trace of it to <logdir>/profile."""
+
+  def __post_init__(self):
+    for name in ("prefill_steps", "eval_every", "eval_episodes", "eval_max_steps", "video_every"):
+      if getattr(self, name) < 0:
+        raise ValueError(f"loop.{name}={getattr(self, name)} must be at least 0")
+    for name in ("log_every", "checkpoint_minutes"):
+      if not getattr(self, name) > 0:
+        raise ValueError(f"loop.{name}={getattr(self, name)} must be more than 0")
+
+
+@dataclass(frozen=True)
+class Start:
+  """What `train.train` was given, and what follows from it."""
+
+  agent: Agent
+  make_envs: MakeEnvs
+  replay: Replay
+  schedule: Schedule
+  config: LoopConfig
+  logdir: Path
+  env_steps: int
+  num_envs: int
+  action_repeat: int
+  seed: int
+  task: str
+  learners: Mesh
+  actors: Mesh
+  hosts: Hosts
+  initial: Callable[[State], State]
+  context: RunContext
+  remote: Callable[[int, int], Actors] | None
+
+  @property
+  def own_seed(self) -> int:
+    """What this host's experience follows from."""
+    return own_seed(self.seed, self.hosts.index)
+
+  def key(self, purpose: int) -> jax.Array:
+    """The same on all hosts, but for that of actions."""
+    seed = self.own_seed if purpose == ACT else self.seed
+    return jax.random.split(key(seed), _PURPOSES)[purpose]
+
+  def check(self) -> None:
+    """
+    Raises:
+      ValueError: settings do not fit each other, or the devices.
+    """
+    replay, config, count = self.replay, self.config, self.hosts.count
+    check_installed(config.log)
+    if config.sync and replay.config.max_disk_bytes == 0:
+      raise ValueError("sync=True needs the replay on disk to restart from: leave replay.max_disk_bytes=0 out")
+    check_batch_size(replay.config.batch_size * count, self.learners)
+    if config.prefill_steps > replay.capacity * count:
+      raise ValueError(
+        f"loop.prefill_steps={config.prefill_steps} exceeds what the replay holds ({replay.capacity * count} steps): "
+        "lower it, or raise replay.capacity or replay.max_bytes"
+      )
+    if self.env_steps <= config.prefill_steps * self.action_repeat:
+      raise ValueError(
+        f"env_steps={self.env_steps} ends the run before its first update (loop.prefill_steps={config.prefill_steps} with "
+        f"action repeat {self.action_repeat} are {config.prefill_steps * self.action_repeat} env steps): raise env_steps"
+      )
+
+  def check_continues(self, saved: Saved) -> None:
+    """
+    Raises:
+      ValueError: what was saved in `logdir` is of a run with another seed.
+    """
+    if saved.seed != self.seed:
+      raise ValueError(
+        f"seed={self.seed}, and {self.logdir} was begun with {saved.seed}: use that seed, or another --logdir"
+      )
+
+  def introduce(self, progress: Progress, counters: Counters) -> None:
+    """Says what will run, and from where on."""
+    if self.hosts.count > 1:
+      print(f"host {self.hosts.index} of {self.hosts.count}", flush=True)
+    progress.say(describe(self.learners, self.actors))
+    progress.say(f"task: {self.task}")
+    progress.say(f"parameters: {self.agent.parameter_count():,}")
+    each = ", on each host" if self.hosts.count > 1 else ""
+    progress.say(f"{self.replay.describe()}{each}")
+    progress.say(f"logdir: {self.logdir}")
+    if counters.env_steps:
+      progress.say(f"continuing at {counters.env_steps:,} env steps, {counters.updates:,} updates")

@@ -1,0 +1,297 @@
+"""Starts a run, or continues one: restores, and puts the parts together."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dreamerax.envs.base import EnvBatch
+from dreamerax.envs.faults import NoPicture
+from dreamerax.replay import Replay
+from dreamerax.runtime.checkpoint.checkpoints import FOLDER, Checkpoints
+from dreamerax.runtime.checkpoint.metadata import ConfigFile, Saved
+from dreamerax.runtime.checkpoint.replay import Restored, restore_replay
+from dreamerax.runtime.collect.collector import Collector
+from dreamerax.runtime.collect.evaluate import EvalResult, evaluate
+from dreamerax.runtime.collect.policy import Policy, RandomPolicy
+from dreamerax.runtime.collect.remote import Actors, RemoteCollector
+from dreamerax.runtime.context import RunContext, single_run
+from dreamerax.runtime.devices.hosts import Hosts
+from dreamerax.runtime.devices.mesh import MeshConfig, learner_mesh, policy_mesh
+from dreamerax.runtime.devices.sharding import abstract_state, init_state
+from dreamerax.runtime.host_sync import Agreement
+from dreamerax.runtime.learn.compilation import enable_cache
+from dreamerax.runtime.learn.finite import Guard
+from dreamerax.runtime.learn.learner import Learner
+from dreamerax.runtime.learn.state_memory import check_fits
+from dreamerax.runtime.learn.update import Programs
+from dreamerax.runtime.loop import Run
+from dreamerax.runtime.protocol import Agent, MakeEnvs, State
+from dreamerax.runtime.result import TrainResult
+from dreamerax.runtime.run_lock import RunLock
+from dreamerax.runtime.schedule import Schedule
+from dreamerax.runtime.seeds import COLLECT, PREFILL, environment_seed
+from dreamerax.runtime.settings import ACT, INIT, MODE, UPDATE, LoopConfig, Start
+from dreamerax.runtime.telemetry.metrics import MetricsWriter, NoMetrics, as_markdown
+from dreamerax.runtime.telemetry.progress import Progress
+from dreamerax.runtime.telemetry.timing import Timer
+from dreamerax.words import number_of
+
+__all__ = ["LoopConfig", "TrainResult", "train"]
+
+
+def train(
+  agent: Agent,
+  make_envs: MakeEnvs,
+  replay: Replay,
+  schedule: Schedule,
+  config: LoopConfig,
+  *,
+  logdir: Path,
+  env_steps: int,
+  num_envs: int,
+  action_repeat: int,
+  seed: int,
+  task: str,
+  mesh: MeshConfig | None = None,
+  begin: Callable[[], ConfigFile] = ConfigFile,
+  initial: Callable[[State], State] = lambda state: state,
+  context: RunContext | None = None,
+  remote: Callable[[int, int], Actors] | None = None,
+) -> TrainResult:
+  """Trains until `env_steps`, or continues a run that `logdir` holds.
+
+  One iteration: the policy acts with the newest parameters in one part of the environments, their step begins, the updates
+  that are due are dispatched, and the oldest step in flight is received; devices and simulators work at the same time, and
+  the outcome depends on the seed and on how many parts there are.
+
+  A continued run restores everything: state, counters, schedule, replay, and the episodes that had begun, by taking their
+  actions again. Where the replay is not on disk, it is filled again to `prefill_steps` before updates go on; those steps
+  count as env steps, as they are experience of the run, and no update is owed for them.
+
+  On several hosts each process calls this with the same arguments, but for the replay: see docs/scaling.md.
+
+  Args:
+    make_envs: makes and seeds environments for collecting and for evaluating; they are closed here.
+    replay: empty, with one stream per environment; kept on disk in `logdir`.
+    schedule: before its first call.
+    logdir: the run directory.
+    env_steps: length of the run, in which prefill and earlier parts count.
+    task: for people only.
+    mesh: which devices learn and act; the replay gives whole batches, B sequences, or this host's rows of them.
+    begin: writes the configuration; called on host 0 once everything was checked, before the first step, and not where nothing
+      is left to do.
+    initial: changes the state that a run begins with; not called where one goes on.
+    context: other runs of this process; None: there are none.
+    remote: makes actors that collect elsewhere, (number of environments, seed); None: everything happens here.
+
+  Raises:
+    ValueError: settings that do not fit each other, the devices, or the run in `logdir`, or another process trains there;
+      nothing was lost.
+    Diverged: an update or an action is not finite; earlier checkpoints are intact.
+    EnvironmentFault: environments fail again and again, or show numbers that are not finite; the run is saved.
+    NotSaved: the run is over, and its last checkpoint could not be written.
+    HostLost: another host has ended; start all of them again.
+  """
+  enable_cache()
+  hosts = Hosts()
+  with ExitStack() as stack, hosts.noticing():
+    start = Start(
+      agent=agent,
+      make_envs=make_envs,
+      replay=replay,
+      schedule=schedule,
+      config=config,
+      logdir=Path(logdir).absolute(),
+      env_steps=env_steps,
+      num_envs=num_envs,
+      action_repeat=action_repeat,
+      seed=seed,
+      task=task,
+      learners=learner_mesh(mesh),
+      actors=policy_mesh(mesh),
+      hosts=hosts,
+      initial=initial,
+      context=context or stack.enter_context(single_run(quiet=not hosts.leads)),
+      remote=remote,
+    )
+    start.check()
+    return _train(start, begin, stack)
+
+
+def _train(start: Start, begin: Callable[[], ConfigFile], stack: ExitStack) -> TrainResult:
+  hosts, logdir = start.hosts, start.logdir
+  if hosts.leads:
+    stack.enter_context(RunLock(logdir))
+  checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER, hosts=hosts)))
+  shapes = abstract_state(start.agent, start.learners)
+  check_fits(shapes, start.learners)
+  state, saved, extra = checkpoints.restore(shapes) or (None, Saved.nothing(start.seed), {})
+  start.check_continues(saved)
+  display, every = start.context.display, start.config.eval_every
+  progress = Progress(start.env_steps, saved.counters, display, start.context.name, eval_every=every)
+  if saved.counters.env_steps >= start.env_steps:
+    progress.say(f"{logdir} has reached {saved.counters.env_steps:,} env steps: raise env_steps to continue it")
+    return TrainResult(saved.counters, saved.seconds, None, False)
+  programs = _make_programs(start, shapes)
+  stack.callback(lambda: programs.close(wait=not start.context.stop.requested))
+  start.introduce(progress, saved.counters)
+  stack.callback(start.replay.close_log)
+  found = restore_replay(
+    start.replay,
+    logdir,
+    saved,
+    extra,
+    hosts=hosts,
+    keep=start.config.resume == "keep",
+    action_repeat=start.action_repeat,
+    say=progress.say,
+  )
+  progress.wait_for(lambda: f"making {number_of(start.num_envs, 'environment')} and the parameters")
+  # Processes make the environments, and a thread the programs, while this one makes the first state.
+  envs = stack.enter_context(closing(_begin_envs(start, found)))
+  if state is None:
+    state = start.initial(init_state(start.agent, start.learners, start.key(INIT)))
+  else:
+    start.schedule.restore(saved.schedule)
+  written = begin() if hosts.leads else ConfigFile()
+  return _make_run(start, programs, state, envs, saved, found, written, checkpoints, progress, stack).run()
+
+
+def _begin_envs(start: Start, found: Restored) -> EnvBatch | Actors:
+  """Where episodes go on, they and those after them have the seeds that they would have had. Those of actors do not."""
+  goes_on = start.remote is None and "episodes" in found.extra.get("collector", {})
+  first_seed = environment_seed(start.own_seed, COLLECT, 0 if goes_on else found.counters.env_steps)
+  return (start.remote or start.make_envs)(start.num_envs, first_seed)
+
+
+def _make_run(
+  start: Start,
+  programs: Programs,
+  state: State,
+  envs: EnvBatch | Actors,
+  saved: Saved,
+  found: Restored,
+  written: ConfigFile,
+  checkpoints: Checkpoints,
+  progress: Progress,
+  stack: ExitStack,
+) -> Run:
+  """Puts the parts together. The state is given away."""
+  hosts, config, stages = start.hosts, start.config, Timer()
+  agreement = Agreement(hosts, start.context.stop, start.replay)
+  learner = stack.enter_context(closing(_make_learner(start, programs, state, saved, found, stages)))
+  policy = Policy(start.agent, explore=True, key=start.key(ACT), mesh=start.actors)
+  chance = RandomPolicy(start.agent, envs.spec, environment_seed(start.own_seed, PREFILL, 0))
+  filled = agreement.turn.is_filled(config, hosts.count)
+  first = chance if config.prefill_policy == "random" and not filled else policy
+  collector = _make_collector(first, envs, start.replay, saved, stages, found.extra.get("collector", {}))
+  if collector.lost:
+    lost = number_of(collector.lost, "episode")
+    progress.say(f"{lost} that had begun could not be brought back; they were cut short")
+  writer = NoMetrics()
+  if hosts.leads:
+    writer = MetricsWriter(
+      start.logdir,
+      size=saved.metrics,
+      after=saved.counters.env_steps,
+      loggers=config.log,
+      say=progress.say,
+      stopped=lambda: start.context.stop.requested,
+    )
+    writer.text(saved.counters, "config.json", as_markdown(written.text))
+  return Run(
+    config=config,
+    total=start.env_steps,
+    action_repeat=start.action_repeat,
+    seed=start.seed,
+    logdir=start.logdir,
+    replay=start.replay,
+    schedule=start.schedule,
+    learner=learner,
+    collector=collector,
+    policy=policy,
+    judge=_judge(start, learner, progress),
+    checkpoints=checkpoints,
+    writer=stack.enter_context(closing(writer)),
+    progress=progress,
+    agreement=agreement,
+    stages=stages,
+    counters=found.counters,
+    seconds_before=saved.seconds,
+    prefilled=saved.prefilled,
+    logged=saved.logged,
+    dealt=found.dealt,
+    config_checksum=written.checksum,
+  )
+
+
+def _make_collector(
+  policy: Policy | RandomPolicy,
+  source: EnvBatch | Actors,
+  replay: Replay,
+  saved: Saved,
+  timer: Timer,
+  left: Mapping[str, Any],
+) -> Collector | RemoteCollector:
+  """Of either kind; what the other kind has left behind is of no use to it, and its episodes begin anew."""
+  if isinstance(source, EnvBatch):
+    extra = left if "episodes" in left else None
+    return Collector(policy, source, replay, calls=saved.calls, timer=timer, extra=extra)
+  extra = left if "streams" in left else None
+  return RemoteCollector(policy, source, replay, calls=saved.calls, timer=timer, extra=extra)
+
+
+def _make_programs(start: Start, state: State) -> Programs:
+  """state: as shapes."""
+  return Programs(
+    start.agent,
+    state,
+    start.replay.batch_spec,
+    start.learners,
+    skip=start.config.nonfinite == "skip",
+    compile_update=start.context.compile_update,
+    compiling=start.context.compiling,
+  )
+
+
+def _make_learner(
+  start: Start, programs: Programs, state: State, saved: Saved, found: Restored, timer: Timer
+) -> Learner:
+  return Learner(
+    programs,
+    start.replay,
+    state=state,
+    updates=found.counters.updates,
+    key=start.key(UPDATE),
+    timer=timer,
+    guard=Guard(start.logdir / "nonfinite" / start.hosts.name, skip=programs.skip),
+    extra=found.extra.get("learner") if saved.replay else None,
+  )
+
+
+def _judge(start: Start, learner: Learner, progress: Progress) -> Callable[..., EvalResult]:
+  policy = Policy(start.agent, explore=False, key=start.key(MODE), mesh=start.actors)
+  films = True  # until the environments turn out to have no pictures
+
+  def judge(*, video: bool, **options: Any) -> EvalResult:
+    nonlocal films
+    play = partial(
+      evaluate,
+      policy,
+      learner.newest_params,
+      start.make_envs,
+      num_envs=start.num_envs,
+      max_steps=start.config.eval_max_steps,
+      say=progress.say,
+      **options,
+    )
+    try:
+      return play(video=video and films)
+    except NoPicture as error:
+      films = False
+      progress.say(f"no film of evaluations: the environment shows no images, and {error} (--video-every 0 makes none)")
+      return play(video=False)
+
+  return judge
