@@ -26,7 +26,7 @@ class Behavior(abc.ABC):
     """
 
 
-Memory = dict[str, jax.Array]  # what a behaviour remembers from decision to decision, [E, ...]
+Memory = dict[str, Any]  # what a behaviour remembers from decision to decision: arrays [E, ...], or dicts of them
 
 Optimizers = Mapping[str, Any]  # by name of a child: what trains it (an Optimizer), or the same of the child's children
 

@@ -1,0 +1,191 @@
+"""A behaviour with another reward than the task's."""
+
+import abc
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from dreamerax.behavior.actor_critic import ActorCritic
+from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed, Situation
+from dreamerax.behavior.imagination import Latent, World
+from dreamerax.behavior.rewards.base import Reward, RewardModule, StateReward, TransitionReward
+from dreamerax.behavior.rewards.task import TaskReward
+from dreamerax.nets.modules import Params, frozen
+from dreamerax.ops.transforms import symexp, symlog
+from dreamerax.types import EnvSpec
+
+
+@dataclass(frozen=True)
+class Rewarded(Behavior):
+  """Any behaviour, in a world that has another reward: `inner` learns and plans as ever, and `reward` learns beside it.
+
+  A reward of transitions is known on arriving and not from the state alone. It is then the last of the features that
+  `inner` gets, whose values may include the reward of their own state.
+  """
+
+  inner: Behavior = field(default_factory=ActorCritic)
+  reward: Reward = field(default_factory=TaskReward)
+
+  def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "RewardedModule":
+    """Raises ValueError where the reward names a loss as the behaviour does."""
+    reward = self.reward.build(features, spec, dtype=dtype, rngs=rngs)
+    if isinstance(reward, StateReward):
+      return StateRewardedModule(self.inner.build(features, spec, dtype=dtype, rngs=rngs), reward)
+    assert isinstance(reward, TransitionReward), type(reward)
+    inner = self.inner.build(features + 1, spec, dtype=dtype, rngs=rngs)
+    return TransitionRewardedModule(inner, reward, features, spec.action.size)
+
+
+class RewardedModule(BehaviorModule):
+  """Children "inner" and "reward", which have the losses, optimisers and slow states of both."""
+
+  reward: RewardModule
+
+  def __init__(self, inner: BehaviorModule, reward: RewardModule):
+    self.inner, self.reward = inner, reward
+    both = inner.scales.keys() & reward.scales.keys()
+    if both:
+      raise ValueError(f"behaviour and reward both have a loss called {min(both)!r}: rename the reward's")
+
+  @abc.abstractmethod
+  def rewarded(self, world: World) -> World:
+    """The world that the inner behaviour gets; it gives no gradient to the reward's parameters."""
+
+  @abc.abstractmethod
+  def replayed(self, world: World, start: Latent, replayed: Replayed) -> tuple[Latent, Replayed]:
+    """Start and replayed batch of `losses`, as they are in that world."""
+
+  def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
+    inner_key, reward_key = jax.random.split(key)
+    own = self.reward.losses(slow["reward"], world, start, replayed, reward_key)
+    inner = self.inner.losses(slow["inner"], self.rewarded(world), *self.replayed(world, start, replayed), inner_key)
+    slow = {"inner": inner.slow, "reward": own.slow}
+    return BehaviorLosses(inner.losses | own.losses, slow, inner.metrics | own.metrics)
+
+  @property
+  def needs(self) -> tuple[str, ...]:
+    return self.inner.needs
+
+  def acting(self, slow: Params) -> Params:
+    return self.inner.acting(slow["inner"])
+
+  def init_slow(self) -> Params:
+    return {"inner": self.inner.init_slow(), "reward": self.reward.init_slow()}
+
+  def update_slow(self, slow: Params, updates: jax.Array) -> Params:
+    inner = self.inner.update_slow(slow["inner"], updates)
+    return {"inner": inner, "reward": self.reward.update_slow(slow["reward"], updates)}
+
+  @property
+  def optimizers(self) -> Optimizers:
+    both = {"inner": self.inner.optimizers, "reward": self.reward.optimizers}
+    return {name: each for name, each in both.items() if each}
+
+  @property
+  def scales(self) -> Mapping[str, float]:
+    return {**self.inner.scales, **self.reward.scales}
+
+
+class StateRewardedModule(RewardedModule):
+  """`Rewarded` by the state that is reached."""
+
+  reward: StateReward
+
+  def act(self, world: World, now: Situation, key: jax.Array, *, explore: bool) -> tuple[jax.Array, Memory]:
+    return self.inner.act(self.rewarded(world), now, key, explore=explore)
+
+  def initial_memory(self, num_envs: int) -> Memory:
+    return self.inner.initial_memory(num_envs)
+
+  def value(self, features: jax.Array) -> jax.Array | None:
+    return self.inner.value(features)
+
+  def rewarded(self, world: World) -> World:
+    reward = frozen(self.reward)
+    return world._replace(reward=lambda features: reward(world, features))
+
+  def replayed(self, world: World, start: Latent, replayed: Replayed) -> tuple[Latent, Replayed]:
+    reward = jax.lax.stop_gradient(self.reward(world, replayed.features))  # [B, T]
+    return start, _with_reward(replayed, reward)
+
+
+class TransitionRewardedModule(RewardedModule):
+  """`Rewarded` by the state that is left and the action.
+
+  The reward on arriving is part of the latent, and its symlog is the last feature. While acting, the memory has what it
+  needs of the step before.
+  """
+
+  reward: TransitionReward
+
+  def __init__(self, inner: BehaviorModule, reward: TransitionReward, features: int, action: int):
+    super().__init__(inner, reward)
+    self.sizes = (features, action)
+
+  def act(self, world: World, now: Situation, key: jax.Array, *, explore: bool) -> tuple[jax.Array, Memory]:
+    before = now.memory
+    arrival = jnp.where(before["age"] > 0, self.reward(before["features"], before["action"]), 0)  # [E]
+    inside = now._replace(latent=_joined(now.latent, arrival), memory=before["inner"])
+    action, inner = self.inner.act(self.rewarded(world), inside, key, explore=explore)
+    features = world.features(now.latent).astype(jnp.float32)
+    return action, {"inner": inner, "features": features, "action": action, "age": before["age"] + 1}
+
+  def initial_memory(self, num_envs: int) -> Memory:
+    features, action = (jnp.zeros((num_envs, size)) for size in self.sizes)
+    inner = self.inner.initial_memory(num_envs)
+    return {"inner": inner, "features": features, "action": action, "age": jnp.zeros(num_envs, jnp.int32)}
+
+  def rewarded(self, world: World) -> World:
+    reward = frozen(self.reward)
+
+    def arrival(latent: Any, action: jax.Array) -> jax.Array:
+      return reward(world.features(latent["world"]), action)
+
+    def step(latent: Any, action: jax.Array, key: jax.Array) -> Latent:
+      return _joined(world.step(latent["world"], action, key), arrival(latent, action))
+
+    def expect(latent: Any, action: jax.Array) -> Latent:
+      return _joined(world.expect(latent["world"], action), arrival(latent, action))
+
+    def glance(embed: jax.Array, key: jax.Array) -> jax.Array:
+      features = world.glance(embed, key)
+      return _widened(features, jnp.zeros(features.shape[:-1]))
+
+    return world._replace(
+      step=step,
+      expect=expect,
+      features=lambda latent: _widened(world.features(latent["world"]), latent["arrival"][..., 0]),
+      reward=lambda features: symexp(features[..., -1].astype(jnp.float32)),
+      continues=lambda features: world.continues(features[..., :-1]),
+      glance=glance,
+    )
+
+  def replayed(self, world: World, start: Latent, replayed: Replayed) -> tuple[Latent, Replayed]:
+    """The first step of a sequence has no known step before it, and the reward 0, as the first of an episode."""
+    features = jax.lax.stop_gradient(replayed.features)
+    later = self.reward(features[:, :-1], replayed.steps.action[:, 1:])
+    arrival = jax.lax.stop_gradient(jnp.pad(later, ((0, 0), (1, 0))))  # [B, T]
+    paid = _with_reward(replayed, arrival)
+    arrival = paid.steps.reward
+    widened = _widened(replayed.features, arrival)
+    return _joined(start, arrival.reshape(-1)), paid._replace(features=widened)
+
+
+def _with_reward(replayed: Replayed, reward: jax.Array) -> Replayed:
+  """`replayed` with another reward [B, T], but none where an episode begins."""
+  reward = jnp.where(replayed.steps.is_first, 0, reward)
+  return replayed._replace(steps=replayed.steps._replace(reward=reward))
+
+
+def _joined(latent: Any, arrival: jax.Array) -> Any:
+  """A latent [...] of the rewarded world: one of the world's, and the reward [...] on arriving there."""
+  return {"world": latent, "arrival": arrival[..., None]}
+
+
+def _widened(features: jax.Array, arrival: jax.Array) -> jax.Array:
+  """[..., F], [...] -> [..., F + 1]; the reward in symlog space, as vectors are seen."""
+  return jnp.concatenate([features, symlog(arrival)[..., None].astype(features.dtype)], -1)
