@@ -1,5 +1,7 @@
 """Distributions over what heads and dynamics predict; the one file that imports distrax and tensorflow_probability."""
 
+import itertools
+from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 import distrax
@@ -110,17 +112,33 @@ class OneHotGroups(OneHot):
       unimix: share of the uniform distribution mixed into each group.
     """
     self._action = action
-    self._log_probs = jnp.concatenate([mix_uniform(part, unimix) for part in action.split(logits)], -1)
+    self._log_probs = _in_each_group(lambda part: mix_uniform(part, unimix), logits, action)
     self._event = (-1,)
 
   def _largest(self, scores: jax.Array) -> jax.Array:
-    return jnp.concatenate([_one_hot(part) for part in self._action.split(scores)], -1)
+    return _in_each_group(_one_hot, scores, self._action)
 
 
 def uniform_choices(key: jax.Array, action: ActionSpec, count: int) -> jax.Array:
   """Uniform discrete actions [count, A]."""
-  classes = jax.random.randint(key, (count, len(action.groups)), 0, jnp.array(action.groups))
-  return jnp.concatenate([jax.nn.one_hot(classes[:, i], size) for i, size in enumerate(action.groups)], -1)
+  classes = jax.random.randint(key, (count, len(action.groups)), 0, jnp.array(action.groups))  # [B, groups]
+  drawn = jnp.repeat(classes, np.array(action.groups), 1, total_repeat_length=action.size)
+  return (drawn == np.concatenate([np.arange(size) for size in action.groups])).astype(jnp.float32)
+
+
+def _in_each_group(function: Callable[[jax.Array], jax.Array], x: jax.Array, action: ActionSpec) -> jax.Array:
+  """`function`, [..., n] -> [..., n], of the entries of each group, concatenated: [..., A] -> [..., A].
+
+  Neighbours of one size are computed as one array [..., groups, n], which compiles as fast as one does.
+  """
+  parts, start = [], 0
+  for size, alike in itertools.groupby(action.groups):
+    count = len(list(alike))
+    part = x[..., start : start + count * size]
+    stacked = part.reshape(*x.shape[:-1], count, size) if count > 1 else part
+    parts.append(function(stacked).reshape(part.shape))
+    start += count * size
+  return jnp.concatenate(parts, -1)
 
 
 def _one_hot(scores: jax.Array) -> jax.Array:
