@@ -1,5 +1,6 @@
 """What the hosts of a run tell each other once in every iteration, so that all of them do the same at the same time."""
 
+import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ class Turn(NamedTuple):
   stopping: float = 0  # whether somebody asked this host to save and leave; how many were asked
   elapsed: float = 0  # seconds that host 0 has trained; 0 on the others
   unsaved: float = 0  # whether host 0 could not save the newest checkpoint; 0 on the others
+  logged: float = 0  # of the episodes, those in which the environment gave numbers of its own
 
   @classmethod
   def look(cls, replay: Replay, agent_steps: int = 0, episodes: Sequence[Episode] = ()) -> "Turn":
@@ -35,6 +37,7 @@ class Turn(NamedTuple):
       length=sum(episode.length for episode in episodes),
       stored=replay.steps,
       ready=replay.sequences > 0,
+      logged=sum(bool(episode.log) for episode in episodes),
     )
 
   @property
@@ -58,6 +61,7 @@ class Agreement:
     """
     self.hosts, self._stop = hosts, stop
     self.turn = Turn()
+    self._names: list[str] = []  # of environments' own numbers that a host has met; alike on all
     self.reach(Turn.look(replay))
 
   def reach(self, own: Turn) -> Turn:
@@ -69,6 +73,26 @@ class Agreement:
     own = own._replace(stopping=self._stop.requested)
     self.turn = own if self.hosts.count == 1 else Turn(*self.hosts.sum(own).tolist())
     return self.turn
+
+  def mean_logs(self, episodes: Sequence[Episode]) -> dict[str, float]:
+    """Environments' own numbers, as means over the episodes of all hosts that ended in the newest turn; all hosts call it.
+
+    Args:
+      episodes: of this host.
+
+    Raises:
+      HostLost: another host has ended.
+    """
+    if not self.turn.logged:
+      return {}
+    own = {name for episode in episodes for name in episode.log}
+    if self.hosts.sum([not own <= {*self._names}])[0]:
+      every = self.hosts.gather(json.dumps([*self._names, *own]))
+      self._names = sorted({name for names in every for name in json.loads(names)})
+    given = [[episode.log[name] for episode in episodes if name in episode.log] for name in self._names]
+    totals = self.hosts.sum([number for values in given for number in (sum(values), len(values))])
+    pairs = zip(self._names, totals.reshape(-1, 2).tolist(), strict=True)
+    return {name: total / count for name, (total, count) in pairs if count}
 
   def attend(self, progress: Callable[[], object]) -> None:
     """From now on a signal has the run save. progress: as `StopSignals.attend`."""

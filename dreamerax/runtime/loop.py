@@ -14,7 +14,7 @@ from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.replay import Replay
 from dreamerax.runtime.checkpoint.checkpoints import Checkpoints, Saved
 from dreamerax.runtime.collect.collector import Collector, Episode
-from dreamerax.runtime.collect.evaluate import EvalResult, mean_logs
+from dreamerax.runtime.collect.evaluate import EvalResult
 from dreamerax.runtime.collect.policy import Policy
 from dreamerax.runtime.collect.remote import RemoteCollector
 from dreamerax.runtime.counters import Counters
@@ -192,10 +192,11 @@ class Run:
     return steps
 
   def _log_episodes(self, episodes: list[Episode], turn: Turn) -> None:
-    """Each of one host; of several the mean of those that ended in this turn, with host 0's logs."""
+    """Each of one host; of several the mean of those that ended in this turn."""
     ended = [(episode.score, episode.length, episode.log) for episode in episodes]
     if self._hosts.count > 1:
-      ended = [(score, length, mean_logs(episodes)) for score, length in turn.mean_episode]
+      logs = self.agreement.mean_logs(episodes)
+      ended = [(score, length, logs) for score, length in turn.mean_episode]
     for score, length, log in ended:
       own = {f"episode/log/{name}": value for name, value in log.items()}
       self._write({"episode/return": score, "episode/length": length, **own})

@@ -60,6 +60,7 @@ def test_two_hosts_make_one_run(tmp_path: Path):
   assert rows[-1]["replay/ratio"] == pytest.approx(8, rel=0.05)
   assert [row["episode/length"] for row in rows if "episode/length" in row] == [10.0] * (agent_steps // 80)
   assert sum("eval/return" in row for row in rows) == 3
+  assert all("episode/log/success" in row for row in rows if "episode/length" in row)
   assert "host 1 of 2" in second and "evaluation at" in first and "evaluation" not in second
   whole = sum(seen(log_folder(tmp_path, 0, host)).total() for host in range(2))
   assert set(seen(log_folder(tmp_path, 0, 0))).isdisjoint(seen(log_folder(tmp_path, 0, 1)))

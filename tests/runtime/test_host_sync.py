@@ -1,8 +1,12 @@
 """What one host tells the others, and what all of them make of it."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
+from dreamerax.runtime.collect.collector import Episode
 from dreamerax.runtime.devices.hosts import Hosts
 from dreamerax.runtime.errors import Interrupted
 from dreamerax.runtime.host_sync import Agreement, Turn
@@ -78,6 +82,35 @@ def test_what_the_first_host_finds_or_refuses_the_others_learn():
   second.sum = lambda values: np.array([0, 1])
   with pytest.raises(ValueError, match="host 0 of 2 cannot begin or continue this run"):
     second.ask_first(lambda: 0)
+
+
+def test_own_numbers_of_environments_are_means_over_the_episodes_of_all_hosts():
+  logs = [[{"a": 1.0, "b": 5.0}, {"a": 2.0}], [{"ä": -1.0, "a": 6.0}]]
+  episodes = [[Episode(0, 0.0, 1, log) for log in each] for each in logs]
+  meeting, tables = threading.Barrier(2), [[], []]
+
+  class Meeting(Hosts):
+    """Two in one process, each in a thread."""
+
+    def sum(self, values):
+      tables[self.index] = np.asarray(values, np.float64)
+      meeting.wait()
+      total = tables[0] + tables[1]
+      meeting.wait()
+      return total
+
+  def play(index: int) -> list[dict[str, float]]:
+    hosts = Meeting()
+    hosts.count, hosts.index = 2, index
+    agreement, told = Agreement(hosts, StopSignals(), make_replay()), []
+    for mine in (episodes[index], [], episodes[index][:1]):
+      agreement.reach(Turn.look(make_replay(), 1, mine))
+      told.append(agreement.mean_logs(mine))
+    return told
+
+  with ThreadPoolExecutor(2) as threads:
+    first, second = threads.map(play, range(2))
+  assert first == second == [{"a": 3.0, "b": 5.0, "ä": -1.0}, {}, {"a": 3.5, "b": 5.0, "ä": -1.0}]
 
 
 def test_each_host_has_a_seed_of_its_own():
