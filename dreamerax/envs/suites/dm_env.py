@@ -22,7 +22,8 @@ class DmEnv(Environment):
   """Adapts a dm_env.Environment: discount 0 at the last step is terminal, any other discount a time limit.
 
   Arrays of rank 3 and dtype uint8 stay images; everything else becomes a float32 vector. Observations `log/<name>` are logged
-  and not shown. A seed goes to the RandomState
+  and not shown. A list of DiscreteArrays makes an action of several choices, which `step` gets as an array of their numbers.
+  A seed goes to the RandomState
   that a dm_control suite task (`env.task.random`) or a composer environment (`env.random_state`) draws from; an
   environment with neither is just reset, and repeats an episode only if nothing in it is random.
   """
@@ -207,10 +208,15 @@ def _array_spec(spec: Any) -> ArraySpec:
   return ArraySpec((int(np.prod(spec.shape, dtype=np.int64)),), "float32")
 
 
-def _actions(spec: Any, name: str) -> BoxActions | IntegerActions | DiscreteActions:
+def _actions(spec: Any, name: str) -> BoxActions | IntegerActions | DiscreteActions | ChoiceActions:
+  if isinstance(spec, list | tuple) and spec and all(isinstance(each, dm_specs.DiscreteArray) for each in spec):
+    counts = np.array([each.num_values for each in spec])
+    return ChoiceActions(counts, np.zeros_like(counts), spec[0].dtype.name)
   if isinstance(spec, dm_specs.DiscreteArray):
     return DiscreteActions(spec.num_values)
   if isinstance(spec, dm_specs.BoundedArray):
     minimum, maximum = (np.broadcast_to(bound, spec.shape) for bound in (spec.minimum, spec.maximum))
     return box_actions(minimum, maximum, np.dtype(spec.dtype), name)
-  raise ValueError(f"{name}: the action spec {spec} is neither a BoundedArray nor a DiscreteArray.")
+  raise ValueError(
+    f"{name}: the action spec {spec} is neither a BoundedArray, nor a DiscreteArray, nor a list of DiscreteArrays."
+  )

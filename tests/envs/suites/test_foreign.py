@@ -13,6 +13,7 @@ from dreamerax.envs.faults import Breach
 from dreamerax.envs.suites.actions import IntegerActions
 from dreamerax.envs.suites.dm_env import DmEnv
 from dreamerax.envs.suites.gymnasium import GymEnv
+from dreamerax.types import ActionSpec
 
 BOX = spaces.Box(-1, 1, (2,), np.float32)
 IMAGE = spaces.Box(0, 255, (4, 5, 3), np.uint8)
@@ -174,6 +175,23 @@ VECTOR = {"a": specs.Array((2,), np.float32)}
 def test_what_dm_env_does_not_ask_for_is_named(env: Speaker, message: str):
   with pytest.raises(Breach, match=message):
     walk(DmEnv(env, name="speaker"))
+
+
+def test_a_list_of_discrete_arrays_is_several_choices():
+  class Levers(Speaker):
+    def action_spec(self):
+      return [specs.DiscreteArray(3), specs.DiscreteArray(2)]
+
+    def step(self, action):
+      taken.append(action)
+      return super().step(action)
+
+  taken: list = []
+  env = DmEnv(Levers(VECTOR, {"a": ZEROS}), name="levers")
+  assert env.spec.action == ActionSpec(5, discrete=True, groups=(3, 2))
+  env.reset()
+  env.step(np.array([0, 0, 1, 1, 0], np.float32))
+  assert taken[0].tolist() == [2, 0] and taken[0].dtype == np.int32
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "int8"])
