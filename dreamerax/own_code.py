@@ -110,6 +110,11 @@ def imported(path: str, what: str) -> Any:
   """The module of `module:name` or `gym/module:id`. Arguments and errors are those of `find`."""
   check_named(path)
   module_name = module_of(path)
+  if module_name.startswith("."):
+    raise ValueError(
+      f"{what}={path!r}: {module_name!r} is relative, and there is no package that it is relative to: name the module whole, "
+      "as package.module"
+    )
   try:
     return _import(module_name)
   except Exception as error:

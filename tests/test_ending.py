@@ -42,6 +42,12 @@ def test_a_finished_run_tells_where_it_is_what_it_reached_and_how_to_go_on(here:
   assert all(len(line) <= 80 for line in lines)
 
 
+def test_a_run_whose_model_draws_nothing_is_not_to_be_filmed(here: Path):
+  run = make_run(here / "runs/one", [])
+  lines = ending.trained(run, env_steps=300, total=300, seconds=1, interrupted=False, own=(), draws=False)
+  assert not any("video" in line for line in lines) and any("doctor latest" in line for line in lines)
+
+
 def test_a_run_elsewhere_is_named_and_its_own_code_too(here: Path):
   run = make_run(here / "my runs/one", [])
   make_run(here / "runs/other", [])

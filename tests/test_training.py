@@ -129,7 +129,7 @@ def test_eval_scores_and_films(logdir: Path, tmp_path: Path, capsys: pytest.Capt
   film = tmp_path / "films" / "run.mp4"
   assert cli.main(["eval", str(logdir), "--episodes", "3", "--video", str(film)]) == 0
   printed = capsys.readouterr().out
-  assert "over 3 episodes" in printed and "mean length 20 agent steps" in printed
+  assert "over 3 episodes" in printed and "mean length: 20 agent steps" in printed
   frames = imageio.imread(film)
   assert frames.shape[0] == 21 and frames.shape[-1] == 3 and frames.std() > 5
   assert cli.main(["eval", str(logdir), "--episodes", "3"]) == 0

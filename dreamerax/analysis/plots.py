@@ -1,5 +1,6 @@
 """Learning curves of many runs as one figure: a panel for each task, mean and interval over seeds, published scores."""
 
+import difflib
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,10 +63,20 @@ def draw(settings: Sequence[Setting], panels: Panels | None = None, *, title: st
   with matplotlib.rc_context({"text.parse_math": False}):
     figure = _draw(settings, panels, title)
   if figure is None:
-    raise ValueError(
-      f"no run has {' or '.join(map(metric_title, panels.metrics))}: train on, or draw another kind (--returns, --y)"
-    )
+    raise ValueError(_nothing_to_draw(settings, panels.metrics))
   return figure
+
+
+def _nothing_to_draw(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
+  """Why there is no curve, and what there is in its place."""
+  kinds = [metric_title(metric) for metric in metrics if metric in RETURNS.values()]
+  if kinds:
+    return f"no run has {' or '.join(kinds)} yet: train on, or draw another kind (--returns, --y)"
+  rows = (row for setting in settings for runs in setting.runs.values() for run in runs for row in run.rows)
+  known = sorted({name for row in rows for name in row if "/" in name})
+  near = difflib.get_close_matches(metrics[0], known, n=3, cutoff=0.5) or known[:3]
+  hint = f", such as {', '.join(near)}" if near else ", once training has written some"
+  return f"y={metrics[0]!r}: no run has that metric. Name one of metrics.jsonl{hint}"
 
 
 def metric_title(metric: str) -> str:

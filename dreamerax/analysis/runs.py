@@ -1,5 +1,6 @@
 """Run directories, and which of them are seeds of one setting."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,7 +45,7 @@ class Found(NamedTuple):
   """What is in some directories."""
 
   runs: Sequence[RunRecord]  # at least one
-  left_out: Mapping[Path, str]  # runs that cannot be read, and why
+  left_out: Mapping[Path, str]  # runs and folders that cannot be read, and why
 
   def told(self) -> list[str]:
     """A line for each run that is left out."""
@@ -52,7 +53,7 @@ class Found(NamedTuple):
 
 
 def find_runs(paths: Iterable[Path]) -> Found:
-  """The runs in these directories, at any depth. Those that cannot be read are left out.
+  """The runs in these directories, at any depth. What cannot be read, a run or a folder, is left out.
 
   Raises:
     FileNotFoundError: a directory holds none. PermissionError: this user may not read a directory.
@@ -62,8 +63,9 @@ def find_runs(paths: Iterable[Path]) -> Found:
   left_out: dict[Path, str] = {}
   for path in paths:
     files.check_permitted(path)
-    configs = sorted(path.rglob(run_directory.CONFIG)) if path.is_dir() else []
-    if not configs:
+    configs, closed = _configs(path)
+    left_out.update(closed)
+    if not configs and not closed:
       raise FileNotFoundError(f"{path} holds no run: no {run_directory.CONFIG} is in it or below it")
     for config in configs:
       try:
@@ -71,8 +73,21 @@ def find_runs(paths: Iterable[Path]) -> Found:
       except (ValueError, OSError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
         left_out[config.parent] = _why(error)
   if not found:
-    raise ValueError(f"none of these runs can be read; of {next(iter(left_out))}: {next(iter(left_out.values()))}")
+    raise ValueError(f"none of these runs can be read; {next(iter(left_out))}: {next(iter(left_out.values()))}")
   return Found(list(found.values()), left_out)
+
+
+def _configs(path: Path) -> tuple[list[Path], dict[Path, str]]:
+  """Of all runs in a directory; and the folders in it that this user may not look into, and why."""
+  closed: dict[Path, str] = {}
+
+  def note(error: OSError) -> None:
+    closed[Path(error.filename)] = error.strerror or str(error)
+
+  walked = os.walk(path, onerror=note) if path.is_dir() else ()
+  return sorted(
+    Path(folder, run_directory.CONFIG) for folder, _, names in walked if run_directory.CONFIG in names
+  ), closed
 
 
 def _why(error: Exception) -> str:

@@ -25,15 +25,20 @@ class Reached(NamedTuple):
 
 
 def trained(
-  logdir: Path, *, env_steps: int, total: int, seconds: float, interrupted: bool, own: Sequence[str]
+  logdir: Path, *, env_steps: int, total: int, seconds: float, interrupted: bool, own: Sequence[str], draws: bool = True
 ) -> list[str]:
-  """For one agent. own: modules that the run's configuration names, which the person has to name again."""
+  """For one agent.
+
+  Args:
+    own: modules that the run's configuration names, which the person has to name again.
+    draws: whether its world model decodes images, which can be filmed.
+  """
   name, trust = _name(logdir), _trust(own)
   head = f"interrupted at {env_steps:,} of {total:,} env steps" if interrupted else f"finished: {env_steps:,} env steps"
   commands = [
     (f"eval {name}{trust}", "its score"),
     (f"plot {name} --out curve.png", "its curve"),
-    (f"video {name} --out dream.mp4{trust}", "a film"),
+    (f"video {name} --out dream.mp4{trust}", "a film") if draws else (f"doctor {name}", "whether all of it is whole"),
   ]
   goes_on = (f"train --logdir {name} --env-steps {total if interrupted else 2 * total}{trust}", "go on")
   commands = [goes_on, *commands[:2]] if interrupted else [*commands, goes_on]

@@ -53,10 +53,10 @@ def run(arguments: Arguments) -> int:
   returns = result.returns
   print(
     f"return {returns.mean():.1f} ± {returns.std():.1f} over {number_of(len(returns), 'episode')} "
-    f"(min {returns.min():.1f}, max {returns.max():.1f}; mean length {result.lengths.mean():.0f} agent steps)"
+    f"(min {returns.min():.1f}, max {returns.max():.1f})\nmean length: {result.lengths.mean():.0f} agent steps"
   )
-  if result.logs:
-    print("means of its own numbers: " + ", ".join(f"{name} {value:.4g}" for name, value in result.logs.items()))
+  for name, value in result.logs.items():
+    print(f"mean {name}: {value:.4g}")
   if result.cut:
     print(f"{result.cut} of them were cut after {result.lengths.max():,} agent steps, and count as they are")
   if arguments.video is not None:

@@ -17,6 +17,8 @@ from dreamerax.analysis.summary import summarize
 from dreamerax.analysis.tables import improvement_rows, summary_rows
 from dreamerax.commands import printing
 
+_LONGEST_TITLE = 500  # characters
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -46,6 +48,10 @@ class Arguments:
       raise ValueError("runs is empty: name at least one run directory")
     if self.out.suffix not in (".png", ".html"):
       raise ValueError(f"out={self.out}: the name must end in .png or .html")
+    if len(self.title) > _LONGEST_TITLE:
+      raise ValueError(
+        f"title has {len(self.title):,} characters: what stands above curves has {_LONGEST_TITLE} at most"
+      )
     if not self.x:
       raise ValueError("x is empty: name env_steps, minutes or both")
 

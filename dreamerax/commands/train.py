@@ -9,6 +9,7 @@ from typing import Literal
 import jax
 
 from dreamerax import api, envs, presets, run_directory, run_list
+from dreamerax.agent import Agent
 from dreamerax.commands import ending
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.own_code import NOBODY, Trust, module_of
@@ -167,7 +168,14 @@ def _train(config: RunConfig, logdir: Path, preset: str, arguments: Arguments) -
     seconds=result.seconds,
     interrupted=result.interrupted,
     own=own,
+    draws=_draws(config, logdir),
   )
+
+
+def _draws(config: RunConfig, logdir: Path) -> bool:
+  """Whether the world model decodes images."""
+  spec = run_directory.stored_spec(logdir, config)
+  return any(spec.observation[name].is_image for name in Agent(config.agent, spec).decoded)
 
 
 def _run_in(logdir: str | Path | None) -> Path | None:

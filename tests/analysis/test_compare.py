@@ -1,7 +1,9 @@
 """Runs beside published scores."""
 
+import errno
 import gzip
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -202,6 +204,22 @@ def test_a_seed_counts_once_and_runs_without_metrics_are_left_out(tmp_path: Path
   assert found.seeds == (500, 800) and found.theirs and found.theirs.env_steps == 100_000
   assert "runs: 1 of 4 without metrics left out" in found.caveats
   assert "runs: a seed was run more than once, and counts once, with the mean of its runs" in found.caveats
+
+
+def test_a_folder_that_cannot_be_looked_into_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+  make_run(tmp_path / "good")
+  (tmp_path / "locked").mkdir()
+  real = os.scandir
+
+  def scandir(path):
+    if Path(path).name == "locked":
+      raise PermissionError(errno.EACCES, "Permission denied", str(path))
+    return real(path)
+
+  monkeypatch.setattr(os, "scandir", scandir)
+  assert find_runs([tmp_path]).told() == [f"{tmp_path / 'locked'} is left out: Permission denied"]
+  with pytest.raises(ValueError, match=r"none of these runs can be read; .*locked: Permission denied"):
+    find_runs([tmp_path / "locked"])
 
 
 def test_broken_runs_are_said_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -187,7 +187,10 @@ def test_any_metric_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str])
   assert panel.get_ylabel() == "eval/return_std" and set(panel.get_lines()[0].get_ydata()) == {5.0}
   line = ["plot", str(tmp_path), "--out", str(tmp_path / "c.png"), "--y"]
   assert cli.main([*line, "eval/length"]) == 0
-  assert cli.main([*line, "eval/log/none"]) == 2 and "no run has eval/log/none" in capsys.readouterr().err
+  assert cli.main([*line, "eval/lenght"]) == 2
+  assert (
+    "y='eval/lenght': no run has that metric. Name one of metrics.jsonl, such as eval/length" in capsys.readouterr().err
+  )
   assert cli.main([*line, "eval/length", "--returns", "training"]) == 2
   assert "leave --returns and --against out" in capsys.readouterr().err
 

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 DATA, MODEL = "data", "model"
 _CPU_SHARES = 2  # of a batch, by default
+_MOST_CPU_DEVICES = 1024  # virtual ones, each with threads of its own
 _one_acts = False  # whether `divide_cpu` has made the last of the CPU's devices to act
 
 
@@ -43,6 +44,9 @@ def divide_cpu(config: MeshConfig, batch_size: int) -> None:
 
   Call it before jax has looked for devices; afterwards it changes nothing, nor where somebody has asked for a number of CPU
   devices.
+
+  Raises:
+    ValueError: a run asks for more than anybody has use for.
   """
   global _one_acts
   flags = os.environ.get("XLA_FLAGS", "")
@@ -50,8 +54,14 @@ def divide_cpu(config: MeshConfig, batch_size: int) -> None:
     return
   halves = _CPU_SHARES if config.batch == "global" and batch_size % _CPU_SHARES == 0 else 1
   learners = (config.data or max(1, halves // config.model)) * config.model
+  wanted = learners + (1 if config.policy is None else config.policy)
+  if wanted > _MOST_CPU_DEVICES:
+    raise ValueError(
+      f"mesh.data={config.data}, mesh.model={config.model} and mesh.policy={config.policy} ask for {wanted} devices, and the "
+      f"CPU is divided into {_MOST_CPU_DEVICES} at most: lower them"
+    )
   with contextlib.suppress(RuntimeError):  # jax has looked already
-    jax.config.update("jax_num_cpu_devices", learners + (1 if config.policy is None else config.policy))
+    jax.config.update("jax_num_cpu_devices", wanted)
     _one_acts = config.policy is None
 
 
