@@ -11,7 +11,7 @@ from dm_env import specs as dm_specs
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.faults import Breach, NoPicture
 from dreamerax.envs.suites import foreign
-from dreamerax.envs.suites.actions import BoxActions, DiscreteActions, IntegerActions, box_actions
+from dreamerax.envs.suites.actions import BoxActions, ChoiceActions, DiscreteActions, IntegerActions, box_actions
 from dreamerax.envs.suites.float_images import FloatImage, is_convertible, none_found
 from dreamerax.types import ArraySpec, EnvSpec
 
