@@ -5,13 +5,13 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from dreamerax.behavior.chance import Chance
 
 from dreamerax.agent import Agent
 from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.behavior.exploring import Exploring
 from dreamerax.behavior.rewarded import Rewarded
 from dreamerax.behavior.rewards.disagreement import Disagreement
+from dreamerax.behavior.uniform import Chance
 from dreamerax.nets.stopped_head import StoppedHead
 from dreamerax.ops.optimizers import LaProp
 from tests import tiny
