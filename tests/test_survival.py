@@ -43,20 +43,21 @@ def what_is_left(logdir: Path) -> tuple[list[np.ndarray], list[dict]]:
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_ten_times_is_the_run_that_never_was(tmp_path: Path):
+def test_a_run_that_is_killed_again_and_again_is_the_run_that_never_was(tmp_path: Path):
   whole, killed = tmp_path / "whole", tmp_path / "killed"
   subprocess.run(command(whole), check=True, stdout=subprocess.DEVNULL)
   seed = random.randrange(2**32)
   print(f"random moments of seed {seed}")
-  rng, kills = random.Random(seed), 0
+  rng = random.Random(seed)
   for _ in range(KILLS):
     before, child = newest(killed), subprocess.Popen(command(killed), stdout=subprocess.DEVNULL)
     while newest(killed) == before and child.poll() is None:
       time.sleep(0.01)
     time.sleep(rng.uniform(0, 3))
     child.kill()
-    kills += child.wait() != 0
-  assert kills == KILLS  # or the run was too short to be killed so often
+    if not child.wait():  # it had come to its end before
+      break
+  assert newest(killed) > 0
   subprocess.run(command(killed), check=True, stdout=subprocess.DEVNULL)
   (state, lines), (state_whole, lines_whole) = what_is_left(killed), what_is_left(whole)
   assert len(state) > 50 and len(lines) > 60 and any("train/loss/total" in line for line in lines)

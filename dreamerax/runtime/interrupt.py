@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM: the first asks the run to save and leave, the second leaves at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first asks the run to save and leave, the second leaves at once.
+
+SIGHUP says that the terminal is gone. It may come from the kernel and from the shell, so that a second one says nothing more.
+Under nohup it is ignored, as it was before.
+"""
 
 import math
 import os
@@ -12,7 +16,7 @@ from typing import NoReturn
 
 from dreamerax.runtime.errors import Interrupted
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _EMPTY_HANDED_SECONDS = 2.0  # for a run without anything to save to end in good order
 _STALLED_SECONDS = 20.0  # without progress towards a save: batch systems kill a process 30 seconds after SIGTERM
 _LOOK_SECONDS = 0.25
@@ -35,6 +39,7 @@ class StopSignals:
     self._saving = False
     self._handled = False  # a signal, by the main thread
     self._previous: dict[int, object] = {}
+    self._terminals: list[int] = []  # what is printed to one, by file descriptor
 
   def check(self) -> None:
     """
@@ -57,7 +62,9 @@ class StopSignals:
     if threading.current_thread() is threading.main_thread():
       self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
       self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-      self._previous = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+      self._terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
+      attended = [n for n in _SIGNALS if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
+      self._previous = {number: signal.signal(number, self._handle) for number in attended}
       self._thread = threading.Thread(target=self._wait, name="signals", daemon=True)
       self._thread.start()
     return self
@@ -75,6 +82,10 @@ class StopSignals:
 
   def _handle(self, number: int, _: FrameType | None) -> None:
     """In the main thread."""
+    if number == signal.SIGHUP:
+      self._hang_up()
+      if self._handled:
+        return
     if self._handled:
       os._exit(128 + number)
     self._handled = self.requested = True
@@ -88,6 +99,8 @@ class StopSignals:
       first = self._next(None)
     if first is None:
       return
+    if first == signal.SIGHUP:
+      self._hang_up()
     self.requested = True
     empty = self._run and not self._progress
     # Not print: the signal may have come in the middle of one.
@@ -97,13 +110,20 @@ class StopSignals:
     state = self._state()
     while self._saving or time.monotonic() < deadline:
       second = self._next(_LOOK_SECONDS)
-      if second:
+      if second and second != signal.SIGHUP:
         os._exit(128 + second)
       if second is None:
         return
       if not empty and (now := self._state()) != state:
         state, deadline = now, time.monotonic() + patience
     _leave(first, empty)
+
+  def _hang_up(self) -> None:
+    """What is printed from here on goes nowhere where it went to the terminal, as that raises errors."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in self._terminals:
+      os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
   def _next(self, timeout: float | None) -> int | None:
     """The next signal; 0 where none came in time, None where the context is left."""

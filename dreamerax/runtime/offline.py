@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from dreamerax.loggers.names import LoggerName, check_installed
 from dreamerax.replay import Replay
 from dreamerax.runtime.checkpoint.checkpoints import FOLDER, Checkpoints
-from dreamerax.runtime.checkpoint.metadata import ConfigFile, Saved
+from dreamerax.runtime.checkpoint.metadata import ConfigFile, Saved, restoring
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.devices.mesh import MeshConfig, local_mesh
 from dreamerax.runtime.devices.sharding import abstract_state, check_batch_size, init_state
@@ -114,7 +114,8 @@ def train(
     stack.callback(lambda: programs.close(wait=not stop.requested))
     state, saved, extra = restored or (init_state(agent, learners, init_key), Saved.nothing(seed), {})
     if extra:
-      replay.restore(extra["replay"])
+      with restoring():
+        replay.restore(extra["replay"])
       progress.say(f"continuing at {saved.counters.updates:,} updates")
     learner = Learner(
       programs,

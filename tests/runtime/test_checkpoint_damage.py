@@ -1,5 +1,7 @@
 """Whatever happens to files or to the process, what is restored is a state that was saved, and the newest that is whole."""
 
+import copy
+import json
 import multiprocessing
 import random
 import resource
@@ -15,8 +17,11 @@ import pytest
 
 from dreamerax.runtime.checkpoint import checksums
 from dreamerax.runtime.checkpoint.checkpoints import FOLDER, Checkpoints, verify
+from dreamerax.runtime.checkpoint.folder import find_steps
+from dreamerax.runtime.checkpoint.metadata import SAVED
 from tests.runtime import savers
 from tests.runtime.savers import check_whole, like, make_extra, make_saved, make_state
+from tests.runtime.toys import run
 
 
 @pytest.fixture
@@ -236,3 +241,32 @@ def test_kill_at_any_moment_costs_nothing_that_was_saved(tmp_path: Path):
     assert acknowledged <= step <= acknowledged + 1 and told == []
     assert len(names(tmp_path)) <= 3
   assert torn == 6 and acknowledged >= kills
+
+
+def paths(index: dict, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+  """Of everything in a checkpoint's index of arrays."""
+  below = [paths(value, (*before, name)) for name, value in index.items() if isinstance(value, dict)]
+  return [*((*before, name) for name in index), *(path for each in below for path in each)]
+
+
+def test_a_checkpoint_that_lacks_some_of_its_arrays_is_refused_in_words(tmp_path: Path):
+  """As somebody else may have written it: the checksums are right."""
+  run(tmp_path / "whole", env_steps=400, sync=True)
+  (step,) = find_steps(tmp_path / "whole" / FOLDER)
+  row = json.loads((tmp_path / "whole" / FOLDER / str(step) / SAVED).read_text())
+  missing = paths(row["extra"])
+  assert len(missing) > 20
+  for number, path in enumerate(missing):
+    changed = copy.deepcopy(row)
+    part = changed["extra"]
+    for name in path[:-1]:
+      part = part[name]
+    del part[path[-1]]
+    logdir = tmp_path / str(number)
+    shutil.copytree(tmp_path / "whole", logdir)
+    (logdir / FOLDER / str(step) / SAVED).write_text(json.dumps(changed))
+    checksums.write_manifest(logdir / FOLDER / str(step))
+    try:
+      run(logdir, env_steps=404, sync=True, eval_episodes=0)
+    except ValueError as error:
+      assert "checkpoint" in str(error) or "arrays" in str(error), path

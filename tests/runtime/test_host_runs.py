@@ -77,9 +77,7 @@ def test_a_host_that_is_killed_ends_the_others_and_changes_nothing(tmp_path: Pat
     children = start(2, killed, env_steps=2400, **options)
     wait_for_checkpoint(killed, before, children)
     children[victim].kill()
-    began = time.monotonic()
     (told,) = finish([children[1 - victim]], status=LOST)
-    assert time.monotonic() - began < 30
     assert "start all of them again with the same --logdir" in told
     children[victim].communicate()
   finish(start(2, killed, env_steps=2400, **options))

@@ -26,7 +26,7 @@ def left(body: str) -> tuple[int, str, str]:
   return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_where_nothing_is_to_be_saved_a_signal_leaves_in_the_middle_of_a_compilation(number: signal.Signals):
   status, _, said = left(f"later({number})\n{BUSY}")
   assert (status, said) == (128 + number, "\nNothing is to be saved.\n")
@@ -58,3 +58,22 @@ def test_handlers_are_as_before_and_no_thread_is_left():
     "assert threading.active_count() == 1 and signal.set_wakeup_fd(-1) == -1\nos._exit(0)"
   )
   assert status == 0, said
+
+
+def test_a_terminal_that_is_gone_is_told_twice_and_the_run_saves():
+  """As by the kernel and by the shell; what is printed then, goes nowhere."""
+  status, printed, _ = left(
+    "master, slave = os.openpty()\nkept = os.dup(1)\nos.dup2(slave, 1)\nstop.__exit__()\nstop.__enter__()\n"
+    "stop.attend(lambda: 0)\nlater(signal.SIGHUP)\ntime.sleep(0.4)\nos.close(slave)\nos.close(master)\n"
+    "later(signal.SIGHUP)\ntime.sleep(0.4)\nprint('to nobody', flush=True)\n"
+    "stop.saving()\nos.write(kept, b'saved' if stop.requested else b'')"
+  )
+  assert (status, printed) == (0, "saved")
+
+
+def test_nohup_is_left_as_it_is():
+  status, printed, said = left(
+    "stop.__exit__()\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\nstop.__enter__()\n"
+    "os.kill(os.getpid(), signal.SIGHUP)\ntime.sleep(0.2)\nprint(stop.requested)"
+  )
+  assert (status, printed) == (0, "False\n"), said

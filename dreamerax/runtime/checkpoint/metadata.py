@@ -2,7 +2,8 @@
 
 import json
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,23 @@ SAVED = "saved.json"  # in a checkpoint
 FORMAT = 2
 _UNNAMED = "0.1.0"  # the version of all that had the format 0
 STAMP: Mapping[str, Any] = {"format": FORMAT, "version": __version__}  # in saved.json
+
+
+@contextmanager
+def restoring() -> Iterator[None]:
+  """A context for code that takes back the arrays that it has once given to a checkpoint.
+
+  Raises:
+    ValueError: they are not what it gave.
+  """
+  try:
+    yield
+  except (LookupError, TypeError, AttributeError, ValueError) as error:
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    raise ValueError(
+      f"the newest checkpoint does not hold the arrays that its parts have saved ({said}): restore it, or delete it to go on "
+      "from the one before"
+    ) from error
 
 
 class ConfigFile(NamedTuple):

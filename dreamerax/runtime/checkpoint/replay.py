@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dreamerax.replay import OldLog, Replay
-from dreamerax.runtime.checkpoint.metadata import Saved
+from dreamerax.runtime.checkpoint.metadata import Saved, restoring
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.devices.hosts import Hosts
 
@@ -52,7 +52,8 @@ def restore_replay(
         "or use as many"
       )
     _deal(replay, logdir, saved, hosts, say)
-    learner = {name: value for name, value in extra["learner"].items() if name not in ("batch", "slots")}
+    with restoring():
+      learner = {name: value for name, value in extra["learner"].items() if name not in ("batch", "slots")}
     return Restored(saved.counters, {"learner": learner}, dealt + 1)
   folder = log_folder(logdir, dealt, hosts.index)
   if not extra and not keep and any(folder.glob("*.rows")):
@@ -60,7 +61,8 @@ def restore_replay(
   end = saved.logs[hosts.index] if extra else {}
   replay.open_log(folder, None if keep else end, say)
   if extra and end:
-    replay.restore(extra["replay"])
+    with restoring():
+      replay.restore(extra["replay"])
   newer = int(hosts.sum([replay.decisions(end.get("written")) if keep else 0])[0])
   if newer:
     say(f"kept {newer:,} agent steps that were collected after the checkpoint")

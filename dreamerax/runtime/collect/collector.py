@@ -12,6 +12,7 @@ import numpy as np
 from dreamerax.envs.base import EnvBatch, EpisodeSoFar, Work
 from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.runtime.checkpoint.leaves import from_leaves, to_leaves
+from dreamerax.runtime.checkpoint.metadata import restoring
 from dreamerax.runtime.collect.policy import Policy, RandomPolicy
 from dreamerax.runtime.protocol import Carry, Params
 from dreamerax.runtime.telemetry.timing import Timer
@@ -151,7 +152,8 @@ class Collector:
       for part in parts:
         part.begin()
     else:
-      self._restore(extra)
+      with restoring():
+        self._restore(extra)
 
   @property
   def faults(self) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from dreamerax.envs.base import Work
 from dreamerax.envs.faults import EnvironmentFault, last_line
 from dreamerax.replay import Replay
+from dreamerax.runtime.checkpoint.metadata import restoring
 from dreamerax.runtime.collect.collector import Episode, EpisodeTracker
 from dreamerax.runtime.collect.policy import Policy, RandomPolicy
 from dreamerax.runtime.protocol import Params
@@ -112,7 +113,8 @@ class RemoteCollector:
     self._trackers = [EpisodeTracker(len(streams), streams.start) for streams in actors.streams]
     self._unpublished = len(actors.streams)  # chunks since parameters were published
     if extra and len(extra["streams"]):
-      self._close(Transition(**extra["row"]), extra["latents"], extra["streams"])
+      with restoring():
+        self._close(Transition(**extra["row"]), extra["latents"], extra["streams"])
       self.lost = len(extra["streams"])
 
   def follow(self, policy: Policy | RandomPolicy) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from dreamerax.replay import Prefetch, Replay, Slots
 from dreamerax.runtime.checkpoint.leaves import from_leaves, to_leaves
+from dreamerax.runtime.checkpoint.metadata import restoring
 from dreamerax.runtime.devices.sharding import own_rows, put, put_rows, replicated
 from dreamerax.runtime.learn.finite import Guard, Spoilt, Verdict
 from dreamerax.runtime.learn.update import Programs, Running
@@ -80,7 +81,8 @@ class Learner:
     self._newest: Batch | None = None
     self._prefetch = Prefetch(replay.sample, lambda batch: put_rows(batch, programs.mesh), depth=1)
     if extra:
-      self._restore(extra)
+      with restoring():
+        self._restore(extra)
 
   @property
   def acting_params(self) -> Params:
