@@ -9,13 +9,14 @@ import subprocess
 import sys
 import textwrap
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dreamerax import cli
-from dreamerax.loggers import names
+from dreamerax.loggers import names, process
 from dreamerax.loggers.base import recall
 from dreamerax.loggers.process import LoggerProcess, close
 from dreamerax.runtime.counters import Counters
@@ -165,6 +166,12 @@ def test_a_missing_package_is_refused_at_the_start(
 # What needs the packages: `make setup EXTRAS=dev,wandb,mlflow,trackio`.
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+  """The end of a run waits for loggers as long as they take: importing them does, on a busy machine."""
+  monkeypatch.setattr(process, "close", partial(process.close, seconds=300))
+
+
 def log_twice(run_dir: Path, name: str, caplog: pytest.LogCaptureFixture) -> str:
   """A run of two steps that goes on from the first; returns the logger's id."""
   ids = set()
@@ -183,6 +190,7 @@ def log_twice(run_dir: Path, name: str, caplog: pytest.LogCaptureFixture) -> str
 
 @needs("wandb")
 @pytest.mark.slow
+@pytest.mark.usefixtures("patient")
 def test_wandb_offline_goes_on_with_one_run(run_dir: Path, caplog, monkeypatch: pytest.MonkeyPatch):
   monkeypatch.setenv("WANDB_MODE", "offline")
   identity = log_twice(run_dir, "wandb", caplog)
@@ -193,6 +201,7 @@ def test_wandb_offline_goes_on_with_one_run(run_dir: Path, caplog, monkeypatch: 
 
 @needs("mlflow")
 @pytest.mark.slow
+@pytest.mark.usefixtures("patient")
 def test_mlflow_keeps_a_database_in_the_run_directory(run_dir: Path, caplog, monkeypatch: pytest.MonkeyPatch):
   monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
   identity = log_twice(run_dir, "mlflow", caplog)
@@ -207,6 +216,7 @@ def test_mlflow_keeps_a_database_in_the_run_directory(run_dir: Path, caplog, mon
 
 @needs("trackio")
 @pytest.mark.slow
+@pytest.mark.usefixtures("patient")
 def test_trackio_keeps_a_database_on_this_machine(run_dir: Path, tmp_path: Path, caplog, monkeypatch):
   monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
   identity = log_twice(run_dir, "trackio", caplog)
@@ -219,6 +229,7 @@ def test_trackio_keeps_a_database_on_this_machine(run_dir: Path, tmp_path: Path,
 
 @needs("wandb")
 @pytest.mark.slow
+@pytest.mark.usefixtures("patient")
 def test_wandb_without_a_key_or_a_network_is_a_warning(run_dir: Path, caplog, monkeypatch: pytest.MonkeyPatch):
   for name in [name for name in os.environ if name.startswith("WANDB_")]:
     monkeypatch.delenv(name)
