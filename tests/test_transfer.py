@@ -28,6 +28,10 @@ def test_the_behaviour_and_the_optimiser_may_differ():
   check(dataclasses.replace(CONFIG, exploration_noise=0.3, optimizer=dataclasses.replace(CONFIG.optimizer, warmup=7)))
 
 
+def test_hidden_observations_may_differ():
+  check(spec=EnvSpec({**tiny.VECTOR.observation, "goal/position": ArraySpec((3,))}, ActionSpec(2)))
+
+
 def test_the_first_field_that_differs_is_named():
   world = CONFIG.world_model
   deeper = dataclasses.replace(world, dynamics=dataclasses.replace(world.dynamics, deter=64), image_bits=5)
@@ -48,7 +52,8 @@ def test_the_first_field_that_differs_is_named():
 def state(value: float):
   """What an agent's state looks like."""
   params = {"world_model": {"encoder": {"w": jnp.full(3, value)}}, "behavior": {"actor": jnp.full(2, value)}}
-  return {"params": params, "optimizer": {"world_model": jnp.full(3, value)}, "slow": jnp.full(2, value)}
+  slow = {"slow": jnp.full(2, value), "world_slow": {"target": jnp.full(2, value)}}
+  return {"params": params, "optimizer": {"world_model": jnp.full(3, value)}, **slow}
 
 
 def test_exactly_the_world_model_is_taken_over(monkeypatch: pytest.MonkeyPatch):
@@ -60,4 +65,5 @@ def test_exactly_the_world_model_is_taken_over(monkeypatch: pytest.MonkeyPatch):
   begun = transfer.with_world_model(state(1.0), HERE, "source")  # type: ignore[arg-type]
   wanted = state(1.0)
   wanted["params"]["world_model"] = state(2.0)["params"]["world_model"]
+  wanted["world_slow"] = state(2.0)["world_slow"]
   jax.tree.map(np.testing.assert_array_equal, begun, wanted)
