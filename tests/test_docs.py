@@ -4,15 +4,27 @@ import re
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
+import imageio.v3 as imageio
 import jax
+import numpy as np
 import pytest
 
+from dreamerax import api, cli
 from dreamerax.agent import Agent
+from dreamerax.config import changed
+from dreamerax.deploy.export import export
+from dreamerax.deploy.policy import load
+from dreamerax.recordings import EpisodeFolder
+from dreamerax.run_directory import spec_to_dict
+from dreamerax.types import EnvSpec
 from tests import tiny
 from tests.contracts.dynamics import DynamicsContract
 from tests.contracts.planner import PlannerContract
+from tests.envs.toys import Seeking
 from tests.test_presets import WALKER
+from tests.viewer.toys import parameters
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 
@@ -57,6 +69,86 @@ def test_the_pages_objectives_train_a_model():
     *(each["params"]["world_model"]["objectives"]["inverse"] for each in (state, new)),
   )
   assert all(jax.tree.leaves(moved))
+
+
+SMALL = {
+  "env.task": "tests.envs.toys:seeking",
+  "env.action_repeat": 1,
+  "env.image_size": None,
+  "workers.count": 0,
+  "num_envs": 2,
+  "env_steps": 80,
+  "replay.batch_size": 2,
+  "replay.batch_length": 4,
+  "replay.capacity": 1000,
+  "schedule.ratio": 2.0,
+  "loop.prefill_steps": 20,
+  "loop.eval_episodes": 2,
+  "agent.world_model.dynamics.deter": 16,
+  "agent.world_model.dynamics.hidden": 8,
+  "agent.world_model.encoder.mults": (1, 2),
+  "agent.world_model.objectives.reconstruction.decoder.mults": (1, 2),
+  "agent.behavior.inner.horizon": 2,
+}
+SEEKING = Seeking(0).spec
+PLACES = EnvSpec({name: array for name, array in SEEKING.observation.items() if "image" not in name}, SEEKING.action)
+
+
+def achiever(**changes: Any) -> Agent:
+  config = tiny.config()
+  return Agent(page.replace(config, behavior=page.Achiever(config.behavior, **changes)), PLACES)
+
+
+def test_the_pages_goals_lie_in_imagination_and_reward_likeness():
+  agent = achiever()
+  state, batch = agent.init(jax.random.key(0)), tiny.batch(agent)
+  new, _, metrics = jax.jit(agent.update)(state, batch, jax.random.key(1))
+  assert -1 <= metrics["imagined/reward"] <= 1 and metrics["loss/actor"] != 0
+  moved = jax.tree.map(
+    lambda a, b: bool((a != b).any()), *(each["params"]["behavior"]["inner"] for each in (state, new))
+  )
+  assert any(jax.tree.leaves(moved["actor"])) and any(jax.tree.leaves(moved["critic"]))
+  assert agent.parameter_count() > Agent(tiny.config(), PLACES).parameter_count()  # twice as many features
+
+
+def test_the_pages_behaviour_acts_by_the_goal_that_it_is_shown(tmp_path: Path):
+  agent = achiever()
+  assert set(agent.policy_spec.observation) == {"place", "goal/place"}
+  params, header = parameters(agent), {"spec": spec_to_dict(agent.policy_spec)}
+  export(agent, params, tmp_path / "policy.bin", explore=False, batch=None, platforms=("cpu",), header=header)
+  policy = load(tmp_path / "policy.bin")
+  place = np.zeros((2, 2), np.float32)
+  actions, _ = policy({"place": place, "goal/place": np.array([[1, 0], [-1, 0]], np.float32)})
+  assert np.abs(actions[0] - actions[1]).max() > 1e-3
+
+
+def test_the_pages_behaviour_is_refused_where_no_goal_is_shown():
+  with pytest.raises(
+    ValueError, match=r"agent\.behavior needs the observation 'goal/image', and the environment shows"
+  ):
+    Agent(page.dreamer_goals("1m").agent, WALKER)
+
+
+@pytest.mark.slow
+def test_the_pages_preset_is_trained_scored_recorded_and_drawn(tmp_path: Path):
+  logdir, film = tmp_path / "run", tmp_path / "film.gif"
+  run = changed(page.dreamer_goals("1m"), SMALL)
+  api.train(run, logdir)
+  folder = tmp_path / "episodes"
+  trust = ["--trust", page.__name__, "tests"]
+  for command in (
+    ["eval", str(logdir), "--episodes", "2", "--video", str(film)],
+    ["record", "--policy", str(logdir), "--episodes", "2", "--out", str(folder), "--workers.count", "0"],
+    ["video", str(logdir), "--out", str(tmp_path / "dream.gif"), "--context", "2", "--horizon", "3"],
+    ["export", str(logdir), "--out", str(tmp_path / "policy.bin"), "--batch", "2", "--platforms", "cpu"],
+  ):
+    assert cli.main([*command, *trust]) == 0, command
+  assert imageio.imread(film, index=0).shape[1] < 2 * 256  # what is seen, and not the goal beside it
+  episode = EpisodeFolder.open(folder).read_all()[0]
+  goal = episode.observation["goal/place"]
+  assert (goal == goal[0]).all() and set(episode.observation) == set(SEEKING.observation)
+  policy = api.load_policy(logdir, trust=page.__name__)
+  assert set(policy.header["spec"]["observation"]) == set(SEEKING.observation) - {"event/near"}
 
 
 def test_a_planner_of_the_page_is_checked():
