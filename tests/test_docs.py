@@ -19,6 +19,7 @@ from dreamerax.deploy.policy import load
 from dreamerax.recordings import EpisodeFolder
 from dreamerax.run_directory import spec_to_dict
 from dreamerax.types import EnvSpec
+from dreamerax.viewer.dreams import Dreamer
 from tests import tiny
 from tests.contracts.dynamics import DynamicsContract
 from tests.contracts.planner import PlannerContract
@@ -99,6 +100,7 @@ def achiever(**changes: Any) -> Agent:
   return Agent(page.replace(config, behavior=page.Achiever(config.behavior, **changes)), PLACES)
 
 
+@pytest.mark.slow
 def test_the_pages_goals_lie_in_imagination_and_reward_likeness():
   agent = achiever()
   state, batch = agent.init(jax.random.key(0)), tiny.batch(agent)
@@ -144,9 +146,11 @@ def test_the_pages_preset_is_trained_scored_recorded_and_drawn(tmp_path: Path):
   ):
     assert cli.main([*command, *trust]) == 0, command
   assert imageio.imread(film, index=0).shape[1] < 2 * 256  # what is seen, and not the goal beside it
-  episode = EpisodeFolder.open(folder).read_all()[0]
+  episode = EpisodeFolder(folder).read_all()[0]
   goal = episode.observation["goal/place"]
   assert (goal == goal[0]).all() and set(episode.observation) == set(SEEKING.observation)
+  begun, _ = Dreamer(*api.load_agent(logdir, page.__name__)).begin(episode, jax.random.key(0))
+  np.testing.assert_array_equal(begun.carry["hidden"]["goal/place"], goal[:1])
   policy = api.load_policy(logdir, trust=page.__name__)
   assert set(policy.header["spec"]["observation"]) == set(SEEKING.observation) - {"event/near"}
 

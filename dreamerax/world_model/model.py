@@ -166,9 +166,9 @@ class WorldModelModule(WorldModelBaseModule):
 
   def glance(self, embed: jax.Array, key: jax.Array) -> jax.Array:
     rows = embed.reshape(-1, embed.shape[-1])  # [N, E]
-    latent, action = self.initial(len(rows)), jnp.zeros((len(rows), self.spec.action.size))
-    first = jnp.ones(len(rows), bool)
-    latent, _ = self.dynamics.observe_step(latent, action, rows, first, key)
+    count = rows.shape[0]  # a symbol where a policy is exported for any number
+    action, first = jnp.zeros((count, self.spec.action.size)), jnp.ones(count, bool)
+    latent, _ = self.dynamics.observe_step(self.initial(count), action, rows, first, key)
     features = self.features(latent)
     return features.reshape(*embed.shape[:-1], features.shape[-1])
 

@@ -18,12 +18,12 @@ from dreamerax.deploy.export import export, make_policy
 from dreamerax.deploy.policy import load
 from dreamerax.nets.modules import Params
 from dreamerax.run_directory import spec_to_dict
-from dreamerax.runtime.checkpoint import FOLDER, Checkpoints, load_state
-from dreamerax.runtime.mesh import local_mesh
-from dreamerax.runtime.sharding import init_state
+from dreamerax.runtime.checkpoint.checkpoints import FOLDER, Checkpoints, load_state
+from dreamerax.runtime.devices.mesh import local_mesh
+from dreamerax.runtime.devices.sharding import init_state
 from dreamerax.types import EnvSpec
 from tests import tiny
-from tests.runtime.test_checkpoint import saved
+from tests.runtime.checkpoint.test_checkpoints import saved
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,16 @@ import pytest
 from flax import nnx
 
 from dreamerax.agent import Agent
-from dreamerax.behavior.chance import Chance
+from dreamerax.behavior.uniform import Chance
 from dreamerax.nets.modules import Params, params_of, with_params
-from dreamerax.runtime.checkpoint import FOLDER, Checkpoints, load_state
-from dreamerax.runtime.mesh import local_mesh
-from dreamerax.runtime.sharding import init_state
+from dreamerax.runtime.checkpoint.checkpoints import FOLDER, Checkpoints, load_state
+from dreamerax.runtime.devices.mesh import local_mesh
+from dreamerax.runtime.devices.sharding import init_state
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.world_model.objectives.base import Model, Objective, ObjectiveModule, Seen, Sizes
 from dreamerax.world_model.objectives.projection import Projection
 from tests import test_sharding, tiny
-from tests.runtime.test_checkpoint import saved
+from tests.runtime.checkpoint.test_checkpoints import saved
 
 
 @dataclass(frozen=True)
