@@ -84,7 +84,7 @@ class ActorCriticV2Module(ActorCriticBaseModule):
     actions = _stop(rollout.actions[:, :-2])
     actor_loss = config.gradient.loss(policy, actions, target[:, 1:], _stop(values[:, :-2]))
     metrics = {}
-    if config.entropy_scale:  # Dreamer v1's policy has no entropy in closed form, and no use for one
+    if config.entropy_scale:  # that of Dreamer v1's policy is estimated from samples, which costs
       entropy = policy.entropy()
       metrics["actor/entropy"] = entropy.mean()
       actor_loss = actor_loss - config.entropy_scale * entropy

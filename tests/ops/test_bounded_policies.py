@@ -69,6 +69,17 @@ def test_tanh_mode_and_entropy_come_from_samples_and_do_not_change():
   assert policy.entropy()[0] == pytest.approx(exact[0], abs=2.0)  # the tails reach far: 0.5 is one deviation of it
 
 
+def test_tanh_entropy_has_a_gradient_that_widens_a_policy_at_its_end():
+  """What a bonus for entropy does: it draws the mean to the middle and a small deviation up."""
+  mean, std = jnp.array([1.8, -1.0, 0.0]), jnp.array([0.1, 0.5, 1.0])
+  by_mean, by_std = jax.grad(lambda *args: TanhNormal(*args).entropy(), (0, 1))(mean, std)
+  z = np.linspace(-8, 8, 20001)[:, None]
+  pull = -2 * np.tanh(np.asarray(mean) + np.asarray(std) * z)  # slope of log(1 - tanh²)
+  share = stats.norm.pdf(z) * (z[1] - z[0])
+  np.testing.assert_allclose(by_mean, (pull * share).sum(0), atol=0.2)
+  np.testing.assert_allclose(by_std, 1 / np.asarray(std) + (pull * z * share).sum(0), atol=0.4)
+
+
 def test_truncated_density_entropy_and_mode_equal_scipy():
   policy, exact = truncated(), scipy_truncated()
   for action in ACTIONS:
