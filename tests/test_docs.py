@@ -3,6 +3,7 @@
 import re
 import sys
 import types
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,20 @@ import jax
 import numpy as np
 import pytest
 
-from dreamerax import api, cli
+from dreamerax import api, cli, envs
 from dreamerax.agent import Agent
+from dreamerax.behavior.uniform import Chance
 from dreamerax.config import changed
 from dreamerax.deploy.export import export
 from dreamerax.deploy.policy import load
+from dreamerax.envs.suites import registry
 from dreamerax.recordings import EpisodeFolder
 from dreamerax.run_directory import spec_to_dict
 from dreamerax.types import EnvSpec
 from dreamerax.viewer.dreams import Dreamer
 from tests import tiny
 from tests.contracts.dynamics import DynamicsContract
+from tests.contracts.environment import EnvironmentContract
 from tests.contracts.planner import PlannerContract
 from tests.envs.toys import Seeking
 from tests.test_presets import WALKER
@@ -43,8 +47,13 @@ class TestLinearRSSM(page.TestLinearRSSM):
   """What every dynamics promises, of the page's."""
 
 
+class TestReach(page.TestReach):
+  """What every environment promises, of the page's."""
+
+
 def test_the_pages_tests_inherit_the_contracts():
   assert issubclass(TestHeldAction, PlannerContract) and issubclass(TestLinearRSSM, DynamicsContract)
+  assert issubclass(TestReach, EnvironmentContract)
 
 
 def test_the_pages_parts_make_an_agent():
@@ -70,6 +79,34 @@ def test_the_pages_objectives_train_a_model():
     *(each["params"]["world_model"]["objectives"]["inverse"] for each in (state, new)),
   )
   assert all(jax.tree.leaves(moved))
+
+
+def test_the_pages_world_model_learns_where_the_next_vectors_are():
+  run = page.planet_direct()
+  assert isinstance(run.agent.world_model, page.Direct)
+  config = page.replace(tiny.config(learning_rate=3e-3), world_model=page.Direct(units=16, layers=1), behavior=Chance())
+  agent = Agent(config, tiny.VECTOR)
+  batch, state, update = tiny.batch(agent), agent.init(jax.random.key(0)), jax.jit(agent.update)
+  losses = []
+  for _ in range(30):
+    state, latents, metrics = update(state, batch, jax.random.key(1))
+    losses.append(float(metrics["loss/change"]))
+  assert losses[-1] < 0.8 * losses[0] and latents["state"].shape == (4, 5, 5)
+  predicted = agent.predict(state["params"], batch, 2, jax.random.key(1)).observation
+  for name, array in batch.steps.observation.items():
+    np.testing.assert_array_equal(predicted[name][:, :2], array[:, :2])
+  with pytest.raises(ValueError, match="observation 'image' is an image"):
+    Agent(config, tiny.PIXELS)
+
+
+def test_the_pages_suite_is_found_by_its_prefix(monkeypatch: pytest.MonkeyPatch):
+  monkeypatch.setitem(sys.modules, "dreamerax.envs.suites.reach", page)
+  monkeypatch.setattr(registry, "SUITES", (page.ROW, *registry.SUITES))
+  with closing(envs.make(envs.EnvConfig("reach/fast"), seed=0)) as env:
+    first = env.reset(1).observation["place"]
+    np.testing.assert_allclose(env.step(np.ones(1, np.float32)).observation["place"], first + 0.5, rtol=1e-6)
+  with pytest.raises(ValueError, match="Did you mean reach/slow"):
+    envs.make(envs.EnvConfig("reach/slwo"), seed=0)
 
 
 SMALL = {
