@@ -172,7 +172,8 @@ def test_the_pages_behaviour_is_refused_where_no_goal_is_shown():
 def test_the_pages_preset_is_trained_scored_recorded_and_drawn(tmp_path: Path):
   logdir, film = tmp_path / "run", tmp_path / "film.gif"
   run = changed(page.dreamer_goals("1m"), SMALL)
-  api.train(run, logdir)
+  for env_steps in (60, 80):  # it goes on with the goals that it had
+    api.train(page.replace(run, env_steps=env_steps), logdir)
   folder = tmp_path / "episodes"
   trust = ["--trust", page.__name__, "tests"]
   for command in (
