@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from dreamerax.envs.actions import random_actions
+from dreamerax.envs.suites.actions import random_actions
 
 from dreamerax.envs import EnvConfig, make
 from dreamerax.replay.log.segment import SegmentReader, segments
