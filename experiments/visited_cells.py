@@ -1,43 +1,75 @@
 """How many states of reacher a run has seen, beside uniform random actions: cells of joint angles and velocities.
 
-dreamerax train plan2explore --size tiny --task dmc/reacher_easy --observations position velocity to_target \
-  --action-repeat 4 --env-steps 20000 --logdir runs/explore
+dreamerax train plan2explore --size tiny --task experiments.visited_cells:reacher --env-steps 2500 --action-repeat 1 \
+  --logdir runs/explore
 python experiments/visited_cells.py --run runs/explore
-python experiments/visited_cells.py --task dmc/reacher_easy --action-repeat 4 --env-steps 20000
+python experiments/visited_cells.py --agent-steps 2500
 
-A cell is a tenth of a full turn of each of the two joints, times 1 rad/s of each joint's velocity. The run's replay must
-hold all of its steps, with the observations `position` and `velocity`.
+The task is dmc/reacher_easy from pixels, with an action repeat of 8 of its own: an agent step is 8 simulator steps. Angles
+and velocities are hidden observations, which the replay has and the agent does not see. A cell is a tenth of a full turn
+of each of the two joints, times 1 rad/s of each joint's velocity.
 """
 
 import argparse
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+
+from dreamerax.envs.base import Environment, Step
+from dreamerax.envs.suites import dm_control
 from dreamerax.envs.suites.actions import random_actions
-
-from dreamerax.envs import EnvConfig, make
 from dreamerax.replay.log.segment import SegmentReader, segments
-from dreamerax.types import OBSERVATION
+from dreamerax.types import EVENT, OBSERVATION, EnvSpec
 
-NAMES = ("position", "velocity")  # observations: angles [2], velocities [2]
+NAMES = ("position", "velocity")  # of angles [2] in radians and velocities [2] in rad/s
 PARTS = 10  # of a full turn
+
+
+class Hidden(Environment):
+  """An environment whose observations `NAMES` are hidden from the agent."""
+
+  def __init__(self, env: Environment):
+    self._env = env
+
+  @property
+  def spec(self) -> EnvSpec:
+    return replace(self._env.spec, observation=_hidden(self._env.spec.observation))
+
+  def reset(self, seed: int | None = None) -> Step:
+    return self._shown(self._env.reset(seed))
+
+  def step(self, action: np.ndarray) -> Step:
+    return self._shown(self._env.step(action))
+
+  def close(self) -> None:
+    self._env.close()
+
+  def _shown(self, step: Step) -> Step:
+    return step._replace(observation=_hidden(step.observation))
+
+
+def reacher(seed: int) -> Environment:
+  """The task of this experiment."""
+  env = dm_control.load(
+    "dmc/reacher_easy",
+    seed,
+    action_repeat=8,
+    rendering_quality="balanced",
+    observations=("image", *NAMES),
+  )
+  return Hidden(env)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--run", type=Path, help="run directory; without it, random actions")
-  parser.add_argument("--task", default="dmc/reacher_easy")
-  parser.add_argument("--action-repeat", type=int, default=4)
-  parser.add_argument("--env-steps", type=int, default=20_000)
-  parser.add_argument("--seed", type=int, default=0)
+  parser.add_argument("--agent-steps", type=int, default=2500, help="of random actions")
+  parser.add_argument("--seed", type=int, default=0, help="of random actions")
   options = parser.parse_args(arguments)
-  if options.run is None:
-    config = EnvConfig(options.task, options.action_repeat, observations=NAMES)
-    states = random_states(config, options.env_steps // options.action_repeat, options.seed)
-  else:
-    states = replayed_states(options.run)
+  states = replayed_states(options.run) if options.run else random_states(options.agent_steps, options.seed)
   print(f"{visited(states)} cells in {len(states)} agent steps")
 
 
@@ -48,13 +80,13 @@ def visited(states: np.ndarray) -> int:
   return len(np.unique(cells, axis=0))
 
 
-def random_states(config: EnvConfig, steps: int, seed: int) -> np.ndarray:
+def random_states(steps: int, seed: int) -> np.ndarray:
   """[T, 4] under uniform random actions, from as many episodes as come."""
   rng, found = np.random.default_rng(seed), []
-  with closing(make(config, seed)) as env:
+  with closing(reacher(seed)) as env:
     step = env.reset()
     for _ in range(steps):
-      found.append(np.concatenate([step.observation[name] for name in NAMES]))
+      found.append(np.concatenate([step.observation[EVENT + name] for name in NAMES]))
       step = env.reset() if step.is_last else env.step(random_actions(env.spec.action, rng, 1)[0])
   return np.stack(found)
 
@@ -65,8 +97,12 @@ def replayed_states(run: Path) -> np.ndarray:
   for path in segments(run / "replay"):
     reader = SegmentReader(path)
     _, _, columns = reader.layout.unpack(reader.read(0, reader.records))
-    found.append(np.concatenate([columns[OBSERVATION + name] for name in NAMES], -1))
+    found.append(np.concatenate([columns[OBSERVATION + EVENT + name] for name in NAMES], -1))
   return np.concatenate(found)
+
+
+def _hidden(by_name):
+  return {EVENT + name if name in NAMES else name: value for name, value in by_name.items()}
 
 
 if __name__ == "__main__":
