@@ -24,6 +24,7 @@ from dreamerax.run_directory import spec_to_dict
 from dreamerax.types import EnvSpec
 from dreamerax.viewer.dreams import Dreamer
 from tests import tiny
+from tests.behavior.small_world import make_world
 from tests.contracts.dynamics import DynamicsContract
 from tests.contracts.environment import EnvironmentContract
 from tests.contracts.planner import PlannerContract
@@ -191,6 +192,19 @@ def test_the_pages_preset_is_trained_scored_recorded_and_drawn(tmp_path: Path):
   np.testing.assert_array_equal(begun.carry["hidden"]["goal/place"], goal[:1])
   policy = api.load_policy(logdir, trust=page.__name__)
   assert set(policy.header["spec"]["observation"]) == set(SEEKING.observation) - {"event/near"}
+
+
+def test_the_pages_reward_is_the_explorers_and_the_task_keeps_its_own():
+  found = page.dreamer_still("1m").agent.behavior
+  agent = Agent(page.replace(tiny.config(), behavior=found), tiny.VECTOR)
+  state = jax.eval_shape(agent.init, jax.random.key(0))
+  _, _, metrics = jax.eval_shape(agent.update, state, tiny.batch(agent), jax.random.key(1))
+  assert {"explorer/imagined/reward", "task/imagined/reward"} <= metrics.keys()
+  world = make_world(0.5)
+  explorer = found.explorer.build(2, tiny.VECTOR, dtype=np.float32, rngs=page.nnx.Rngs(0))
+  features = np.array([[3.0, 1.0], [0.0, 0.0]], np.float32)
+  np.testing.assert_array_equal(explorer.rewarded(world).reward(features), [-5, 0])
+  assert explorer.rewarded(world).continues is world.continues
 
 
 def test_a_planner_of_the_page_is_checked():
