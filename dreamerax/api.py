@@ -11,11 +11,12 @@ import jax
 from dreamerax import envs, presets
 from dreamerax.agent import Agent
 from dreamerax.config import changed
+from dreamerax.config_file import spec_to_dict
 from dreamerax.deploy import export
 from dreamerax.deploy.policy import Policy as LoadedPolicy
 from dreamerax.own_code import NOBODY, Trusted
 from dreamerax.run_config import RunConfig
-from dreamerax.run_directory import env_spec, load_config, load_preset, spec_to_dict, stored_spec
+from dreamerax.run_directory import RunDirectory, env_spec
 from dreamerax.runtime import seeds
 from dreamerax.runtime.checkpoint import checkpoints
 from dreamerax.runtime.collect import evaluate as evaluation
@@ -49,6 +50,28 @@ def preset(name: str, size: str | None = None, changes: Mapping[str, Any] | None
     ValueError: there is no such preset, size or field, or a value does not fit.
   """
   return changed(presets.build(name, size), changes or {})
+
+
+def load_config(run_dir: str | Path, trust: Trusted = NOBODY) -> RunConfig:
+  """The configuration that a run was started with.
+
+  Args:
+    trust: as `evaluate` has it. A task that is not among it cannot be made.
+
+  Raises:
+    FileNotFoundError: there is no run. ValueError: names the field that this version cannot read.
+    NotTrusted: a part of the run is of a module that is not trusted.
+  """
+  return RunDirectory.open(run_dir, trust).config
+
+
+def load_preset(run_dir: str | Path) -> str | None:
+  """The name of the preset that a run was started with, where it is known.
+
+  Raises:
+    FileNotFoundError: there is no run. ValueError: its config.json cannot be read.
+  """
+  return RunDirectory.open(run_dir).preset
 
 
 def evaluate(
@@ -94,9 +117,9 @@ def load_policy(run_dir: str | Path, *, explore: bool = False, trust: Trusted = 
     FileNotFoundError: no run or no checkpoint is there. ValueError: it does not fit this version.
     NotTrusted: a part of the run is code that is not trusted.
   """
-  config = load_config(run_dir, trust)
-  agent, params = _trained(Path(run_dir), config)
-  return export.make_policy(agent, params, explore=explore, header=_about(agent, Path(run_dir), config))
+  directory = RunDirectory.open(run_dir, trust)
+  agent, params = _trained(directory, directory.config)
+  return export.make_policy(agent, params, explore=explore, header=_about(agent, directory))
 
 
 def export_policy(
@@ -121,26 +144,29 @@ def export_policy(
   Raises:
     what `load_policy` raises; ValueError: the agent has no program for any number of environments.
   """
-  config = load_config(run_dir, trust)
+  directory = RunDirectory.open(run_dir, trust)
+  config = directory.config
   config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, compute_dtype=compute_dtype))
-  agent, params = _trained(Path(run_dir), config)
-  header = _about(agent, Path(run_dir), config)
+  agent, params = _trained(directory, config)
+  header = _about(agent, directory)
   export.export(agent, params, Path(out), explore=explore, batch=batch, platforms=platforms, header=header)
 
 
 def load_agent(run_dir: str | Path, trust: Trusted = NOBODY) -> tuple[Agent, Any]:
   """The newest checkpoint's agent, and the parameters that acting needs, on a device. Raises what `load_policy` does."""
-  return _trained(Path(run_dir), load_config(run_dir, trust))
+  directory = RunDirectory.open(run_dir, trust)
+  return _trained(directory, directory.config)
 
 
-def _trained(run_dir: Path, config: RunConfig) -> tuple[Agent, Any]:
-  agent = Agent(config.agent, stored_spec(run_dir, config))
-  state, _ = checkpoints.load_state(run_dir.absolute(), agent)
+def _trained(directory: RunDirectory, config: RunConfig) -> tuple[Agent, Any]:
+  agent = Agent(config.agent, directory.spec)
+  state, _ = checkpoints.load_state(directory.path.absolute(), agent)
   return agent, jax.device_put(agent.policy_params(state), jax.local_devices()[0])
 
 
-def _about(agent: Agent, run_dir: Path, config: RunConfig) -> dict[str, Any]:
+def _about(agent: Agent, directory: RunDirectory) -> dict[str, Any]:
   """What a policy tells of itself."""
+  config = directory.config
   spec = spec_to_dict(agent.policy_spec)
   env = {"task": config.env.task, "action_repeat": config.env.action_repeat}
-  return {"spec": spec, **env, "preset": load_preset(run_dir), "size": config.size, "seed": config.seed}
+  return {"spec": spec, **env, "preset": directory.preset, "size": config.size, "seed": config.seed}

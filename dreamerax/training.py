@@ -9,26 +9,16 @@ from types import ModuleType
 
 import jax
 
-from dreamerax import envs, presets, transfer
+from dreamerax import config_file, envs, presets, transfer
 from dreamerax.agent import Agent
+from dreamerax.config_file import CONFIG, INITIAL
 from dreamerax.files import refuse_links
 from dreamerax.memory_limit import machine_memory
 from dreamerax.own_code import NOBODY, Trusted
 from dreamerax.ray_connection import connect
 from dreamerax.replay.replay import Replay
 from dreamerax.run_config import RunConfig
-from dreamerax.run_directory import (
-  CONFIG,
-  INITIAL,
-  check_same_run,
-  env_spec,
-  find_seeds,
-  load_config,
-  read_config,
-  seed_dir,
-  stored_spec,
-  write_config,
-)
+from dreamerax.run_directory import RunDirectory, env_spec, find_seeds, seed_dir
 from dreamerax.runtime import train as runtime_train
 from dreamerax.runtime.checkpoint.checkpoints import FOLDER
 from dreamerax.runtime.checkpoint.folder import find_steps
@@ -50,6 +40,7 @@ def train(
   init_world_model: str | Path | None = None,
   ray_address: str | None = None,
   trust: Trusted = NOBODY,
+  there: RunDirectory | None = None,
 ) -> TrainResult:
   """Trains in the run directory `logdir`, or goes on from the checkpoint that is there.
 
@@ -62,6 +53,7 @@ def train(
       on does not load it again.
     ray_address: of a cluster whose actors collect, or "local" for a Ray on this machine alone; None collects without Ray.
     trust: code that may run because the configuration of init_world_model names it.
+    there: the run in `logdir`, where the caller has opened it.
 
   Raises:
     FileNotFoundError: init_world_model holds no run or no checkpoint.
@@ -74,18 +66,21 @@ def train(
     raise ValueError(
       f"logdir={logdir} holds the runs of {len(found)} seeds: give --seeds {len(found)}, or --logdir {found[min(found)]}"
     )
-  check_same_run(config, logdir)
+  there = there or RunDirectory.find(logdir)
+  if there is not None:
+    there.check_goes_on_with(config)
   if ray_address is not None and config.loop.sync:
     raise ValueError(
       "sync=True: the order in which Ray's actors give steps is up to the clock; leave --collect ray out"
     )
   if ray_address is not None and jax.process_count() > 1:
     raise ValueError("--collect ray collects for one host: leave it out, or train on one")
-  source = _beginning(logdir, init_world_model)
+  source = _beginning(there, init_world_model)
   ray = None if ray_address is None else connect(ray_address, "--ray-address")  # before jax has begun threads
   agent = Agent(config.agent, env_spec(config))
   remote = None if ray is None else _ray_actors(config, agent, ray)
-  return _trainer(config, agent, logdir, preset, partial(_agent_of, trust=trust), source)(remote=remote)
+  agent_of = partial(_agent_of, trust=trust)
+  return _trainer(config, agent, logdir, there, preset, agent_of, source)(remote=remote)
 
 
 def train_seeds(
@@ -111,16 +106,14 @@ def train_seeds(
   refuse_links(logdir)
   _check_seeds(config, logdir, seeds)
   configs = {seed: dataclasses.replace(config, seed=seed) for seed in range(config.seed, config.seed + seeds)}
-  for seed, each in configs.items():
-    check_same_run(each, seed_dir(logdir, seed))
+  there = {seed: RunDirectory.to_continue(seed_dir(logdir, seed), each) for seed, each in configs.items()}
   agent = Agent(config.agent, env_spec(config))
   runs = {}
   for seed, each in configs.items():
     folder = seed_dir(logdir, seed)
-    source = _beginning(folder, init_world_model)
-    runs[f"seed {seed}"] = _trainer(
-      _share_of_machine(each, seeds), agent, folder, preset, partial(_agent_of, trust=trust), source, recorded=each
-    )
+    source, share = _beginning(there[seed], init_world_model), _share_of_machine(each, seeds)
+    agent_of = partial(_agent_of, trust=trust)
+    runs[f"seed {seed}"] = _trainer(share, agent, folder, there[seed], preset, agent_of, source, recorded=each)
   return list(train_runs(runs).values())
 
 
@@ -174,6 +167,7 @@ def _trainer(
   config: RunConfig,
   agent: Agent,
   logdir: Path,
+  there: RunDirectory | None,
   preset: str | None,
   agent_of: Callable[[Path], Agent],
   source: Path | None,
@@ -182,17 +176,19 @@ def _trainer(
   """`runtime.train.train` with all that follows from the configuration.
 
   Args:
+    there: the run in `logdir` that goes on; None: a new one begins.
     agent_of: the agent of a run directory.
     source: the run directory that the world model's first parameters come from.
     recorded: what config.json has; by default `config`.
   """
-  if source and not (logdir / CONFIG).exists():
+  if source and there is None:
     transfer.check_fits(source, agent_of(source), agent)
   rows = batch_rows(config.replay.batch_size, config.mesh, learner_mesh(config.mesh))
   replay_config = dataclasses.replace(config.replay, batch_size=rows // jax.process_count())
   seed = own_seed(config.seed, jax.process_index())
   replay = Replay(agent.spec, agent.latent_spec, config=replay_config, streams=config.num_envs, seed=seed)
   about = {INITIAL: str(source)} if source else {}
+  stored = {} if there is None else there.stored
   return partial(
     runtime_train.train,
     agent,
@@ -213,30 +209,30 @@ def _trainer(
     seed=config.seed,
     task=config.env.task,
     mesh=config.mesh,
-    begin=partial(write_config, recorded or config, agent.spec, logdir, preset, **about),
+    begin=partial(config_file.write, recorded or config, agent.spec, logdir, preset, stored=stored, **about),
     initial=lambda state: transfer.with_world_model(state, source, agent_of(source)) if source else state,
   )
 
 
-def _beginning(logdir: Path, given: str | Path | None) -> Path | None:
-  """Where the world model's first parameters come from: what `given` says, or config.json, where the run has begun already."""
+def _beginning(there: RunDirectory | None, given: str | Path | None) -> Path | None:
+  """Where the world model's first parameters come from: `given`, or the source of the run that goes on."""
   asked = None if given is None else Path(given).absolute()
-  if not (logdir / CONFIG).exists():
+  if there is None:
     return asked
-  stored = read_config(logdir).get(INITIAL)
+  stored = there.source
   if asked is not None and str(asked) != stored:
     raise ValueError(
-      f"init_world_model={given}: the run in {logdir} began with {stored or 'a new world model'}: leave it out, or choose "
+      f"init_world_model={given}: the run in {there.path} began with {stored or 'a new world model'}: leave it out, or choose "
       "another --logdir"
     )
-  if asked is None and stored is not None and not find_steps(logdir / FOLDER):
+  if asked is None and stored is not None and not find_steps(there.path / FOLDER):
     raise ValueError(
-      f"init_world_model: {logdir} has no checkpoint, so its world model would be read from {stored} again, which only "
+      f"init_world_model: {there.path} has no checkpoint, so its world model would be read from {stored} again, which only "
       f"config.json names: give --init-world-model {stored} too"
     )
   return None if stored is None else Path(stored)
 
 
 def _agent_of(run_dir: Path, trust: Trusted) -> Agent:
-  config = load_config(run_dir, trust)
-  return Agent(config.agent, stored_spec(run_dir, config))
+  source = RunDirectory.open(run_dir, trust)
+  return Agent(source.config.agent, source.spec)

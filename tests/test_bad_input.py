@@ -11,12 +11,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamerax import parts, presets, run_directory
+from dreamerax import config_file, parts, presets
 from dreamerax.config import from_dict, shown, to_dict
 from dreamerax.presets import PRESETS
 from dreamerax.recordings import EpisodeFolder
 from dreamerax.recordings.folder import SPEC
 from dreamerax.run_config import RunConfig
+from dreamerax.run_directory import RunDirectory
 from dreamerax.sweeps import spec
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition
 
@@ -119,11 +120,11 @@ CONFIG = json.dumps({"preset": "quick", "spec": None, "checksum": "edited", "con
   ids=lambda content: content[:20].decode(errors="replace"),
 )
 def test_a_config_file_with_anything_in_it(content: bytes, tmp_path: Path):
-  path = tmp_path / run_directory.CONFIG
+  path = tmp_path / config_file.CONFIG
   path.write_bytes(content)
 
   def read() -> None:
-    run_directory.stored_spec(tmp_path, run_directory.load_config(tmp_path))
+    _ = RunDirectory.open(tmp_path).spec
 
   with pytest.raises(ValueError, match=r"config\.json|^spec|^config"):
     read()

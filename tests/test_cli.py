@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from dreamerax import __version__, api, cli, envs, presets, run_directory, training
+from dreamerax import __version__, api, cli, config_file, envs, presets, training
 from dreamerax.commands import doctor, problems, short_help
 from dreamerax.commands.check_env import _presets
 from dreamerax.config import to_dict
@@ -53,7 +53,7 @@ def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
   def started(*arguments, **options):
     pytest.fail("training has started")
 
-  monkeypatch.setattr(training.loop, "train", started)
+  monkeypatch.setattr(training.runtime_train, "train", started)
   monkeypatch.setattr(envs, "make_batch", started)
 
 
@@ -187,7 +187,7 @@ def test_a_bug_shows_its_traceback_and_ends_in_one_line(dreamerax, monkeypatch: 
   def fail(*arguments, **options):
     raise KeyError("deter")
 
-  monkeypatch.setattr(training.loop, "train", fail)
+  monkeypatch.setattr(training.runtime_train, "train", fail)
   answer = dreamerax("train")
   assert answer.status == 1 and "Traceback" in answer.text
   assert re.search(r"dreamerax train: KeyError: 'deter' in .*\.py, line \d+\. This is a bug: report", answer.text)
@@ -209,7 +209,7 @@ def test_what_the_system_refuses_is_one_line(error, line: str, status: int, drea
   def fail(*arguments, **options):
     raise error
 
-  monkeypatch.setattr(training.loop, "train", fail)
+  monkeypatch.setattr(training.runtime_train, "train", fail)
   answer = dreamerax("train")
   assert answer.status == status and answer.lines == 1 and re.search(line, answer.text)
 
@@ -218,7 +218,7 @@ def test_divergence_is_one_line(dreamerax, monkeypatch: pytest.MonkeyPatch):
   def diverge(*arguments, **options):
     raise Diverged("loss/actor became nan")
 
-  monkeypatch.setattr(training.loop, "train", diverge)
+  monkeypatch.setattr(training.runtime_train, "train", diverge)
   assert dreamerax("train") == Answer(1, "dreamerax train: loss/actor became nan")
 
 
@@ -226,7 +226,7 @@ def begun(folder: Path) -> RunConfig:
   """A run directory as `train` leaves it at its start."""
   config = presets.build("quick")
   folder.mkdir()
-  (folder / run_directory.CONFIG).write_text(json.dumps({"preset": "quick", "config": to_dict(config)}))
+  (folder / config_file.CONFIG).write_text(json.dumps({"preset": "quick", "config": to_dict(config)}))
   (folder / "metrics.jsonl").write_text("{}\n")
   return config
 
@@ -260,10 +260,10 @@ def test_another_preset_or_size_in_a_directory_is_refused(dreamerax, nothing_sta
   ("text", "message"), [('{"preset"', "is not JSON"), ("[]", "was not written by dreamerax"), ("{}", "was not written")]
 )
 def test_a_broken_config_is_named(text: str, message: str, dreamerax, nothing_starts, tmp_path: Path):
-  (tmp_path / run_directory.CONFIG).write_text(text)
+  (tmp_path / config_file.CONFIG).write_text(text)
   for command in (("eval", "."), ("train", "--logdir", ".")):
     answer = dreamerax(*command)
-    assert answer.status == 2 and run_directory.CONFIG in answer.text and message in answer.text
+    assert answer.status == 2 and config_file.CONFIG in answer.text and message in answer.text
 
 
 def test_the_stored_run_goes_on_and_may_be_longer(dreamerax, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -275,13 +275,31 @@ def test_the_stored_run_goes_on_and_may_be_longer(dreamerax, monkeypatch: pytest
     begin()
     return ENDED
 
-  monkeypatch.setattr(training.loop, "train", train)
+  monkeypatch.setattr(training.runtime_train, "train", train)
   assert dreamerax("train", "--logdir", "run", "--env-steps", "123456", "--eval-every", "7").status == 0
   assert seen["env_steps"] == 123456 and seen["loop"].eval_every == 7
   assert seen["num_envs"] == config.num_envs and seen["task"] == config.env.task
-  stored = run_directory.load_config(tmp_path / "run")
+  stored = api.load_config(tmp_path / "run")
   assert (stored.env_steps, stored.loop.eval_every, stored.agent) == (123456, 7, config.agent)
-  assert run_directory.load_preset(tmp_path / "run") == "quick"
+  assert api.load_preset(tmp_path / "run") == "quick"
+
+
+def test_a_run_that_goes_on_is_read_once_for_its_options_and_once_for_all_else(
+  dreamerax, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+  def train(*arguments, begin, **options):
+    begin()
+    return ENDED
+
+  config = begun(tmp_path / "run")
+  opened, read = [], config_file.read
+  monkeypatch.setattr(training.runtime_train, "train", train)
+  monkeypatch.setattr(config_file, "read", lambda path: opened.append(path) or read(path))
+  assert dreamerax("train", "quick", "--logdir", "run").status == 0 and len(opened) == 2
+  opened.clear()
+  api.train(config, "run")
+  assert len(opened) == 1
+  assert api.load_config("run") == config
 
 
 def test_several_seeds_have_a_run_directory_each(dreamerax, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -292,11 +310,11 @@ def test_several_seeds_have_a_run_directory_each(dreamerax, monkeypatch: pytest.
     begin()
     return ENDED
 
-  monkeypatch.setattr(training.loop, "train", train)
+  monkeypatch.setattr(training.runtime_train, "train", train)
   root = tmp_path / "all"
   assert dreamerax("train", "--seed", "3", "--seeds", "2", "--env-steps", "9999", "--logdir", "all").status == 0
   assert started == {3: root / "seed-3", 4: root / "seed-4"}
-  configs = [run_directory.load_config(folder) for folder in started.values()]
+  configs = [api.load_config(folder) for folder in started.values()]
   assert configs[1] == replace(configs[0], seed=4) == replace(presets.build("quick"), seed=4, env_steps=9999)
   started.clear()
   assert dreamerax("train", "--logdir", "all").status == 0  # goes on with both

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dreamerax import presets, run_directory, run_list
+from dreamerax import api, config_file, presets, run_list
 from dreamerax.cli import main
 from dreamerax.commands import video_file
 from dreamerax.recordings import EpisodeFolder
@@ -27,7 +27,7 @@ DEEPER = ("events.out.tfevents.1.host", "checkpoints/8/manifest", "replay/0.rows
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-  run_directory.write_config(presets.build("quick"), SPEC, tmp_path / "run", "quick")
+  config_file.write(presets.build("quick"), SPEC, tmp_path / "run", "quick", stored={})
   return tmp_path / "run"
 
 
@@ -67,7 +67,7 @@ def test_a_new_run_does_not_begin_among_links(tmp_path: Path, capsys: pytest.Cap
 
 def test_the_directory_itself_may_be_reached_through_a_link(run: Path):
   (run.parent / "newest").symlink_to(run)
-  assert run_directory.load_preset(run.parent / "newest") == "quick"
+  assert api.load_preset(run.parent / "newest") == "quick"
 
 
 def test_a_link_in_a_folder_of_episodes_is_refused(tmp_path: Path):
@@ -89,7 +89,7 @@ def test_a_film_is_not_written_through_a_link(tmp_path: Path, name: str):
 
 def test_a_world_model_elsewhere_is_read_only_where_it_is_named(run: Path, capsys: pytest.CaptureFixture[str]):
   config = replace(presets.build("quick"), env_steps=200_000)
-  run_directory.write_config(config, SPEC, run, "quick", init_world_model="/elsewhere/run")
+  config_file.write(config, SPEC, run, "quick", stored={}, init_world_model="/elsewhere/run")
   assert main(["train", "--logdir", str(run)]) == 2
   said = capsys.readouterr().err
   assert "give --init-world-model /elsewhere/run too" in said and said.count("\n") == 1
@@ -100,7 +100,7 @@ def test_modules_in_the_current_directory_are_not_imported(tmp_path: Path):
     (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'a').write(__name__)")
   root = str(Path(__file__).parents[1])
   environment = {**os.environ, "PYTHONPATH": root}
-  run_directory.write_config(presets.build("quick"), SPEC, tmp_path / "run", "quick")
+  config_file.write(presets.build("quick"), SPEC, tmp_path / "run", "quick", stored={})
   for arguments in (["eval", "run"], ["list"], ["check-env", "gym/CartPole-v1", "--steps", "1"]):
     done = subprocess.run(
       [sys.executable, "-m", "dreamerax", *arguments], cwd=tmp_path, env=environment, capture_output=True, check=False

@@ -37,6 +37,7 @@ JOINED = (
   "run_config",
   "presets",
   "transfer",
+  "config_file",
   "run_directory",
   "run_list",
   "training",

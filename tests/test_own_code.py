@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import dreamerax
-from dreamerax import envs, presets, run_directory
+from dreamerax import api, config_file, envs, presets
 from dreamerax.cli import main
 from dreamerax.config import from_dict, to_dict
 from dreamerax.envs import EnvConfig, WorkerConfig
@@ -46,7 +46,7 @@ def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
   monkeypatch.syspath_prepend(tmp_path)
   config = presets.build("quick")
   run = tmp_path / "run"
-  run_directory.write_config(replace(config, env=EnvConfig("evil:make")), SPEC, run, "quick")
+  config_file.write(replace(config, env=EnvConfig("evil:make")), SPEC, run, "quick", stored={})
   yield run
   sys.modules.pop("evil", None)
 
@@ -139,7 +139,7 @@ def test_the_task_of_a_recording_is_marked(tmp_path: Path):
 
 
 def test_a_mark_survives_what_configurations_go_through(evil: Path):
-  config = run_directory.load_config(evil)
+  config = api.load_config(evil)
   assert isinstance(replace(config, env=replace(config.env, image_size=32)).env.task, Stored)
   assert isinstance(from_dict(RunConfig, to_dict(config)).env.task, Stored)
   assert config.env.task == "evil:make" and json.dumps(config.env.task) == '"evil:make"'
@@ -234,10 +234,10 @@ def test_a_part_of_ones_own_is_stored_by_its_path_and_read_where_it_is_named(min
   config = presets.build(f"{mine}:preset", "small")
   data = to_dict(config)
   assert data["agent"]["behavior"]["planner"]["part"] == "mine_parts:Mine"
-  run_directory.write_config(config, SPEC, tmp_path / "run", f"{mine}:preset")
+  config_file.write(config, SPEC, tmp_path / "run", f"{mine}:preset", stored={})
   program = (
-    "import sys; from dreamerax.run_directory import load_config\n"
-    "print(load_config(sys.argv[1], sys.argv[2]).agent.behavior)"
+    "import sys; from dreamerax.run_directory import RunDirectory\n"
+    "print(RunDirectory.open(sys.argv[1], sys.argv[2]).config.agent.behavior)"
   )
   for name, status in ((mine, 0), ("other", 1)):
     command = [sys.executable, "-c", program, str(tmp_path / "run"), name]
@@ -249,7 +249,7 @@ def test_a_part_of_ones_own_is_stored_by_its_path_and_read_where_it_is_named(min
 def test_all_code_of_a_config_is_named_at_once_and_curves_need_none_of_it(mine: str, tmp_path: Path):
   config = replace(presets.build(f"{mine}:preset"), env=EnvConfig("my_env:make"))
   run = tmp_path / "run"
-  run_directory.write_config(config, SPEC, run, f"{mine}:preset")
+  config_file.write(config, SPEC, run, f"{mine}:preset", stored={})
   rows = [{"env_steps": 100 * i, "seconds": i, "eval/return": float(i)} for i in (1, 2)]
   (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
   cases = (

@@ -16,10 +16,10 @@ import tyro._errors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dreamerax import cli, presets, run_directory
+from dreamerax import cli, presets
 from dreamerax.commands import refusals, train
 from dreamerax.commands.options import Options, whole
-from dreamerax.config import to_dict
+from dreamerax.config import from_dict, to_dict
 from dreamerax.own_code import account
 from dreamerax.run_config import RunConfig
 from tests.conftest import ROOT
@@ -151,7 +151,7 @@ def test_any_config_is_read_or_refused_in_a_line(changes: list[tuple[tuple, Any]
     if isinstance(node, dict):
       node[path[-1]] = value
   try:
-    run_directory.from_dict(RunConfig, data["config"])
+    from_dict(RunConfig, data["config"])
   except ValueError as error:
     assert len(str(error).splitlines()) == 1
 

@@ -1,11 +1,13 @@
 """config.json: what is written, what is noticed, and what an older one lacks."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dreamerax import presets, run_directory
+from dreamerax import api, config_file, presets
+from dreamerax.run_directory import RunDirectory
 from dreamerax.runtime.checkpoint.folder import FOLDER
 from dreamerax.runtime.checkpoint.metadata import SAVED, Saved
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
@@ -15,7 +17,9 @@ SPEC = EnvSpec({"image": ArraySpec((16, 16, 3), "uint8")}, ActionSpec(2))
 
 def write(logdir: Path, **changes) -> str:
   config = presets.build("quick", None)
-  return run_directory.write_config(type(config)(**{**vars(config), **changes}), SPEC, logdir, "quick").checksum
+  there = RunDirectory.find(logdir)
+  stored = {} if there is None else there.stored
+  return config_file.write(replace(config, **changes), SPEC, logdir, "quick", stored=stored).checksum
 
 
 def save(logdir: Path, checksum: str) -> None:
@@ -41,27 +45,26 @@ def test_a_config_that_knows_no_groups_of_choices_is_read(tmp_path: Path):
   write(tmp_path)
   spec = json.loads((tmp_path / "config.json").read_text())["spec"]
   edit(tmp_path, checksum="edited", spec={**spec, "action": {"part": "ActionSpec", "size": 3, "discrete": True}})
-  config = run_directory.load_config(tmp_path)
-  assert run_directory.stored_spec(tmp_path, config).action == ActionSpec(3, discrete=True, groups=(3,))
+  assert RunDirectory.open(tmp_path).spec.action == ActionSpec(3, discrete=True, groups=(3,))
   edit(tmp_path, spec={**spec, "action": {"size": 4, "discrete": True, "groups": [3, 2]}})
   with pytest.raises(ValueError, match=r"spec\.action: groups=\(3, 2\) must be .* add up to size=4"):
-    run_directory.stored_spec(tmp_path, config)
+    _ = RunDirectory.open(tmp_path).spec
 
 
 def test_checkpoints_of_earlier_settings_stay_known(tmp_path: Path):
   first = write(tmp_path)
   save(tmp_path, first)
   assert write(tmp_path, env_steps=77_000) != first
-  run_directory.check_checkpoints_know_config(tmp_path)
+  RunDirectory.open(tmp_path).check_checkpoints_know_config()
   edit(tmp_path, checksum="edited", preset="mine")
-  run_directory.check_checkpoints_know_config(tmp_path)
+  RunDirectory.open(tmp_path).check_checkpoints_know_config()
   last = write(tmp_path, env_steps=78_000)
-  run_directory.check_checkpoints_know_config(tmp_path)
+  RunDirectory.open(tmp_path).check_checkpoints_know_config()
   save(tmp_path, last)
-  run_directory.check_checkpoints_know_config(tmp_path)
+  RunDirectory.open(tmp_path).check_checkpoints_know_config()
   save(tmp_path, "another")
   with pytest.raises(ValueError, match=r"config\.json is not the one that the newest checkpoint was saved with"):
-    run_directory.check_checkpoints_know_config(tmp_path)
+    RunDirectory.open(tmp_path).check_checkpoints_know_config()
 
 
 def test_every_digit_is_under_the_checksum(tmp_path: Path):
@@ -73,7 +76,7 @@ def test_every_digit_is_under_the_checksum(tmp_path: Path):
     flipped[place] ^= 1
     path.write_bytes(flipped)
     with pytest.raises(ValueError, match=r"config\.json (is not|has format)"):
-      run_directory.read_config(tmp_path)
+      RunDirectory.open(tmp_path)
 
 
 def test_a_config_of_an_older_version_is_read_and_gets_its_records(tmp_path: Path):
@@ -82,8 +85,8 @@ def test_a_config_of_an_older_version_is_read_and_gets_its_records(tmp_path: Pat
   old = {name: data[name] for name in ("preset", "spec", "config")}
   (tmp_path / "config.json").write_text(json.dumps(old))
   save(tmp_path, "")
-  run_directory.check_checkpoints_know_config(tmp_path)
-  assert run_directory.load_config(tmp_path) == presets.build("quick", None)
+  RunDirectory.open(tmp_path).check_checkpoints_know_config()
+  assert api.load_config(tmp_path) == presets.build("quick", None)
   write(tmp_path)
   new = json.loads((tmp_path / "config.json").read_text())
   assert new["started"] is None and new["continued"][0]["version"] == data["started"]["version"]
@@ -96,7 +99,7 @@ def test_a_config_that_leads_elsewhere_is_refused(tmp_path: Path):
   (tmp_path / "run").mkdir()
   (tmp_path / "run" / "config.json").symlink_to(tmp_path / "mine" / "config.json")
   with pytest.raises(ValueError, match=r"run/config\.json is a symbolic link"):
-    run_directory.read_config(tmp_path / "run")
+    RunDirectory.open(tmp_path / "run")
 
 
 def test_what_an_earlier_format_says_of_images_is_converted(tmp_path: Path):
@@ -115,10 +118,10 @@ def test_what_an_earlier_format_says_of_images_is_converted(tmp_path: Path):
   ):
     config["env"] |= {"task": task, "image_size": size}
     (tmp_path / "config.json").write_text(json.dumps({"preset": "quick", "spec": None, "config": config}))
-    found = run_directory.load_config(tmp_path)
+    found = api.load_config(tmp_path)
     assert (found.env.image_size, found.env.grey, found.env.channels_first) == (read, False, False)
     assert (found.loop.eval_max_steps, found.loop.log) == (0, ())
-    assert run_directory.load_outline(tmp_path).env == found.env
+    assert RunDirectory.open(tmp_path).outline.env == found.env
 
 
 OLDER = {"version": "0.0.9", "commit": "0123456789abcdef"}
@@ -140,11 +143,12 @@ def test_a_config_that_cannot_be_read_names_the_version_that_wrote_it(tmp_path: 
   del data["config"]["agent"]["optimizer"]["learning_rate"]
   data["config"]["env"]["unknown"] = 3
   (tmp_path / "config.json").write_text(json.dumps({**data, **records}))
-  for read, field in ((run_directory.load_config, "config.*"), (run_directory.load_outline, "config.env.unknown")):
+  run = RunDirectory.open(tmp_path)
+  for read, field in ((lambda: run.config, "config.*"), (lambda: run.outline, "config.env.unknown")):
     with pytest.raises(
       ValueError, match=rf"^{field}: .*; config\.json is of {named}.*, and this is dreamerax .* use that"
     ):
-      read(tmp_path)
+      read()
 
 
 def test_an_agent_from_before_objectives_had_names_is_refused_and_the_rest_of_its_run_is_read(tmp_path: Path):
@@ -158,15 +162,15 @@ def test_an_agent_from_before_objectives_had_names_is_refused_and_the_rest_of_it
   with pytest.raises(
     ValueError, match=r"agent\.world_model\.decoder: .* no such field.* is of dreamerax 0\.0\.9 \(commit"
   ):
-    run_directory.load_config(tmp_path)
-  assert run_directory.load_outline(tmp_path).env == presets.build("quick").env
+    api.load_config(tmp_path)
+  assert RunDirectory.open(tmp_path).outline.env == presets.build("quick").env
 
 
 def test_what_a_person_has_changed_is_no_other_version(tmp_path: Path):
   write(tmp_path)
   edit(tmp_path, checksum="edited", started=OLDER, config={})
   with pytest.raises(ValueError, match=r"^config\.\w+: is missing; this version of RunConfig needs it$"):
-    run_directory.load_config(tmp_path)
+    api.load_config(tmp_path)
 
 
 def test_a_config_of_a_later_format_names_its_version(tmp_path: Path):
@@ -175,7 +179,7 @@ def test_a_config_of_a_later_format_names_its_version(tmp_path: Path):
   with pytest.raises(
     ValueError, match=r"config\.json has format 99 of dreamerax 7\.1\.0, .* which reads up to format \d"
   ):
-    run_directory.read_config(tmp_path)
+    RunDirectory.open(tmp_path)
   edit(tmp_path, format="x")
   with pytest.raises(ValueError, match=r"format='x' is not what dreamerax writes"):
-    run_directory.read_config(tmp_path)
+    RunDirectory.open(tmp_path)

@@ -11,8 +11,9 @@ import jax
 import numpy as np
 import pytest
 
-from dreamerax import run_directory
+from dreamerax import api
 from dreamerax.agent import Agent
+from dreamerax.run_directory import env_spec
 from dreamerax.runtime.checkpoint.checkpoints import FOLDER, load_state
 from dreamerax.runtime.telemetry.metrics import read_metrics
 from tests.test_training import TINY
@@ -35,8 +36,8 @@ def newest(logdir: Path) -> int:
 
 def what_is_left(logdir: Path) -> tuple[list[np.ndarray], list[dict]]:
   """The state of the last checkpoint, and all lines of metrics but what the clock says."""
-  config = run_directory.load_config(logdir)
-  state, _ = load_state(logdir, Agent(config.agent, run_directory.env_spec(config)))
+  config = api.load_config(logdir)
+  state, _ = load_state(logdir, Agent(config.agent, env_spec(config)))
   rows = read_metrics(logdir / "metrics.jsonl")
   lines = [{k: v for k, v in row.items() if k != "seconds" and not k.startswith("time/")} for row in rows]
   return jax.tree.leaves(jax.device_get(state)), lines

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 import dreamerax
-from dreamerax import cli, run_directory
+from dreamerax import api, cli, run_directory
 from dreamerax.agent import Agent
 from dreamerax.commands import doctor_run
 from dreamerax.runtime.checkpoint.checkpoints import load_state
@@ -98,8 +98,8 @@ def test_a_run_directory_holds_what_it_should(logdir: Path):
 
 
 def test_the_directory_rebuilds_the_agent(logdir: Path):
-  config = run_directory.load_config(logdir)
-  assert run_directory.load_preset(logdir) == "dreamer-v3"
+  config = api.load_config(logdir)
+  assert api.load_preset(logdir) == "dreamer-v3"
   assert (config.num_envs, config.env.action_repeat, config.agent.world_model.dynamics.deter) == (2, 50, 16)
   agent = Agent(config.agent, run_directory.env_spec(config))
   state, saved = load_state(logdir, agent)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from dreamerax import api, captions, envs, run_directory
+from dreamerax import api, captions, envs
 from dreamerax.agent import Agent
 from dreamerax.envs.base import EnvBatch
 from dreamerax.images import colored
@@ -49,7 +49,7 @@ def dream(run_dir: Path, *, steps: int, context: int, horizon: int, seed: int, t
       f"the world model of {run_dir} decodes no images, so it dreams none: `dreamerax eval RUN_DIR --video film.mp4` "
       "films what the environment shows"
     )
-  batch = envs.make_batch(run_directory.load_config(run_dir, trust).env, 1, seed)
+  batch = envs.make_batch(api.load_config(run_dir, trust).env, 1, seed)
   act_key, dream_key = jax.random.split(key(seed))
   try:
     rows, latents = _play(Policy(agent, explore=False, key=act_key), agent, params, batch, steps)

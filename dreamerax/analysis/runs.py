@@ -5,10 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dreamerax import files, run_directory
+from dreamerax import files
 from dreamerax.analysis.curves import is_number
 from dreamerax.config import to_dict
+from dreamerax.config_file import CONFIG
 from dreamerax.run_config import RunConfig
+from dreamerax.run_directory import RunDirectory
 from dreamerax.runtime.telemetry.metrics import read_metrics
 
 # What may differ between runs of one setting: where and how long they ran, and how they were watched.
@@ -66,7 +68,7 @@ def find_runs(paths: Iterable[Path]) -> Found:
     configs, closed = _configs(path)
     left_out.update(closed)
     if not configs and not closed:
-      raise FileNotFoundError(f"{path} holds no run: no {run_directory.CONFIG} is in it or below it")
+      raise FileNotFoundError(f"{path} holds no run: no {CONFIG} is in it or below it")
     for config in configs:
       try:
         found.setdefault(config.parent.resolve(), _read(config.parent))
@@ -85,9 +87,7 @@ def _configs(path: Path) -> tuple[list[Path], dict[Path, str]]:
     closed[Path(error.filename)] = error.strerror or str(error)
 
   walked = os.walk(path, onerror=note) if path.is_dir() else ()
-  return sorted(
-    Path(folder, run_directory.CONFIG) for folder, _, names in walked if run_directory.CONFIG in names
-  ), closed
+  return sorted(Path(folder, CONFIG) for folder, _, names in walked if CONFIG in names), closed
 
 
 def _why(error: Exception) -> str:
@@ -119,13 +119,14 @@ def group(runs: Sequence[RunRecord]) -> list[Setting]:
 
 
 def _read(path: Path) -> RunRecord:
-  preset, config = run_directory.load_preset(path), run_directory.load_outline(path)
+  directory = RunDirectory.open(path)
+  config = directory.outline
   metrics = path / "metrics.jsonl"
   rows = read_metrics(metrics) if metrics.exists() else []
   if not all(isinstance(row, dict) for row in rows):
     raise ValueError(f"{metrics} has a line that is no JSON object; delete it")
   rows = [row for row in rows if is_number(row.get("env_steps"))]
-  return RunRecord(path, preset, config, rows)
+  return RunRecord(path, directory.preset, config, rows)
 
 
 def _flatten(data: Any, path: str = "") -> dict[str, Any]:

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamerax import files, run_directory
+from dreamerax import files
 from dreamerax.commands.problems import Finding, show
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.own_code import NOBODY, NotTrusted, Trust
 from dreamerax.replay import find_lost, inspect
 from dreamerax.replay.budget import size_of
+from dreamerax.run_directory import RunDirectory
 from dreamerax.runtime.checkpoint.checkpoints import verify
 from dreamerax.runtime.checkpoint.folder import FOLDER, read_saved
 from dreamerax.runtime.checkpoint.metadata import Saved
@@ -59,18 +60,17 @@ def examine(run_dir: Path, trust: Trust = NOBODY) -> Iterator[Finding]:
 
 def _config(run_dir: Path, trust: Trust) -> Finding:
   try:
-    run_directory.check_checkpoints_know_config(run_dir)
+    directory = RunDirectory.open(run_dir, trust)
+    directory.check_checkpoints_know_config()
   except ValueError as error:
     return Finding("config.json", "damaged or changed", str(error), fatal=True)
   try:
-    config = run_directory.load_config(run_dir, trust)
+    config = directory.config
   except NotTrusted as error:
-    return Finding("config.json", f"{run_directory.load_preset(run_dir)}, with parts that are not trusted", str(error))
+    return Finding("config.json", f"{directory.preset}, with parts that are not trusted", str(error))
   except ValueError as error:
     return Finding("config.json", "this version cannot read it", str(error), fatal=True)
-  return Finding(
-    "config.json", f"{run_directory.load_preset(run_dir)} {config.size}, {config.env.task}, seed {config.seed}"
-  )
+  return Finding("config.json", f"{directory.preset} {config.size}, {config.env.task}, seed {config.seed}")
 
 
 def _checkpoints(run_dir: Path) -> Iterator[Finding]:

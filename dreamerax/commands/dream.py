@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamerax import api, run_directory
+from dreamerax import api
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.runtime.learn.compilation import enable_cache
 from dreamerax.runtime.seeds import check_seed
@@ -44,7 +44,7 @@ def run(arguments: Arguments) -> int:
   """
   logging.getLogger("absl").setLevel(logging.ERROR)  # orbax warns that a checkpoint which is only read is only read
   enable_cache()
-  config = run_directory.load_config(arguments.run_dir, arguments.trusted)
+  config = api.load_config(arguments.run_dir, arguments.trusted)
   dreamer = Dreamer(*api.load_agent(arguments.run_dir, arguments.trusted))
   starts = find_starts(arguments.run_dir, config, arguments.context, arguments.seed)
   title = {"run": arguments.run_dir.resolve().name, "task": config.env.task}

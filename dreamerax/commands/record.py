@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dreamerax import api, envs, run_directory
+from dreamerax import api, envs
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.envs import EnvConfig, WorkerConfig
 from dreamerax.envs.quota import episodes_each
@@ -59,7 +59,7 @@ def defaults(policy: str | None, trust: Trust = NOBODY) -> Arguments:
   """
   if policy in (None, CHANCE):
     return Arguments()
-  env = run_directory.load_config(policy, trust).env
+  env = api.load_config(policy, trust).env
   return Arguments(**{each.name: getattr(env, each.name) for each in fields(env)})
 
 

@@ -6,9 +6,10 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamerax import files, run_directory
+from dreamerax import files
 from dreamerax.commands import ending
 from dreamerax.ray_connection import LOCAL
+from dreamerax.run_directory import RunDirectory
 from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.run_lock import RunLock, holder
 from dreamerax.sweeps import spec
@@ -51,7 +52,7 @@ def run(arguments: Arguments, build: Build) -> int:
     return 0
   files.refuse_links(logdir)
   for trial in trials:
-    run_directory.check_same_run(trial.config, logdir / trial.name)
+    RunDirectory.to_continue(logdir / trial.name, trial.config)
   with ExitStack() as stack:
     stack.enter_context(RunLock(logdir))
     manifest = Manifest.load(logdir)

@@ -2,19 +2,20 @@
 
 from collections.abc import Collection
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
 import jax
 
-from dreamerax import api, envs, presets, run_directory, run_list
+from dreamerax import api, envs, presets, run_list
 from dreamerax.agent import Agent
 from dreamerax.commands import ending
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.own_code import NOBODY, Trust, module_of
 from dreamerax.presets import PRESETS
 from dreamerax.run_config import RunConfig
+from dreamerax.run_directory import RunDirectory, find_seeds, seed_dir
 from dreamerax.runtime.devices import hosts
 
 DEFAULT_PRESET = "quick"
@@ -81,14 +82,15 @@ def defaults(
   """
   if config is not None and preset is not None:
     raise ValueError(f"config={config}: it has its preset; leave {preset} out")
-  seeds = run_directory.find_seeds(Path(logdir)) if logdir is not None else {}
-  there = _run_in(logdir)
+  seeds = find_seeds(Path(logdir)) if logdir is not None else {}
+  there = _run_in(logdir, trust)
   if there is not None:
-    run_directory.check_started_as(there, preset, size)
-    stored = run_directory.load_config(there, _trust_with(trust, preset, there))
+    there.check_started_as(preset, size)
+    stored = replace(there, trust=_trust_with(trust, preset, there)).config
   elif config is not None:
-    stored = run_directory.load_config(config, trust)
-    run_directory.check_acts(config)
+    begun = RunDirectory.open(config, trust)
+    stored = begun.config
+    begun.check_acts()
     if size not in (None, stored.size):
       raise ValueError(f"size={size!r}: {config} has {stored.size!r}; begin with a preset for another size")
   else:
@@ -96,11 +98,11 @@ def defaults(
   return Arguments(**{field.name: getattr(stored, field.name) for field in fields(stored)}, seeds=len(seeds) or 1)
 
 
-def _trust_with(trust: Trust, preset: str | None, run_dir: Path) -> Trust:
+def _trust_with(trust: Trust, preset: str | None, there: RunDirectory) -> Trust:
   """Who names a preset of their own names its module, and the environment that it trains in."""
   if preset is None or ":" not in preset:
     return trust
-  built = presets.build(preset, run_directory.load_size(run_dir))
+  built = presets.build(preset, there.size)
   return trust.adding(module_of(preset), built.env.task)
 
 
@@ -137,30 +139,33 @@ def run(preset: str | None, arguments: Arguments) -> int:
       raise ValueError("--distributed needs --logdir: a directory that all hosts share")
     hosts.join(arguments.coordinator, arguments.processes, arguments.process)
   there = _run_in(logdir)
-  known = there if there is not None else arguments.config
-  preset = (run_directory.load_preset(known) if known is not None else preset) or DEFAULT_PRESET
+  if there is not None:
+    preset = there.preset
+  elif arguments.config is not None:
+    preset = RunDirectory.open(arguments.config).preset
+  preset = preset or DEFAULT_PRESET
   with ExitStack() as stack:
     if logdir is None:
       last = config.seed + arguments.seeds - 1
       seeds = f"seed{config.seed}" if arguments.seeds == 1 else f"seeds{config.seed}-{last}"
       logdir = stack.enter_context(run_list.new_run_dir(f"{preset}-{config.env.task}-{seeds}"))
-    lines = _train(config, logdir, preset, arguments)
+    lines = _train(config, logdir, preset, arguments, there)
     if jax.process_index() == 0:
       print("\n".join(lines))
   return 0
 
 
-def _train(config: RunConfig, logdir: Path, preset: str, arguments: Arguments) -> list[str]:
-  """Trains; returns what there is to say at the end."""
+def _train(config: RunConfig, logdir: Path, preset: str, arguments: Arguments, there: RunDirectory | None) -> list[str]:
+  """Trains; returns what there is to say at the end. there: the run in `logdir`, or the first of several seeds."""
   initial, total, trust = arguments.init_world_model, config.env_steps, arguments.trusted
   own = sorted({module_of(path) for path in (config.env.task, preset) if ":" in path})
-  if arguments.seeds > 1 or run_directory.find_seeds(logdir):
+  if arguments.seeds > 1 or find_seeds(logdir):
     results = api.train_seeds(config, logdir, arguments.seeds, preset, init_world_model=initial, trust=trust)
     interrupted = any(each.interrupted for each in results)
-    runs = [run_directory.seed_dir(logdir, config.seed + index) for index in range(len(results))]
+    runs = [seed_dir(logdir, config.seed + index) for index in range(len(results))]
     return ending.seeds_trained(logdir, runs, total=total, interrupted=interrupted, own=own)
   ray = arguments.ray_address if arguments.collect == "ray" else None
-  result = api.train(config, logdir, preset, init_world_model=initial, ray_address=ray, trust=trust)
+  result = api.train(config, logdir, preset, init_world_model=initial, ray_address=ray, trust=trust, there=there)
   return ending.trained(
     logdir,
     env_steps=result.counters.env_steps,
@@ -168,21 +173,19 @@ def _train(config: RunConfig, logdir: Path, preset: str, arguments: Arguments) -
     seconds=result.seconds,
     interrupted=result.interrupted,
     own=own,
-    draws=_draws(config, logdir),
+    draws=_draws(config, there or RunDirectory.open(logdir)),
   )
 
 
-def _draws(config: RunConfig, logdir: Path) -> bool:
+def _draws(config: RunConfig, directory: RunDirectory) -> bool:
   """Whether the world model decodes images."""
-  spec = run_directory.stored_spec(logdir, config)
+  spec = directory.spec
   return any(spec.observation[name].is_image for name in Agent(config.agent, spec).decoded)
 
 
-def _run_in(logdir: str | Path | None) -> Path | None:
+def _run_in(logdir: str | Path | None, trust: Trust = NOBODY) -> RunDirectory | None:
   """The run in a directory, or the first of several seeds in it; None where there is none."""
   if logdir is None:
     return None
-  if (Path(logdir) / run_directory.CONFIG).exists():
-    return Path(logdir)
-  seeds = run_directory.find_seeds(Path(logdir))
-  return seeds[min(seeds)] if seeds else None
+  found, seeds = RunDirectory.find(logdir, trust), find_seeds(Path(logdir))
+  return RunDirectory.open(seeds[min(seeds)], trust) if found is None and seeds else found

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from dreamerax import presets, run_directory, run_list
+from dreamerax import presets, run_list
 from dreamerax.agent import AgentConfig
 from dreamerax.commands import ending, printing, short_help
 from dreamerax.commands.train import DEFAULT_PRESET
@@ -17,6 +17,7 @@ from dreamerax.own_code import NOBODY, Trust
 from dreamerax.recordings import EpisodeFolder
 from dreamerax.replay.replay import ReplayConfig
 from dreamerax.run_config import RunConfig
+from dreamerax.run_directory import RunDirectory
 from dreamerax.runtime.devices.mesh import MeshConfig
 from dreamerax.runtime.offline import OfflineConfig
 
@@ -50,11 +51,12 @@ def defaults(
   Raises:
     ValueError: unknown preset or size, or not those of the run that is already there; the folder cannot be read.
   """
-  if logdir is not None and (Path(logdir) / run_directory.CONFIG).exists():
-    recorded, config = offline.load(logdir), run_directory.load_config(logdir, trust)
-    run_directory.check_started_as(logdir, preset, size)
+  there = None if logdir is None else RunDirectory.find(logdir, trust)
+  if there is not None:
+    recorded = offline.load(there)
+    there.check_started_as(preset, size)
     loop = {each.name: getattr(recorded.loop, each.name) for each in fields(OfflineConfig)}
-    return _arguments(config, **loop, held_out=recorded.held_out, open_loop=recorded.open_loop)
+    return _arguments(there.config, **loop, held_out=recorded.held_out, open_loop=recorded.open_loop)
   config = presets.build(preset or DEFAULT_PRESET, size)
   return _arguments(config if data is None else offline.world_model_only(config, EpisodeFolder(data)))
 
@@ -79,8 +81,9 @@ def run(preset: str | None, arguments: Arguments) -> int:
   if arguments.data is None:
     raise ValueError("data: name the folder of the episodes, --data DIR; `dreamerax record --out DIR` makes one")
   folder, logdir = EpisodeFolder(arguments.data), arguments.logdir
-  if logdir is not None and (logdir / run_directory.CONFIG).exists():
-    preset, base = run_directory.load_preset(logdir), run_directory.load_config(logdir, arguments.trusted)
+  there = None if logdir is None else RunDirectory.find(logdir, arguments.trusted)
+  if there is not None:
+    preset, base = there.preset, there.config
   else:
     preset = preset or DEFAULT_PRESET
     base = offline.world_model_only(presets.build(preset, arguments.size), folder)

@@ -7,18 +7,19 @@ from pathlib import Path
 
 import jax
 
-from dreamerax import run_directory
+from dreamerax import config_file
 from dreamerax.agent import Agent
 from dreamerax.behavior.planning import Planning
 from dreamerax.behavior.uniform import Chance
-from dreamerax.config import first_difference, from_dict, to_dict
+from dreamerax.config import from_dict, to_dict
+from dreamerax.config_file import RECORDED
 from dreamerax.config_format import naming_the_writer, with_image_settings
 from dreamerax.envs import EnvConfig
-from dreamerax.files import refuse_links
 from dreamerax.offline import data, figures
 from dreamerax.offline.open_loop import HorizonErrors, OpenLoopConfig, cut, horizon_errors, means
 from dreamerax.recordings import EpisodeFolder
 from dreamerax.run_config import RunConfig
+from dreamerax.run_directory import RunDirectory
 from dreamerax.runtime import offline
 from dreamerax.runtime.devices.mesh import divide_cpu, local_mesh, policy_mesh
 from dreamerax.runtime.devices.sharding import batch_rows, put_on
@@ -86,7 +87,7 @@ def train(
   logdir, open_loop, loop = Path(logdir).absolute(), open_loop or OpenLoopConfig(), loop or OfflineConfig()
   episodes = data.split(folder, held_out, config.seed)
   recorded = Recorded(len(folder.files()), episodes.steps, held_out, open_loop, loop)
-  _check_same_run(config, recorded, logdir)
+  there = _to_continue(logdir, config, recorded)
   agent = Agent(config.agent, folder.spec)
   size = batch_rows(config.replay.batch_size, config.mesh, local_mesh(config.mesh))
   replay_config = dataclasses.replace(config.replay, batch_size=size)
@@ -108,7 +109,7 @@ def train(
     show(found, updates)
     return figures.scalars(found, folder.spec)
 
-  about = {run_directory.RECORDED: to_dict(recorded)}
+  stored, about = {} if there is None else there.stored, {RECORDED: to_dict(recorded)}
   return offline.train(
     agent,
     replay,
@@ -117,30 +118,29 @@ def train(
     logdir=logdir,
     seed=config.seed,
     mesh=config.mesh,
-    begin=lambda: run_directory.write_config(config, folder.spec, logdir, preset, **about),
+    begin=lambda: config_file.write(config, folder.spec, logdir, preset, stored=stored, **about),
   )
 
 
-def load(run_dir: str | Path) -> Recorded:
+def load(directory: RunDirectory) -> Recorded:
   """What the world model in a run directory was trained on.
 
   Raises:
-    FileNotFoundError: there is no run. ValueError: it was not trained alone, or this version cannot read it.
+    ValueError: it was not trained alone, or this version cannot read it.
   """
-  stored = run_directory.read_config(Path(run_dir))
-  if stored.get(run_directory.RECORDED) is None:
-    raise ValueError(f"{run_dir} holds a run of `dreamerax train`: choose another --logdir")
+  stored = directory.stored
+  if stored.get(RECORDED) is None:
+    raise ValueError(f"{directory.path} holds a run of `dreamerax train`: choose another --logdir")
   with naming_the_writer(stored):
-    return from_dict(Recorded, stored[run_directory.RECORDED], run_directory.RECORDED)
+    return from_dict(Recorded, stored[RECORDED], RECORDED)
 
 
-def _check_same_run(config: RunConfig, recorded: Recorded, logdir: Path) -> None:
-  refuse_links(logdir)
-  if not (logdir / run_directory.CONFIG).exists():
-    return
-  stored = load(logdir)
-  run_directory.check_same_config(config, logdir)
-  for name in (each.name for each in dataclasses.fields(recorded) if each.name not in _MAY_CHANGE):
-    difference = first_difference(getattr(stored, name), getattr(recorded, name), name)
-    if difference:
-      raise ValueError(run_directory.differs(difference, logdir))
+def _to_continue(logdir: Path, config: RunConfig, recorded: Recorded) -> RunDirectory | None:
+  """The run in `logdir` that goes on; None where none has begun."""
+  there = RunDirectory.find(logdir)
+  if there is not None:
+    old = load(there)
+    there.check_same_config(config)
+    kept = (each.name for each in dataclasses.fields(recorded) if each.name not in _MAY_CHANGE)
+    there.check_equal({name: (getattr(old, name), getattr(recorded, name)) for name in kept})
+  return there

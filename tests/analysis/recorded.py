@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dreamerax import presets, run_directory
+from dreamerax import config_file, presets
 from dreamerax.config import to_dict
 
 
@@ -28,7 +28,7 @@ def make_run(
   config = presets.build(preset)
   config = replace(config, seed=seed, env=replace(config.env, task=task, **(env or {})), **changes)
   folder.mkdir(parents=True)
-  (folder / run_directory.CONFIG).write_text(json.dumps({"preset": preset, "config": to_dict(config)}))
+  (folder / config_file.CONFIG).write_text(json.dumps({"preset": preset, "config": to_dict(config)}))
   rows = []
   for step in range(5000, env_steps + 1, 5000):
     common = {"env_steps": step, "agent_steps": step // 2, "updates": step // 4, "seconds": step / 100}

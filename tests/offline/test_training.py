@@ -10,12 +10,13 @@ import jax
 import numpy as np
 import pytest
 
-from dreamerax import api, cli, run_directory, training, transfer
+from dreamerax import api, cli, config_file, training, transfer
 from dreamerax.agent import Agent
 from dreamerax.behavior.uniform import Chance
 from dreamerax.config import to_dict
 from dreamerax.offline import train as offline
 from dreamerax.recordings import EpisodeFolder
+from dreamerax.run_directory import RunDirectory
 from dreamerax.runtime.checkpoint.checkpoints import load_state
 from dreamerax.runtime.telemetry.metrics import read_metrics
 from dreamerax.types import ActionSpec
@@ -52,7 +53,7 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_directory_holds_what_it_should(trained: Path, data: Path):
-  config, recorded = run_directory.load_config(trained), offline.load(trained)
+  config, recorded = api.load_config(trained), offline.load(RunDirectory.open(trained))
   assert isinstance(config.agent.behavior, Chance) and config.env.task == "tests.envs.toys:counter"
   assert (recorded.episodes, recorded.held_out) == (8, 0.25)
   assert recorded.steps == 6 * 5
@@ -147,7 +148,9 @@ def test_more_episodes_make_another_run(trained: Path, data: Path, tmp_path: Pat
 )
 def test_mistakes_are_refused_before_anything_starts(line, message, trained: Path, tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
-  monkeypatch.setattr(training.loop, "train", lambda *arguments, **options: pytest.fail("training has started"))
+  monkeypatch.setattr(
+    training.runtime_train, "train", lambda *arguments, **options: pytest.fail("training has started")
+  )
   assert cli.main(line.format(trained=trained).split()) == 2
   assert re.search(message, capsys.readouterr().err)
   assert not list(tmp_path.iterdir())
@@ -175,7 +178,7 @@ def test_exactly_the_world_model_is_taken_over(trained: Path):
 
 def test_a_run_begins_with_it_once(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
   """What `api.train` gives to the loop; that a loop which goes on does not call `initial` is the next test's."""
-  config = run_directory.load_config(trained, "tests.envs.toys")
+  config = api.load_config(trained, "tests.envs.toys")
   config = dataclasses.replace(config, workers=dataclasses.replace(config.workers, count=0))
   given = []
 
@@ -183,28 +186,28 @@ def test_a_run_begins_with_it_once(trained: Path, tmp_path: Path, monkeypatch: p
     begin()
     given.append(initial(jax.jit(agent.init)(jax.random.key(5)))["params"]["world_model"])
 
-  monkeypatch.setattr(training.loop, "train", train)
+  monkeypatch.setattr(training.runtime_train, "train", train)
   logdir = tmp_path / "run"
   api.train(config, logdir, init_world_model=trained)
-  assert json.loads((logdir / run_directory.CONFIG).read_text())[run_directory.INITIAL] == str(trained)
+  assert json.loads((logdir / config_file.CONFIG).read_text())[config_file.INITIAL] == str(trained)
   with pytest.raises(ValueError, match=f"give --init-world-model {trained} too"):  # which config.json alone names
     api.train(config, logdir)  # as after a crash before the first checkpoint
   api.train(config, logdir, init_world_model=trained)
-  assert json.loads((logdir / run_directory.CONFIG).read_text())[run_directory.INITIAL] == str(trained)
+  assert json.loads((logdir / config_file.CONFIG).read_text())[config_file.INITIAL] == str(trained)
   wanted = load_state(trained, api.load_agent(trained)[0])[0]["params"]["world_model"]
   for each in given:
     jax.tree.map(np.testing.assert_array_equal, each, wanted)
   with pytest.raises(ValueError, match=f"began with {trained}: leave it out"):
     api.train(config, logdir, init_world_model=tmp_path)
   api.train(config, tmp_path / "fresh")
-  assert run_directory.INITIAL not in json.loads((tmp_path / "fresh" / run_directory.CONFIG).read_text())
+  assert config_file.INITIAL not in json.loads((tmp_path / "fresh" / config_file.CONFIG).read_text())
   with pytest.raises(ValueError, match="began with a new world model"):
     api.train(config, tmp_path / "fresh", init_world_model=trained)
 
 
 def test_the_stored_recording_is_json(trained: Path):
-  assert json.loads((trained / run_directory.CONFIG).read_text())[run_directory.RECORDED] == to_dict(
-    offline.load(trained)
+  assert json.loads((trained / config_file.CONFIG).read_text())[config_file.RECORDED] == to_dict(
+    offline.load(RunDirectory.open(trained))
   )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dreamerax import cli, presets, run_directory
+from dreamerax import cli, config_file, presets
 from dreamerax.commands import sweep as command
 from dreamerax.config import to_dict
 from dreamerax.runtime.run_lock import RunLock
@@ -41,7 +41,7 @@ def begun(run_dir: Path, num_envs: int) -> None:
   """A run directory as `train` leaves it at its start."""
   config = to_dict(presets.build("quick")) | {"num_envs": num_envs}
   run_dir.mkdir(parents=True)
-  (run_dir / run_directory.CONFIG).write_text(json.dumps({"preset": "quick", "config": config}))
+  (run_dir / config_file.CONFIG).write_text(json.dumps({"preset": "quick", "config": config}))
 
 
 def test_the_command_of_each_trial_is_shown(sweep, monkeypatch, capsys, tmp_path: Path):
