@@ -134,3 +134,11 @@ def test_a_missing_package_names_its_extra(task, package, extra, monkeypatch: py
 def test_a_wrong_name_gets_the_nearest(task, nearest):
   with pytest.raises(ValueError, match=f"Did you mean .*{nearest}"):
     registry.find(task).check(task)
+
+
+def test_graphics_devices_are_for_suites_that_mujoco_draws():
+  for task in ("dmc/walker_walk", "metaworld/reach-v3", "gym/Ant-v5"):
+    registry.check_applies(EnvConfig(task), {"workers.gpus"})
+  for task in ("atari/pong", "crafter/reward", "minigrid/X"):
+    with pytest.raises(ValueError, match=r"workers\.gpus is for what MuJoCo draws"):
+      registry.check_applies(EnvConfig(task), {"workers.gpus"})
