@@ -1,7 +1,7 @@
 """What the hosts of a run tell each other once in every iteration, so that all of them do the same at the same time."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from dreamerax.replay import Replay
@@ -93,14 +93,6 @@ class Agreement:
     totals = self.hosts.sum([number for values in given for number in (sum(values), len(values))])
     pairs = zip(self._names, totals.reshape(-1, 2).tolist(), strict=True)
     return {name: total / count for name, (total, count) in pairs if count}
-
-  def attend(self, progress: Callable[[], object]) -> None:
-    """From now on a signal has the run save. progress: as `StopSignals.attend`."""
-    self._stop.attend(progress)
-
-  def saving(self) -> None:
-    """A run saves and ends, which signals wait for."""
-    self._stop.saving()
 
   def check_stop(self) -> None:
     """

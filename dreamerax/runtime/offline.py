@@ -12,12 +12,11 @@ from jax.sharding import Mesh
 
 from dreamerax.loggers.names import LoggerName, check_installed
 from dreamerax.replay import Replay
-from dreamerax.runtime.checkpoint.checkpoints import FOLDER, Checkpoints
-from dreamerax.runtime.checkpoint.metadata import ConfigFile, Saved, restoring
+from dreamerax.runtime.checkpoint.metadata import ConfigFile, restoring
 from dreamerax.runtime.counters import Counters
+from dreamerax.runtime.devices.hosts import Hosts
 from dreamerax.runtime.devices.mesh import MeshConfig, local_mesh
 from dreamerax.runtime.devices.sharding import abstract_state, check_batch_size, init_state
-from dreamerax.runtime.errors import Diverged, Interrupted, NotSaved
 from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.learn.compilation import enable_cache
 from dreamerax.runtime.learn.compile_times import Compiler
@@ -26,9 +25,8 @@ from dreamerax.runtime.learn.learner import Learner
 from dreamerax.runtime.learn.state_memory import check_fits
 from dreamerax.runtime.learn.update import Programs
 from dreamerax.runtime.protocol import Agent, Params, State
-from dreamerax.runtime.run_lock import RunLock
 from dreamerax.runtime.seeds import key
-from dreamerax.runtime.telemetry.metrics import MetricsWriter, as_markdown
+from dreamerax.runtime.session import Session
 from dreamerax.runtime.telemetry.progress import Display, Progress
 from dreamerax.runtime.telemetry.timing import Interval
 
@@ -102,47 +100,35 @@ def train(
   with ExitStack() as stack:
     stop = stack.enter_context(StopSignals(run=True))
     display = stack.enter_context(Display())
-    stack.enter_context(RunLock(logdir))
-    checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER)))
+    minutes = config.checkpoint_minutes
+    session = Session(logdir, Hosts(), stop, seed=seed, unit="updates", checkpoint_minutes=minutes)
+    stack.enter_context(session)
     shapes, skip = abstract_state(agent, learners), config.nonfinite == "skip"
     check_fits(shapes, learners)
-    restored = checkpoints.restore(shapes)
-    written = begin()
-    done = restored[1].counters if restored else Counters()
-    progress = Progress(config.updates, done, display, eval_every=config.eval_every, unit="updates")
+    state, extra = session.restore(shapes)
+    written, counters = begin(), session.saved.counters
+    progress = Progress(config.updates, counters, display, eval_every=config.eval_every, unit="updates")
     programs = _make_programs(agent, shapes, replay, learners, progress, skip=skip)
     stack.callback(lambda: programs.close(wait=not stop.requested))
-    state, saved, extra = restored or (init_state(agent, learners, init_key), Saved.nothing(seed), {})
+    if state is None:
+      state = init_state(agent, learners, init_key)
     if extra:
       with restoring():
         replay.restore(extra["replay"])
-      progress.say(f"continuing at {saved.counters.updates:,} updates")
+      progress.say(f"continuing at {counters.updates:,} updates")
     learner = Learner(
       programs,
       replay,
       state=state,
-      updates=saved.counters.updates,
+      updates=counters.updates,
       key=update_key,
       guard=Guard(logdir / "nonfinite", skip=skip),
       extra=extra.get("learner"),
     )
     del state  # the learner's first update gives its memory away
     stack.enter_context(closing(learner))
-    writer = stack.enter_context(
-      closing(
-        MetricsWriter(
-          logdir,
-          size=saved.metrics,
-          after=saved.counters.updates,
-          loggers=config.log,
-          say=progress.say,
-          stopped=lambda: stop.requested,
-        )
-      )
-    )
-    writer.text(saved.counters, "config.json", as_markdown(written.text))
-    saved = saved._replace(config=written.checksum)
-    return _Run(config, learner, replay, checkpoints, writer, stop, evaluate, saved, progress).run()
+    session.begin(written, config.log, progress)
+    return _Run(config, learner, replay, evaluate, session).run()
 
 
 def _make_programs(
@@ -167,45 +153,23 @@ class _Run:
   config: OfflineConfig
   learner: Learner
   replay: Replay
-  checkpoints: Checkpoints
-  writer: MetricsWriter
-  stop: StopSignals
   evaluate: Evaluate
-  saved: Saved  # what the run continues from
-  progress: Progress
+  session: Session
 
   def __post_init__(self):
-    self._began = time.monotonic()
     self._eval = Interval(self.config.eval_every, self.learner.updates)
-    self._log, self._save = Interval(self.config.log_every, 0), Interval(self.config.checkpoint_minutes * 60, 0)
-    self._logged = (self.learner.updates, self._began)
-    self._attended = False  # by signals: there is something to save
+    self._log = Interval(self.config.log_every, 0)
+    self._logged = (self.learner.updates, time.monotonic())
 
   def run(self) -> OfflineResult:
-    interrupted = False
-    try:
-      self._train()
-      self.learner.flush()
-      self._log_training()
-      self._evaluate()
-    except Interrupted:
-      interrupted = True
-    except Diverged as error:
-      raise self.checkpoints.spared(error, "updates") from None
-    if interrupted and not self._attended:  # nothing has happened since the checkpoint that the run began with
-      return OfflineResult(self.learner.updates, self._seconds, True)
-    self.stop.saving()
-    self._checkpoint()
-    self.checkpoints.wait()
-    if self.checkpoints.failed:
-      raise NotSaved(f"the last checkpoint could not be saved ({self.checkpoints.failed}): free space, and go on")
-    if interrupted:
-      self.progress.say(f"saved at {self.learner.updates:,} updates: the same --logdir goes on from there")
-    return OfflineResult(self.learner.updates, self._seconds, interrupted)
+    interrupted = self.session.conclude(self._train_and_evaluate, self._checkpoint)
+    return OfflineResult(self.learner.updates, self.session.seconds, interrupted)
 
-  @property
-  def _seconds(self) -> float:
-    return self.saved.seconds + time.monotonic() - self._began
+  def _train_and_evaluate(self) -> None:
+    self._train()
+    self.learner.flush()
+    self._log_training()
+    self._evaluate()
 
   @property
   def _counters(self) -> Counters:
@@ -213,23 +177,21 @@ class _Run:
 
   def _train(self) -> None:
     if self.learner.updates < self.config.updates:
-      self.progress.wait_for(self.learner.programs.compiling)
+      self.session.progress.wait_for(self.learner.programs.compiling)
       self.learner.programs.wait_compiled(self._check_and_show)
       self._logged = (self.learner.updates, time.monotonic())
-    self.progress.begin(self._counters)
+    self.session.progress.begin(self._counters)
     while self.learner.updates < self.config.updates:
-      self.stop.check()
+      self.session.stop.check()
       self.learner.run(1)
-      self.progress.update(self._counters)
-      if not self._attended:
-        self._attended = True
-        self.stop.attend(lambda: self.learner.updates)
-      elapsed, updates = time.monotonic() - self._began, self.learner.updates
+      self.session.progress.update(self._counters)
+      self.session.attend(lambda: self.learner.updates)
+      elapsed, updates = self.session.elapsed, self.learner.updates
       if self._log.due(elapsed):
         self._log_training()
       if self._eval.due(updates) and updates < self.config.updates:
         self._evaluate()
-      if self._save.due(elapsed):
+      if self.session.is_save_due(elapsed, failed=self.session.checkpoints.failed is not None):
         self._checkpoint()
 
   def _log_training(self) -> None:
@@ -241,27 +203,21 @@ class _Run:
     self._logged = (updates, now)
     scalars = {f"train/{name}": value for name, value in means.items()}
     scalars |= {"train/skipped_updates": self.learner.skipped, "time/updates_per_second": speed}
-    self._write(scalars)
+    self.session.write(self._counters, scalars)
     if "loss/total" in means:
-      self.progress.loss(means["loss/total"])
+      self.session.progress.loss(means["loss/total"])
 
   def _evaluate(self) -> None:
-    with self.progress.evaluating("held-out episodes"):
+    with self.session.progress.evaluating("held-out episodes"):
       found = self.evaluate(self.learner.newest_params, self.learner.updates)
-    self._write(found)
+    self.session.write(self._counters, found)
 
   def _check_and_show(self) -> None:
-    self.stop.check()
-    self.progress.tick()
+    self.session.stop.check()
+    self.session.progress.tick()
 
-  def _checkpoint(self) -> None:
+  def _checkpoint(self) -> Counters:
     self.learner.flush()
-    self.writer.flush()
-    saved = self.saved._replace(
-      counters=self._counters, seconds=self._seconds, metrics=self.writer.size, logged=self._counters
-    )
     extra: Mapping[str, Any] = {"learner": self.learner.extra(), "replay": self.replay.state(latents=True)}
-    self.checkpoints.save(self.learner.state, saved, extra)
-
-  def _write(self, scalars: Mapping[str, float]) -> None:
-    self.writer.write(self._counters, self._seconds, scalars)
+    self.session.save(self.learner.state, self._counters, extra, logged=self._counters)
+    return self._counters

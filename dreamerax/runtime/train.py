@@ -2,24 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dreamerax.envs.base import EnvBatch
-from dreamerax.envs.faults import NoPicture
 from dreamerax.replay import Replay
-from dreamerax.runtime.checkpoint.checkpoints import FOLDER, Checkpoints
 from dreamerax.runtime.checkpoint.metadata import ConfigFile, Saved
 from dreamerax.runtime.checkpoint.replay import Restored, restore_replay
 from dreamerax.runtime.collect.collector import Collector
-from dreamerax.runtime.collect.evaluate import EvalResult, evaluate
 from dreamerax.runtime.collect.policy import Policy, RandomPolicy
 from dreamerax.runtime.collect.remote import Actors, RemoteCollector
 from dreamerax.runtime.context import RunContext, single_run
 from dreamerax.runtime.devices.hosts import Hosts
 from dreamerax.runtime.devices.mesh import MeshConfig, learner_mesh, policy_mesh
 from dreamerax.runtime.devices.sharding import abstract_state, init_state
+from dreamerax.runtime.evaluator import Evaluator
 from dreamerax.runtime.host_sync import Agreement
 from dreamerax.runtime.learn.compilation import enable_cache
 from dreamerax.runtime.learn.finite import Guard
@@ -29,11 +26,10 @@ from dreamerax.runtime.learn.update import Programs
 from dreamerax.runtime.loop import Run
 from dreamerax.runtime.protocol import Agent, MakeEnvs, State
 from dreamerax.runtime.result import TrainResult
-from dreamerax.runtime.run_lock import RunLock
 from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.seeds import COLLECT, PREFILL, environment_seed
+from dreamerax.runtime.session import Session
 from dreamerax.runtime.settings import ACT, INIT, MODE, UPDATE, LoopConfig, Start
-from dreamerax.runtime.telemetry.metrics import MetricsWriter, NoMetrics, as_markdown
 from dreamerax.runtime.telemetry.progress import Progress
 from dreamerax.runtime.telemetry.timing import Timer
 from dreamerax.words import number_of
@@ -122,12 +118,19 @@ def train(
 
 def _train(start: Start, begin: Callable[[], ConfigFile], stack: ExitStack) -> TrainResult:
   hosts, logdir = start.hosts, start.logdir
-  if hosts.leads:
-    stack.enter_context(RunLock(logdir))
-  checkpoints = stack.enter_context(closing(Checkpoints(logdir / FOLDER, hosts=hosts)))
+  session = Session(
+    logdir,
+    hosts,
+    start.context.stop,
+    seed=start.seed,
+    unit="env steps",
+    checkpoint_minutes=start.config.checkpoint_minutes,
+  )
+  stack.enter_context(session)
   shapes = abstract_state(start.agent, start.learners)
   check_fits(shapes, start.learners)
-  state, saved, extra = checkpoints.restore(shapes) or (None, Saved.nothing(start.seed), {})
+  state, extra = session.restore(shapes)
+  saved = session.saved
   start.check_continues(saved)
   display, every = start.context.display, start.config.eval_every
   progress = Progress(start.env_steps, saved.counters, display, start.context.name, eval_every=every)
@@ -156,7 +159,7 @@ def _train(start: Start, begin: Callable[[], ConfigFile], stack: ExitStack) -> T
   else:
     start.schedule.restore(saved.schedule)
   written = begin() if hosts.leads else ConfigFile()
-  return _make_run(start, programs, state, envs, saved, found, written, checkpoints, progress, stack).run()
+  return _make_run(start, programs, state, envs, found, written, session, progress, stack).run()
 
 
 def _begin_envs(start: Start, found: Restored) -> EnvBatch | Actors:
@@ -171,59 +174,42 @@ def _make_run(
   programs: Programs,
   state: State,
   envs: EnvBatch | Actors,
-  saved: Saved,
   found: Restored,
   written: ConfigFile,
-  checkpoints: Checkpoints,
+  session: Session,
   progress: Progress,
   stack: ExitStack,
 ) -> Run:
   """Puts the parts together. The state is given away."""
-  hosts, config, stages = start.hosts, start.config, Timer()
-  agreement = Agreement(hosts, start.context.stop, start.replay)
+  config, saved, stages = start.config, session.saved, Timer()
+  agreement = Agreement(start.hosts, start.context.stop, start.replay)
   learner = stack.enter_context(closing(_make_learner(start, programs, state, saved, found, stages)))
   policy = Policy(start.agent, explore=True, key=start.key(ACT), mesh=start.actors)
   chance = RandomPolicy(start.agent, envs.spec, environment_seed(start.own_seed, PREFILL, 0))
-  filled = agreement.turn.is_filled(config, hosts.count)
+  filled = agreement.turn.is_filled(config, start.hosts.count)
   first = chance if config.prefill_policy == "random" and not filled else policy
   collector = _make_collector(first, envs, start.replay, saved, stages, found.extra.get("collector", {}))
   if collector.lost:
     lost = number_of(collector.lost, "episode")
     progress.say(f"{lost} that had begun could not be brought back; they were cut short")
-  writer = NoMetrics()
-  if hosts.leads:
-    writer = MetricsWriter(
-      start.logdir,
-      size=saved.metrics,
-      after=saved.counters.env_steps,
-      loggers=config.log,
-      say=progress.say,
-      stopped=lambda: start.context.stop.requested,
-    )
-    writer.text(saved.counters, "config.json", as_markdown(written.text))
+  session.begin(written, config.log, progress)
   return Run(
     config=config,
     total=start.env_steps,
     action_repeat=start.action_repeat,
-    seed=start.seed,
-    logdir=start.logdir,
     replay=start.replay,
     schedule=start.schedule,
     learner=learner,
     collector=collector,
     policy=policy,
-    judge=_judge(start, learner, progress),
-    checkpoints=checkpoints,
-    writer=stack.enter_context(closing(writer)),
-    progress=progress,
+    evaluator=_make_evaluator(start, learner, session),
+    session=session,
     agreement=agreement,
     stages=stages,
     counters=found.counters,
-    seconds_before=saved.seconds,
     prefilled=saved.prefilled,
     logged=saved.logged,
     dealt=found.dealt,
-    config_checksum=written.checksum,
   )
 
 
@@ -271,27 +257,6 @@ def _make_learner(
   )
 
 
-def _judge(start: Start, learner: Learner, progress: Progress) -> Callable[..., EvalResult]:
+def _make_evaluator(start: Start, learner: Learner, session: Session) -> Evaluator:
   policy = Policy(start.agent, explore=False, key=start.key(MODE), mesh=start.actors)
-  films = True  # until the environments turn out to have no pictures
-
-  def judge(*, video: bool, **options: Any) -> EvalResult:
-    nonlocal films
-    play = partial(
-      evaluate,
-      policy,
-      learner.newest_params,
-      start.make_envs,
-      num_envs=start.num_envs,
-      max_steps=start.config.eval_max_steps,
-      say=progress.say,
-      **options,
-    )
-    try:
-      return play(video=video and films)
-    except NoPicture as error:
-      films = False
-      progress.say(f"no film of evaluations: the environment shows no images, and {error} (--video-every 0 makes none)")
-      return play(video=False)
-
-  return judge
+  return Evaluator(policy, learner, start.make_envs, start.num_envs, start.config, start.seed, session)

@@ -22,7 +22,6 @@ from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.devices.hosts import Hosts
 from dreamerax.runtime.devices.mesh import local_mesh
 from dreamerax.runtime.devices.sharding import abstract_state, put, to_host
-from dreamerax.runtime.errors import Diverged
 from dreamerax.runtime.protocol import Agent, State
 
 _ARRAYS = "arrays.bin"
@@ -155,17 +154,6 @@ class Checkpoints:
     """Env steps of the newest checkpoint that is complete; its checksums are not looked at."""
     steps = find_steps(self._folder)
     return max((step for step in steps if (self._folder / str(step) / checksums.MANIFEST).exists()), default=None)
-
-  def spared(self, error: Diverged, unit: str) -> Diverged:
-    """`error`, and which checkpoint it leaves to go on from; waits for one that is being written.
-
-    Args:
-      unit: what checkpoints are counted in, for people.
-    """
-    self.wait()
-    newest = self.newest
-    where = "there is no checkpoint" if newest is None else f"the checkpoint at {newest:,} {unit} is intact"
-    return Diverged(f"{error}; {where}")
 
   def wait(self) -> None:
     """Until everything is saved, or has failed to be."""

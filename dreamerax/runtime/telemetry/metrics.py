@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -142,18 +143,33 @@ class MetricsWriter:
         _log.warning("%s cannot be written (%s); its lines wait until it can", self._path, error)
 
 
+class Metrics(Protocol):
+  """Where the metrics of a run go."""
+
+  size: int
+  """Bytes of whole lines."""
+
+  def write(self, counters: Counters, seconds: float, scalars: Mapping[str, float]) -> None:
+    """Adds a line."""
+    ...
+
+  def video(self, counters: Counters, name: str, frames: np.ndarray) -> None:
+    """frames: uint8 [T, H, W, C]."""
+    ...
+
+  def flush(self) -> None:
+    """Waits until what was written has reached the file."""
+    ...
+
+
 class NoMetrics:
   """Writes nothing: for the hosts whose metrics another one writes."""
 
-  size = 0
+  size: int = 0
 
   def write(self, counters: Counters, seconds: float, scalars: Mapping[str, float]) -> None:
     """Leaves it to host 0, as the others do."""
 
   def video(self, counters: Counters, name: str, frames: np.ndarray) -> None: ...
 
-  def text(self, counters: Counters, name: str, markdown: str) -> None: ...
-
   def flush(self) -> None: ...
-
-  def close(self) -> None: ...
