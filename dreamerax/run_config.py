@@ -5,6 +5,7 @@ from typing import Annotated
 
 import tyro
 
+from dreamerax import checks
 from dreamerax.agent import AgentConfig
 from dreamerax.envs import EnvConfig, WorkerConfig
 from dreamerax.replay.replay import ReplayConfig
@@ -37,9 +38,7 @@ class RunConfig:
   agent: AgentConfig = field(default_factory=AgentConfig)
 
   def __post_init__(self):
-    for name in ("env_steps", "num_envs"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+    checks.at_least(1, self, "env_steps", "num_envs")
     check_seed(self.seed)
     if self.replay.batch_length < 2:
       raise ValueError(f"replay.batch_length={self.replay.batch_length} must be at least 2: values need a next step")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dreamerax import envs, presets
+from dreamerax import checks, envs, presets
 from dreamerax.agent import Agent
 from dreamerax.commands.problems import Finding, show
 from dreamerax.commands.train import DEFAULT_PRESET
@@ -34,8 +34,7 @@ class Arguments:
   """Whether arrays of floats of rank 3 or 2 are images."""
 
   def __post_init__(self):
-    if self.steps < 1:
-      raise ValueError(f"steps={self.steps} must be at least 1")
+    checks.at_least(1, self, "steps")
 
 
 def run(arguments: Arguments) -> int:

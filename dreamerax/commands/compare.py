@@ -8,6 +8,7 @@ from typing import Literal
 
 from rich.markup import escape
 
+from dreamerax import checks
 from dreamerax.analysis.compare import Comparison, compare
 from dreamerax.analysis.reference import load_reference
 from dreamerax.analysis.runs import find_runs, group
@@ -38,9 +39,7 @@ class Arguments:
   def __post_init__(self):
     if not self.runs:
       raise ValueError("runs is empty: name at least one run directory")
-    for name in ("tolerance", "margin"):
-      if not getattr(self, name) >= 0:
-        raise ValueError(f"{name}={getattr(self, name)} must be at least 0")
+    checks.at_least(0, self, "tolerance", "margin")
 
 
 def run(arguments: Arguments) -> int:

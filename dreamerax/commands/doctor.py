@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dreamerax import checks
 from dreamerax.commands.problems import Finding, show
 from dreamerax.envs.suites import rendering
 from dreamerax.memory_limit import machine_memory
@@ -23,8 +24,7 @@ class Arguments:
   """Frames drawn with each rendering backend to measure its speed."""
 
   def __post_init__(self):
-    if self.frames < 1:
-      raise ValueError(f"frames={self.frames} must be at least 1")
+    checks.at_least(1, self, "frames")
 
 
 def run(arguments: Arguments) -> int:

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamerax import api
+from dreamerax import api, checks
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.runtime.learn.compilation import enable_cache
 from dreamerax.runtime.seeds import check_seed
@@ -31,8 +31,7 @@ class Arguments(TrustOption):
   def __post_init__(self):
     if not 0 <= self.port < 2**16:
       raise ValueError(f"port={self.port} must lie in [0, 65535]")
-    if self.context < 1:
-      raise ValueError(f"context={self.context} must be at least 1")
+    checks.at_least(1, self, "context")
     check_seed(self.seed)
 
 

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamerax import api, captions
+from dreamerax import api, captions, checks
 from dreamerax.commands import video_file
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.envs.faults import NoPicture
@@ -29,8 +29,7 @@ class Arguments(TrustOption):
 
   def __post_init__(self):
     check_seed(self.seed)
-    if self.episodes < 1:
-      raise ValueError(f"episodes={self.episodes} must be at least 1")
+    checks.at_least(1, self, "episodes")
     if self.video is not None:
       video_file.check_name("video", self.video)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dreamerax import api, envs
+from dreamerax import api, checks, envs
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.envs import EnvConfig, WorkerConfig
 from dreamerax.envs.quota import episodes_each
@@ -45,9 +45,7 @@ class Arguments(TrustOption, EnvConfig):
 
   def __post_init__(self):
     super().__post_init__()
-    for name in ("episodes", "num_envs"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+    checks.at_least(1, self, "episodes", "num_envs")
     check_seed(self.seed)
 
 

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from dreamerax import checks
 from dreamerax.analysis import dream
 from dreamerax.commands import video_file
 from dreamerax.commands.trusting import TrustOption
@@ -34,11 +35,8 @@ class Arguments(TrustOption):
   def __post_init__(self):
     check_seed(self.seed)
     video_file.check_name("out", self.out)
-    for name in ("steps", "context", "horizon"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-    if not self.fps > 0:
-      raise ValueError(f"fps={self.fps} must be more than 0")
+    checks.at_least(1, self, "steps", "context", "horizon")
+    checks.more_than_zero(self, "fps")
 
 
 def run(arguments: Arguments) -> int:

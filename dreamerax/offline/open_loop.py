@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from dreamerax import checks
 from dreamerax.runtime.protocol import Params
 from dreamerax.types import Array, ArraySpec, Batch, EnvSpec, Transition
 from dreamerax.world_model.base import Prediction
@@ -30,9 +31,7 @@ class OpenLoopConfig:
   """Most pieces of held-out episodes to average over."""
 
   def __post_init__(self):
-    for name in ("context", "horizon", "windows"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+    checks.at_least(1, self, "context", "horizon", "windows")
 
 
 class Windows(NamedTuple):

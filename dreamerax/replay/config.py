@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from dreamerax import checks
+
 
 @dataclass(frozen=True)
 class ReplayConfig:
@@ -18,9 +20,7 @@ class ReplayConfig:
   online: bool = True  # hand out the newest sequences once before drawing uniformly
 
   def __post_init__(self):
-    for name in ("capacity", "batch_size", "batch_length"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"replay.{name}={getattr(self, name)} must be at least 1")
+    checks.at_least(1, self, "capacity", "batch_size", "batch_length", group="replay.")
     if self.context not in (0, 1):
       raise ValueError(f"replay.context={self.context} must be 0 (start from zero latents) or 1 (from stored ones)")
     if self.max_bytes is not None and self.max_bytes < 1:

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 from jax.sharding import Mesh
 
+from dreamerax import checks
 from dreamerax.loggers.names import LoggerName, check_installed
 from dreamerax.replay import Replay
 from dreamerax.runtime.checkpoint.metadata import ConfigFile, restoring
@@ -51,12 +52,9 @@ class OfflineConfig:
   """What follows an update that is not finite: the run ends and keeps its batch and state, or goes on without it."""
 
   def __post_init__(self):
-    for name, least in (("updates", 1), ("eval_every", 0)):
-      if getattr(self, name) < least:
-        raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
-    for name in ("log_every", "checkpoint_minutes"):
-      if not getattr(self, name) > 0:
-        raise ValueError(f"{name}={getattr(self, name)} must be more than 0")
+    checks.at_least(1, self, "updates")
+    checks.at_least(0, self, "eval_every")
+    checks.more_than_zero(self, "log_every", "checkpoint_minutes")
 
 
 class OfflineResult(NamedTuple):

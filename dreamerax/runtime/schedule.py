@@ -7,6 +7,8 @@ from fractions import Fraction
 from math import floor
 from typing import Literal, NamedTuple, Protocol
 
+from dreamerax import checks
+
 _NOT_BEGUN = -1
 
 
@@ -176,10 +178,8 @@ class BurstConfig(ScheduleConfig):
   unit: Literal["env_steps", "agent_steps"] = "env_steps"  # what `every` counts
 
   def __post_init__(self):
-    for name in ("updates", "every", "first"):
-      minimum = 0 if name == "first" else 1
-      if getattr(self, name) < minimum:
-        raise ValueError(f"schedule.{name}={getattr(self, name)} must be at least {minimum}")
+    checks.at_least(1, self, "updates", "every", group="schedule.")
+    checks.at_least(0, self, "first", group="schedule.")
 
   def build(self, steps_per_update: int) -> Bursts:
     return Bursts(self.updates, self.every, self.first, self.unit)

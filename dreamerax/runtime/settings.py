@@ -8,6 +8,7 @@ from typing import Literal
 import jax
 from jax.sharding import Mesh
 
+from dreamerax import checks
 from dreamerax.loggers.names import LoggerName, check_installed
 from dreamerax.replay import Replay
 from dreamerax.runtime.checkpoint.metadata import Saved
@@ -60,12 +61,9 @@ class LoopConfig:
   """Say where a step's time goes once training is under way, and write a trace of it to <logdir>/profile."""
 
   def __post_init__(self):
-    for name in ("prefill_steps", "eval_every", "eval_episodes", "eval_max_steps", "video_every"):
-      if getattr(self, name) < 0:
-        raise ValueError(f"loop.{name}={getattr(self, name)} must be at least 0")
-    for name in ("log_every", "checkpoint_minutes"):
-      if not getattr(self, name) > 0:
-        raise ValueError(f"loop.{name}={getattr(self, name)} must be more than 0")
+    counts = ("prefill_steps", "eval_every", "eval_episodes", "eval_max_steps", "video_every")
+    checks.at_least(0, self, *counts, group="loop.")
+    checks.more_than_zero(self, "log_every", "checkpoint_minutes", group="loop.")
 
 
 @dataclass(frozen=True)

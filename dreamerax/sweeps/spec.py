@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from dreamerax import checks
 from dreamerax.config import from_dict, shown
 from dreamerax.own_code import EVERYTHING, account
 
@@ -107,8 +108,7 @@ class Sweep:
     count = sum(grid.count() for grid in self.grids)
     if count > _MOST_TRIALS:
       raise ValueError(f"grids have {count:,} trials, and a sweep has {_MOST_TRIALS:,} at most: vary less")
-    if self.retries < 0:
-      raise ValueError(f"retries={self.retries}: must be at least 0")
+    checks.at_least(0, self, "retries")
 
 
 def read(path: Path) -> Sweep:

@@ -9,6 +9,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from dreamerax import checks
+
 DATA, MODEL = "data", "model"
 _CPU_SHARES = 2  # of a batch, by default
 _MOST_CPU_DEVICES = 1024  # virtual ones, each with threads of its own
@@ -30,10 +32,8 @@ class MeshConfig:
   there is only the CPU, which then has (virtual) devices for either."""
 
   def __post_init__(self):
-    for name, least in (("data", 0), ("model", 1), ("policy", 0)):
-      value = getattr(self, name)
-      if value is not None and value < least:
-        raise ValueError(f"mesh.{name}={value} must be at least {least}")
+    checks.at_least(0, self, "data", "policy", group="mesh.")
+    checks.at_least(1, self, "model", group="mesh.")
 
 
 def divide_cpu(config: MeshConfig, batch_size: int) -> None:
