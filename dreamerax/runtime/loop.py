@@ -7,10 +7,10 @@ import jax
 
 from dreamerax.envs.base import Work
 from dreamerax.replay import Replay
-from dreamerax.runtime.collect.collector import Collector, Episode
+from dreamerax.runtime.collect.collector import Episode
 from dreamerax.runtime.collect.evaluate import EvalResult
 from dreamerax.runtime.collect.policy import Policy
-from dreamerax.runtime.collect.remote import RemoteCollector
+from dreamerax.runtime.collect.protocol import Collecting
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.errors import Interrupted
 from dreamerax.runtime.evaluator import Evaluator
@@ -39,7 +39,7 @@ class Run:
   replay: Replay
   schedule: Schedule
   learner: Learner
-  collector: Collector | RemoteCollector
+  collector: Collecting
   policy: Policy  # explores
   evaluator: Evaluator
   session: Session

@@ -10,7 +10,8 @@ from dreamerax.replay import Replay
 from dreamerax.runtime.checkpoint.metadata import ConfigFile, Saved
 from dreamerax.runtime.checkpoint.replay import Restored, restore_replay
 from dreamerax.runtime.collect.collector import Collector
-from dreamerax.runtime.collect.policy import Policy, RandomPolicy
+from dreamerax.runtime.collect.policy import Acting, Policy, RandomPolicy
+from dreamerax.runtime.collect.protocol import Collecting
 from dreamerax.runtime.collect.remote import Actors, RemoteCollector
 from dreamerax.runtime.context import RunContext, single_run
 from dreamerax.runtime.devices.hosts import Hosts
@@ -214,13 +215,13 @@ def _make_run(
 
 
 def _make_collector(
-  policy: Policy | RandomPolicy,
+  policy: Acting,
   source: EnvBatch | Actors,
   replay: Replay,
   saved: Saved,
   timer: Timer,
   left: Mapping[str, Any],
-) -> Collector | RemoteCollector:
+) -> Collecting:
   """Of either kind; what the other kind has left behind is of no use to it, and its episodes begin anew."""
   if isinstance(source, EnvBatch):
     extra = left if "episodes" in left else None

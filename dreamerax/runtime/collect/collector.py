@@ -13,7 +13,7 @@ from dreamerax.envs.base import EnvBatch, EpisodeSoFar, Work
 from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.runtime.checkpoint.leaves import from_leaves, to_leaves
 from dreamerax.runtime.checkpoint.metadata import restoring
-from dreamerax.runtime.collect.policy import Policy, RandomPolicy
+from dreamerax.runtime.collect.policy import Acting
 from dreamerax.runtime.protocol import Carry, Params
 from dreamerax.runtime.telemetry.timing import Timer
 from dreamerax.types import ArrayDict, Transition
@@ -121,7 +121,7 @@ class Collector:
 
   def __init__(
     self,
-    policy: Policy | RandomPolicy,
+    policy: Acting,
     envs: EnvBatch,
     replay: Rows,
     *,
@@ -165,7 +165,7 @@ class Collector:
     """What the environments have worked so far."""
     return self._envs.work
 
-  def follow(self, policy: Policy | RandomPolicy) -> None:
+  def follow(self, policy: Acting) -> None:
     """From the next step on `policy` acts; it remembers nothing of what was before."""
     self._policy = policy
     for part in self._parts:

@@ -1,6 +1,7 @@
 """Who acts: the agent under jit, for collecting (explore) and for evaluating (mode), or chance, for filling the replay."""
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import jax
 import numpy as np
@@ -14,8 +15,35 @@ from dreamerax.runtime.protocol import Agent, Carry, Params
 from dreamerax.types import EnvSpec, Transition
 
 
+class Acting(Protocol):
+  """Chooses the actions of an experience that is collected."""
+
+  uniform: bool
+  """Whether every action is equally likely, whatever is seen."""
+
+  def initial_carry(self, num_envs: int) -> Carry:
+    """What is remembered before the first step."""
+    ...
+
+  def __call__(
+    self, params: Params, carry: Carry, row: Transition, index: int
+  ) -> tuple[np.ndarray, Carry, Mapping[str, jax.Array] | Mapping[str, np.ndarray]]:
+    """Actions [E, A] on the host, the next carry, and the latents [E, ...].
+
+    Args:
+      row: the newest step of E environments, [E, ...].
+      index: number of this call; the same index draws the same noise.
+
+    Raises:
+      Diverged: an action is not finite.
+    """
+    ...
+
+
 class Policy:
-  """Compiled once for each number of environments."""
+  """An agent's policy, compiled once for each number of environments."""
+
+  uniform = False
 
   def __init__(self, agent: Agent, *, explore: bool, key: jax.Array, mesh: Mesh | None = None):
     """
@@ -67,6 +95,8 @@ class Policy:
 
 class RandomPolicy:
   """Uniform actions, to fill the replay before the first update; called like `Policy`."""
+
+  uniform = True
 
   def __init__(self, agent: Agent, spec: EnvSpec, seed: int):
     """spec: of the environments that are acted in."""

@@ -11,7 +11,7 @@ from dreamerax.envs.faults import EnvironmentFault, last_line
 from dreamerax.replay import Replay
 from dreamerax.runtime.checkpoint.metadata import restoring
 from dreamerax.runtime.collect.collector import Episode, EpisodeTracker
-from dreamerax.runtime.collect.policy import Policy, RandomPolicy
+from dreamerax.runtime.collect.policy import Acting
 from dreamerax.runtime.protocol import Params
 from dreamerax.runtime.telemetry.timing import Timer
 from dreamerax.types import ArrayDict, EnvSpec, Transition
@@ -90,7 +90,7 @@ class RemoteCollector:
 
   def __init__(
     self,
-    policy: Policy | RandomPolicy,
+    policy: Acting,
     actors: Actors,
     replay: Replay,
     *,
@@ -106,7 +106,7 @@ class RemoteCollector:
     """
     self.calls, self.lost, self.faults, self.work = calls, 0, 0, Work()
     self._actors, self._replay, self._timer = actors, replay, timer or Timer()
-    self._random = isinstance(policy, RandomPolicy)
+    self._random = policy.uniform
     self._asked = [0] * len(actors.streams)  # chunks that each still owes
     self._failed = [0] * len(actors.streams)  # times that each was lost since its last chunk
     self._newest: list[tuple[Transition, ArrayDict] | None] = [None] * len(actors.streams)  # [e, ...]
@@ -117,9 +117,9 @@ class RemoteCollector:
         self._close(Transition(**extra["row"]), extra["latents"], extra["streams"])
       self.lost = len(extra["streams"])
 
-  def follow(self, policy: Policy | RandomPolicy) -> None:
+  def follow(self, policy: Acting) -> None:
     """Chunks that are asked for from now on are made so; episodes go on."""
-    self._random = isinstance(policy, RandomPolicy)
+    self._random = policy.uniform
 
   def send(self, params: Params) -> None:
     """Publishes the parameters where it is time to, and asks every actor for what it may be ahead."""
