@@ -1,4 +1,4 @@
-"""What every benchmark shares: which machine it ran on, how it takes time, and how it prints what it found."""
+"""Describes the machine, takes times and prints results, for every benchmark."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""How fast a run goes: environments, replay, policy and updates together.
+"""Measures how fast a run goes: environments, replay, policy and updates together.
 
     python -m benchmarks.end_to_end --preset dreamer-v3 --size 1m --task dmc/walker_walk --envs 16 --seconds 60
 

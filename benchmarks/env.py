@@ -1,4 +1,4 @@
-"""How fast environments deliver frames, and what share that is of what the renderer alone can do.
+"""Measures how fast environments deliver frames, and what share that is of what the renderer alone can do.
 
     python -m benchmarks.env --task dmc/walker_walk --envs 16 --rendering balanced --workers 0 2
 

@@ -1,4 +1,4 @@
-"""What it takes to start kernels on a GPU: how many a function launches, and how long one takes that does nothing."""
+"""Counts the kernels that a function starts on a GPU, and times one that does nothing."""
 
 import statistics
 import tempfile

@@ -1,4 +1,4 @@
-"""How fast replay stores and samples, beside a plain copy of the same bytes, and what its log on disk costs.
+"""Measures how fast replay stores and samples, beside a plain copy of the same bytes, and what its log on disk costs.
 
     python -m benchmarks.replay [--batch 16] [--length 64] [--envs 16] [--steps 20000] [--repeats 50]
 

@@ -1,4 +1,4 @@
-"""Whether one vmapped update of several seeds takes less than as many updates of one.
+"""Measures whether one vmapped update of several seeds takes less than as many updates of one.
 
     python -m benchmarks.seeds --preset quick --seeds 4 --repeats 5
 

@@ -1,4 +1,4 @@
-"""How long one update takes, and which share of the machine's matrix multiplication it reaches.
+"""Measures how long one update takes, and which share of the machine's matrix multiplication it reaches.
 
     python -m benchmarks.update --preset dreamer-v3 --size 1m --batch 16 --length 64 --repeats 5
 

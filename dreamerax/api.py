@@ -1,4 +1,4 @@
-"""What a program imports: preset, train, train_seeds, evaluate, load_policy, export_policy."""
+"""Defines what a program imports: preset, train, train_seeds, evaluate, load_policy, export_policy."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

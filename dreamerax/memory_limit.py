@@ -1,4 +1,4 @@
-"""How much memory this process may use."""
+"""Tells how much memory this process may use."""
 
 from pathlib import Path
 

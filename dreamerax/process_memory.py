@@ -1,4 +1,4 @@
-"""How a program that computes has its memory handed out, by the C library and by Python."""
+"""Sets how the C library and Python manage the memory of a program that computes."""
 
 import gc
 import os

@@ -1,4 +1,4 @@
-"""What went wrong in a run, as far as its directory tells."""
+"""Lists what went wrong in a run, as far as its directory tells."""
 
 from dreamerax.analysis.runs import RunRecord
 from dreamerax.runtime.run_lock import holder

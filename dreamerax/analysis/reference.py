@@ -1,4 +1,4 @@
-"""What runs are compared with: the table of published scores, or a score file of the authors."""
+"""Reads the scores that runs are compared with: the table of published ones, or a score file of the authors."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""What is told of runs in rows, on a terminal and in a report alike."""
+"""Makes the tables about runs that a terminal and a report both show."""
 
 from collections.abc import Sequence
 

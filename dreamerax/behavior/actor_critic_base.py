@@ -1,4 +1,4 @@
-"""What actor-critics share: two networks, acting with one of them, imagining with it."""
+"""Defines what actor-critics share: two networks, acting with one of them, imagining with it."""
 
 import abc
 from dataclasses import dataclass, field

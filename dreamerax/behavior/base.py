@@ -1,4 +1,4 @@
-"""What every way of choosing actions can do; the agent knows no more of it than this."""
+"""Defines what every behaviour, a way of choosing actions, can do; the agent knows no more of it than this."""
 
 import abc
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a check-up found, as people read it."""
+"""Prints what a check-up found."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

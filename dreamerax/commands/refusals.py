@@ -1,4 +1,4 @@
-"""What ends a command, as an exit status and one line."""
+"""Turns errors that end a command into an exit status and one line."""
 
 import errno
 import re

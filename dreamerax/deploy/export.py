@@ -1,4 +1,4 @@
-"""From an agent to a policy: in this program, or as a file that jax alone can run (StableHLO)."""
+"""Makes a policy of an agent: in this program, or as a file that jax alone can run (StableHLO)."""
 
 import io
 import json

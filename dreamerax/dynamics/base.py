@@ -1,4 +1,4 @@
-"""What every latent dynamics can do; world model, behaviour and agent know no more of it than this."""
+"""Defines what every latent dynamics can do; world model, behaviour and agent know no more of it than this."""
 
 import abc
 from collections.abc import Mapping

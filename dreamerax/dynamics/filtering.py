@@ -1,4 +1,4 @@
-"""What dynamics share that first predict a step from the last, and then correct it by what was observed."""
+"""Defines what dynamics share that first predict a step from the last, and then correct it by what was observed."""
 
 import abc
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What an environment is to the rest of the package: one of them, and many of them behind one batched interface."""
+"""Defines environments for the rest of the package: one alone, and many behind one batched interface."""
 
 import abc
 from collections.abc import Mapping, Sequence

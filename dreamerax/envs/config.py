@@ -1,4 +1,4 @@
-"""Which environments a run steps, how they are shown, and in which processes they are stepped."""
+"""Configures the environments of a run: the task, how it is shown, and the processes that step it."""
 
 import os
 from dataclasses import dataclass

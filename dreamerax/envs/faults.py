@@ -1,4 +1,4 @@
-"""How environments fail: what they did, in words, and when it ends a run."""
+"""Describes the failures of environments, and decides when they end a run."""
 
 import traceback
 from collections import deque

@@ -1,4 +1,4 @@
-"""What has to be known of E streams of episodes to bring them back: their numbers, their seeds and the actions taken."""
+"""Keeps the numbers, seeds and actions that bring the episodes of E streams back."""
 
 from collections.abc import Sequence
 

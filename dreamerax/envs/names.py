@@ -1,4 +1,4 @@
-"""What errors say of a task that cannot be made."""
+"""Words the errors about a task that cannot be made."""
 
 import difflib
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""How many episodes each of several environments plays."""
+"""Divides a number of episodes among several environments."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What may be wrong with a spec, a step or a reset, and how each is mended."""
+"""Lists what may be wrong with a spec, a step or a reset, and how each is mended."""
 
 import inspect
 from collections.abc import Iterator, Mapping

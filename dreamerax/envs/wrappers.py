@@ -1,4 +1,4 @@
-"""What can be put around any environment."""
+"""Defines wrappers that fit around any environment."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What a logger is: a service or library of somebody else that a run's metrics go to, beside the run directory."""
+"""Defines a logger: a service or library of somebody else that a run's metrics go to, beside the run directory."""
 
 import abc
 import json

@@ -1,4 +1,4 @@
-"""Which loggers there are."""
+"""Names the loggers, and checks that their packages are installed."""
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec

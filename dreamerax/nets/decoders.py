@@ -1,4 +1,4 @@
-"""Latents back to observations: convolutions for images, an MLP for vectors."""
+"""Decodes latents to observations: convolutions for images, an MLP for vectors."""
 
 import abc
 import math

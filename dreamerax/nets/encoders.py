@@ -1,4 +1,4 @@
-"""Observations to one embedding: convolutions for images, an MLP for vectors."""
+"""Encodes observations as one embedding: convolutions for images, an MLP for vectors."""
 
 import abc
 import math

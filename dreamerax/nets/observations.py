@@ -1,4 +1,4 @@
-"""How the arrays of an observation are grouped: images are stacked along channels, everything else becomes one vector.
+"""Groups the arrays of an observation: images are stacked along channels, everything else becomes one vector.
 
 And how images of any size fit networks that halve or double theirs: `center_pad` and `center_crop`.
 """

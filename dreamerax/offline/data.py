@@ -1,4 +1,4 @@
-"""Recorded episodes as what a world model is trained and tested on."""
+"""Makes the training and the held-out set of recorded episodes, and the replay that holds the first."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

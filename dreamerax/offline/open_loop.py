@@ -1,4 +1,4 @@
-"""How wrong a world model's predictions are, by how far they look ahead, beside predictions that need no model."""
+"""Measures the errors of a world model's predictions by horizon, beside predictions that need no model."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence

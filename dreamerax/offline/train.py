@@ -1,4 +1,4 @@
-"""A world model alone, trained on recorded episodes and judged on those held out."""
+"""Trains a world model alone on recorded episodes, and evaluates it on those held out."""
 
 import dataclasses
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The one question about the machine that programs depend on: what runs them."""
+"""Tells which backend runs a program, the one thing about the machine that programs depend on."""
 
 import os
 

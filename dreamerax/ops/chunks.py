@@ -1,4 +1,4 @@
-"""A batch worked through in chunks, so that what is made of one chunk is still in the processor's cache when it is needed.
+"""Works through a batch in chunks, so that what is made of a chunk is used while it is in the processor's cache.
 
 For the CPU, where a network over small pictures waits for memory more than it computes. Accelerators get whole batches.
 """

@@ -1,4 +1,4 @@
-"""Why nothing can be computed."""
+"""Defines the errors of a machine that can compute nothing."""
 
 
 class NoPlatform(RuntimeError):

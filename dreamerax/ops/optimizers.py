@@ -1,4 +1,4 @@
-"""What turns gradients into steps: LaProp with adaptive gradient clipping, and TensorFlow's Adam."""
+"""Turns gradients into steps: LaProp with adaptive gradient clipping, and TensorFlow's Adam."""
 
 import abc
 from dataclasses import dataclass

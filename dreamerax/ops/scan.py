@@ -1,4 +1,4 @@
-"""Sequences computed step by step, whose gradients leave as little as can be to the steps."""
+"""Scans over sequences with gradients that leave as little as possible to the single steps."""
 
 from collections.abc import Callable, Iterable
 from functools import partial

@@ -1,4 +1,4 @@
-"""What an episode must be, to be trained on."""
+"""Checks that a recorded episode can be trained on."""
 
 import numpy as np
 

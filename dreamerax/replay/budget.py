@@ -1,4 +1,4 @@
-"""How many bytes a replay may use, and how many steps fit in them."""
+"""Computes how many bytes a replay may use, and how many steps fit in them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

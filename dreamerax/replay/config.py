@@ -1,4 +1,4 @@
-"""What a user decides of a replay."""
+"""Configures a replay."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Which sequences to train on next: the newest once, then all uniformly."""
+"""Chooses the sequences to train on: the newest once, then all uniformly."""
 
 from collections import deque
 from typing import Any

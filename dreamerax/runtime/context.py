@@ -1,4 +1,4 @@
-"""What a run is given by its process, and shares with the other runs of it."""
+"""Defines what a process gives to its runs, and what they share."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""How far a run is."""
+"""Defines the counters of a run."""
 
 from typing import NamedTuple
 

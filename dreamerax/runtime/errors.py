@@ -1,4 +1,4 @@
-"""Why a run ends early."""
+"""Defines the errors that end a run early."""
 
 
 class Diverged(RuntimeError):

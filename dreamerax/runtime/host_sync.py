@@ -1,4 +1,4 @@
-"""What the hosts of a run tell each other once in every iteration, so that all of them do the same at the same time."""
+"""Sums numbers over the hosts of a run once in every iteration, so that all of them do the same at the same time."""
 
 import json
 from collections.abc import Sequence

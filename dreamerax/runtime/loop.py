@@ -1,4 +1,4 @@
-"""A run while it lasts: prefill, then collecting and updating in turn, with evaluations, videos and checkpoints between."""
+"""Runs the loop: prefill, then collecting and updating in turn, with evaluations, videos and checkpoints between."""
 
 import logging
 from dataclasses import dataclass

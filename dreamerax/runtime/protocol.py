@@ -1,4 +1,4 @@
-"""What the runtime asks of an agent. It calls these functions and knows nothing of what is inside."""
+"""Defines what the runtime asks of an agent. It calls these functions and knows nothing of what is inside."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol

@@ -1,4 +1,4 @@
-"""When to update: how many updates are due after the steps collected so far."""
+"""Decides how many updates are due after the steps collected so far."""
 
 import abc
 from collections.abc import Mapping

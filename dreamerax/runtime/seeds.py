@@ -1,4 +1,4 @@
-"""What is seeded with what: by the run's seed, the host, the purpose, and how far the run is.
+"""Derives seeds from the run's seed, the host, the purpose, and how far the run is.
 
 A seed has 64 bits. What follows from one below 2**32 is what follows from it where seeds have 32 bits: a run is repeated to
 the bit by versions that know no others.

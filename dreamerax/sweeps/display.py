@@ -1,4 +1,4 @@
-"""How a sweep stands, for people: a table on a terminal, plain lines elsewhere."""
+"""Shows how a sweep stands: a table on a terminal, plain lines elsewhere."""
 
 import sys
 import time

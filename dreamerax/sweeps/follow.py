@@ -1,4 +1,4 @@
-"""How far a run is, read from its metrics while they grow."""
+"""Reads how far a run is from its metrics while they grow."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What became of each trial: one JSON file, whole at any moment."""
+"""Keeps what became of each trial in one JSON file, which is whole at any moment."""
 
 import dataclasses
 import json

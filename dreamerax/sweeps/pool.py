@@ -1,4 +1,4 @@
-"""Where attempts run: what a sweep asks of a place, and this machine, one attempt after another."""
+"""Defines a pool, a place that attempts run in, and the pool of this machine: one attempt after another."""
 
 from collections import deque
 from typing import Protocol

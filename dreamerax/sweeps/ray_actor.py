@@ -1,4 +1,4 @@
-"""An attempt that an actor of Ray holds, and what is heard from it."""
+"""Runs an attempt in an actor of Ray, and passes on what the actor reports."""
 
 import socket
 from types import ModuleType

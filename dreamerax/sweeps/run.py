@@ -1,4 +1,4 @@
-"""A sweep while it lasts: submits trials, records what becomes of them, and tries again what has crashed."""
+"""Runs a sweep: submits trials, records what becomes of them, and tries again what has crashed."""
 
 import time
 from collections.abc import Sequence

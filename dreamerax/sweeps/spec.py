@@ -1,4 +1,4 @@
-"""What a sweep runs: grids of presets, tasks, seeds and options, as YAML or as Python."""
+"""Describes a sweep: grids of presets, tasks, seeds and options, as YAML or as Python."""
 
 import math
 import runpy

@@ -1,4 +1,4 @@
-"""From a sweep to its trials, each checked as `dreamerax train` would check it."""
+"""Makes the trials of a sweep, and checks each as `dreamerax train` would."""
 
 import itertools
 import re

@@ -1,4 +1,4 @@
-"""Everybody's dream: one a browser tab, each by itself, in the JSON that the page reads."""
+"""Keeps a dream for each browser tab, in the JSON that the page reads."""
 
 import base64
 import dataclasses

@@ -1,4 +1,4 @@
-"""Where dreams begin: at what a run has seen, or, where its replay is not on disk, at fresh episodes."""
+"""Finds places where dreams begin: in what a run has seen or, without a replay on disk, in fresh episodes."""
 
 import abc
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What every world model can do; agents and behaviours know no more of it than this."""
+"""Defines what every world model can do; agents and behaviours know no more of it than this."""
 
 import abc
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What CEM and MPPI share: a Gaussian over plans that is refitted to the best of its candidates, again and again."""
+"""Refits a Gaussian over plans to the best of its candidates, again and again, as CEM and MPPI both do."""
 
 import abc
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What every reward can do; the behaviour that learns from it knows no more of it than this."""
+"""Defines what every reward can do; the behaviour that learns from it knows no more of it than this."""
 
 import abc
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""From the policy's actions, in [-1, 1] or one-hot, to those a simulator takes."""
+"""Converts the policy's actions, in [-1, 1] or one-hot, to those that a simulator takes."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""Which OpenGL backend draws MuJoCo's frames: found by trying, in another process, before anything imports dm_control.
+"""Finds an OpenGL backend that draws MuJoCo's frames, by trying in another process before anything imports dm_control.
 
 dm_control binds itself to a backend when it is imported, and where that backend is broken the import fails in ways that
 explain nothing and cannot be taken back. A subprocess can fail without harm.

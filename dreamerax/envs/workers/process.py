@@ -1,4 +1,4 @@
-"""One worker process as its owner sees it: started, told to step, asked for its answer, and mourned.
+"""Owns one worker process: starts it, tells it to step, reads its answers, and notices its death.
 
 The owner sends a `Setup` as JSON; the worker makes its environments and answers with their spec. From then on the owner
 sends commands, and the worker answers each, in order, once the rows are written. An answer begins with DONE, before what is

@@ -1,4 +1,4 @@
-"""Short sequences out of a log that a run may be writing: nothing is locked, changed or kept open."""
+"""Reads short sequences from a log that a run may be writing: nothing is locked, changed or kept open."""
 
 import contextlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What each host but the first adds to a checkpoint: the arrays that are its own, and where its replay's log ends.
+"""Saves the part of a checkpoint that each host but the first adds: its own arrays, and where its replay's log ends.
 
 A part is written beside the checkpoint, as <env steps>.host-<i>, and moved into it by host 0, whose manifest covers it. So a
 checkpoint has its name only with every part in it.

@@ -1,4 +1,4 @@
-"""What a checkpoint holds besides arrays."""
+"""Defines what a checkpoint holds besides arrays, and how it is saved and read."""
 
 import json
 import operator

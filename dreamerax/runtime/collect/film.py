@@ -1,4 +1,4 @@
-"""The film of an evaluation."""
+"""Films an episode of an evaluation."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Who acts: the agent under jit, for collecting (explore) and for evaluating (mode), or chance, for filling the replay."""
+"""Acts in environments: the agent under jit, exploring or by its mode, or uniform actions to fill the replay."""
 
 from collections.abc import Mapping
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""What an actor does wherever it runs: steps environments with its own copy of the policy, a chunk at a time."""
+"""Steps environments with a copy of the policy, a chunk of steps at a time, as an actor does wherever it runs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

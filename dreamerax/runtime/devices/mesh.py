@@ -1,4 +1,4 @@
-"""Which devices learn, all of them as one mesh (one device is a mesh of one), and which act."""
+"""Chooses the devices that learn, all of them as one mesh (one device is a mesh of one), and those that act."""
 
 import contextlib
 import os

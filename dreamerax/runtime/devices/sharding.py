@@ -1,4 +1,4 @@
-"""How arrays lie on a mesh: batches are split over `data`, large weights over `model`, and all else is everywhere."""
+"""Places arrays on a mesh: batches are split over `data`, large weights over `model`, and all else is everywhere."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How the update is compiled, and where compiled programs are kept from one run to the next."""
+"""Compiles the update, and keeps compiled programs from one run to the next."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""How long updates took to compile on this machine: what the next start tells whoever waits for one."""
+"""Remembers how long updates took to compile on this machine, for the next start to tell."""
 
 import hashlib
 import json

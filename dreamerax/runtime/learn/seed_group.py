@@ -1,4 +1,4 @@
-"""One vmapped update for several learners, each of which believes that it has a program to itself."""
+"""Makes one vmapped update for several learners, each of which uses it like an update of its own."""
 
 from collections.abc import Callable, Mapping
 from threading import Condition, Lock

@@ -1,4 +1,4 @@
-"""Whether an agent's state fits in memory; where it does not, XLA ends the process without an exception."""
+"""Checks that an agent's state fits in memory; where it does not, XLA ends the process without an exception."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What a learner runs, compiled in a thread of its own from shapes alone, before there is a state or a batch."""
+"""Compiles what a learner runs in a thread of its own, from shapes alone, before there is a state or a batch."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What a run writes down: metrics.jsonl for programs, TensorBoard events and other loggers for people. X-axes are env steps."""
+"""Writes metrics over env steps: metrics.jsonl for programs, TensorBoard and other loggers for people."""
 
 import json
 import logging

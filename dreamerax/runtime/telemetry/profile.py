@@ -1,4 +1,4 @@
-"""Where the time of a step goes: some iterations of a run with every stage waited for, beside the machine's limits."""
+"""Times the stages of some iterations of a run, each waited for, beside the machine's limits."""
 
 import statistics
 import time

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on."""
+"""Shows a person how a run goes on."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""When something is due again, and where the time goes."""
+"""Tells when something is due again, and measures where the time goes."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What every objective of a world model can do; the world model knows no more of it than this."""
+"""Defines what every objective of a world model can do; the world model knows no more of it than this."""
 
 import abc
 from collections.abc import Iterator, Mapping
