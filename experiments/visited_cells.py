@@ -6,8 +6,9 @@ python experiments/visited_cells.py --run runs/explore
 python experiments/visited_cells.py --agent-steps 2500
 
 The task is dmc/reacher_easy from pixels, with an action repeat of 8 of its own: an agent step is 8 simulator steps. Angles
-and velocities are hidden observations, which the replay has and the agent does not see. A cell is a tenth of a full turn
-of each of the two joints, times 1 rad/s of each joint's velocity.
+and velocities are hidden observations, which the replay has and the agent does not see. A run of dmc/reacher_easy that
+observes position and velocity is counted, too. A cell is a tenth of a full turn of each of the two joints, times 1 rad/s
+of each joint's velocity.
 """
 
 import argparse
@@ -51,12 +52,12 @@ class Hidden(Environment):
     return step._replace(observation=_hidden(step.observation))
 
 
-def reacher(seed: int) -> Environment:
+def reacher(seed: int, action_repeat: int = 8) -> Environment:
   """The task of this experiment."""
   env = dm_control.load(
     "dmc/reacher_easy",
     seed,
-    action_repeat=8,
+    action_repeat=action_repeat,
     rendering_quality="balanced",
     observations=("image", *NAMES),
   )
@@ -67,10 +68,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--run", type=Path, help="run directory; without it, random actions")
   parser.add_argument("--agent-steps", type=int, default=2500, help="of random actions")
+  parser.add_argument("--action-repeat", type=int, default=8, help="of random actions")
   parser.add_argument("--seed", type=int, default=0, help="of random actions")
   options = parser.parse_args(arguments)
-  states = replayed_states(options.run) if options.run else random_states(options.agent_steps, options.seed)
-  print(f"{visited(states)} cells in {len(states)} agent steps")
+  if options.run:
+    states = replayed_states(options.run)
+  else:
+    states = random_states(reacher(options.seed, options.action_repeat), options.agent_steps, options.seed)
+  velocities = np.concatenate([np.zeros_like(states[:, :2]), states[:, 2:]], 1)
+  print(f"{visited(states)} cells, {visited(velocities)} of velocities alone, in {len(states)} agent steps")
 
 
 def visited(states: np.ndarray) -> int:
@@ -80,10 +86,10 @@ def visited(states: np.ndarray) -> int:
   return len(np.unique(cells, axis=0))
 
 
-def random_states(steps: int, seed: int) -> np.ndarray:
-  """[T, 4] under uniform random actions, from as many episodes as come."""
+def random_states(env: Environment, steps: int, seed: int) -> np.ndarray:
+  """[T, 4] of an environment, which is closed, under uniform random actions, from as many episodes as come."""
   rng, found = np.random.default_rng(seed), []
-  with closing(reacher(seed)) as env:
+  with closing(env):
     step = env.reset()
     for _ in range(steps):
       found.append(np.concatenate([step.observation[EVENT + name] for name in NAMES]))
@@ -97,7 +103,8 @@ def replayed_states(run: Path) -> np.ndarray:
   for path in segments(run / "replay"):
     reader = SegmentReader(path)
     _, _, columns = reader.layout.unpack(reader.read(0, reader.records))
-    found.append(np.concatenate([columns[OBSERVATION + EVENT + name] for name in NAMES], -1))
+    hidden = "" if OBSERVATION + NAMES[0] in columns else EVENT
+    found.append(np.concatenate([columns[OBSERVATION + hidden + name] for name in NAMES], -1))
   return np.concatenate(found)
 
 

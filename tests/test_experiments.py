@@ -18,7 +18,7 @@ def test_states_are_counted_by_cells_and_turns_do_not_count():
 
 def test_random_actions_see_states_that_the_agent_does_not(capsys):
   visited_cells.main(["--agent-steps", "6"])
-  assert capsys.readouterr().out.endswith(" cells in 6 agent steps\n")
+  assert capsys.readouterr().out.endswith(" of velocities alone, in 6 agent steps\n")
   env = visited_cells.reacher(0)
   assert set(env.spec.visible) == {"image"} and env.reset().observation["event/velocity"].shape == (2,)
   env.close()
