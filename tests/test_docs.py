@@ -16,11 +16,11 @@ from dreamerax import api, cli, envs
 from dreamerax.agent import Agent
 from dreamerax.behavior.uniform import Chance
 from dreamerax.config import changed
+from dreamerax.config_file import spec_to_dict
 from dreamerax.deploy.export import export
 from dreamerax.deploy.policy import load
 from dreamerax.envs.suites import registry
 from dreamerax.recordings import EpisodeFolder
-from dreamerax.run_directory import spec_to_dict
 from dreamerax.types import EnvSpec
 from dreamerax.viewer.dreams import Dreamer
 from tests import tiny

@@ -48,7 +48,7 @@ def padded_size(height: int, width: int, halvings: int) -> tuple[int, int]:
     raise ValueError(
       f"image size {height}x{width}: {halvings} stages need between {2 * factor + 1} and {16 * factor} pixels a side, best "
       f"a multiple of {factor}; {advice(height, width)}--image-size 64 resizes images; or change the number of both "
-      "--agent.world-model.encoder.mults and --agent.world-model.decoder.mults, which halve them"
+      "--agent.world-model.encoder.mults and --agent.world-model.objectives.reconstruction.decoder.mults, which halve them"
     )
   return small[0] * factor, small[1] * factor
 

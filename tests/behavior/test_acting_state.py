@@ -14,10 +14,10 @@ from flax import nnx
 from dreamerax.agent import Agent
 from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed, Situation
 from dreamerax.behavior.imagination import World
+from dreamerax.config_file import spec_to_dict
 from dreamerax.deploy.export import export, make_policy
 from dreamerax.deploy.policy import load
 from dreamerax.nets.modules import Params
-from dreamerax.run_directory import spec_to_dict
 from dreamerax.runtime.checkpoint.checkpoints import FOLDER, Checkpoints, load_state
 from dreamerax.runtime.devices.mesh import local_mesh
 from dreamerax.runtime.devices.sharding import init_state
