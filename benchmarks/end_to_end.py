@@ -72,7 +72,7 @@ class Turn(NamedTuple):
 
 
 class Worker:
-  """A run without evaluations, checkpoints and metrics, put together in the order of `runtime.loop.train`."""
+  """A run without evaluations, checkpoints and metrics, put together in the order of `runtime.train.train`."""
 
   def __init__(self, config: RunConfig, stack: ExitStack):
     """stack: closes what the run has opened."""

@@ -29,6 +29,7 @@ from dreamerax.runtime.devices.mesh import divide_cpu, learner_mesh
 from dreamerax.runtime.devices.sharding import batch_rows
 from dreamerax.runtime.result import TrainResult
 from dreamerax.runtime.seeds import own_seed
+from dreamerax.runtime.settings import Parts, RunSettings
 from dreamerax.runtime.train_seeds import train_runs
 
 
@@ -80,7 +81,7 @@ def train(
   agent = Agent(config.agent, env_spec(config))
   remote = None if ray is None else _ray_actors(config, agent, ray)
   agent_of = partial(_agent_of, trust=trust)
-  return _trainer(config, agent, logdir, there, preset, agent_of, source)(remote=remote)
+  return _trainer(config, agent, logdir, there, preset, agent_of, source, remote=remote)()
 
 
 def train_seeds(
@@ -172,6 +173,7 @@ def _trainer(
   agent_of: Callable[[Path], Agent],
   source: Path | None,
   recorded: RunConfig | None = None,
+  remote: Callable[[int, int], Actors] | None = None,
 ) -> Callable[..., TrainResult]:
   """`runtime.train.train` with all that follows from the configuration.
 
@@ -180,6 +182,7 @@ def _trainer(
     agent_of: the agent of a run directory.
     source: the run directory that the world model's first parameters come from.
     recorded: what config.json has; by default `config`.
+    remote: makes actors that collect elsewhere.
   """
   if source and there is None:
     transfer.check_fits(source, agent_of(source), agent)
@@ -189,8 +192,7 @@ def _trainer(
   replay = Replay(agent.spec, agent.latent_spec, config=replay_config, streams=config.num_envs, seed=seed)
   about = {INITIAL: str(source)} if source else {}
   stored = {} if there is None else there.stored
-  return partial(
-    runtime_train.train,
+  parts = Parts(
     agent,
     partial(
       envs.make_batch,
@@ -201,17 +203,21 @@ def _trainer(
     ),
     replay,
     config.schedule.build(rows * config.replay.batch_length),
+    initial=lambda state: transfer.with_world_model(state, source, agent_of(source)) if source else state,
+    remote=remote,
+  )
+  settings = RunSettings(
     config.loop,
-    logdir=logdir,
+    logdir,
     env_steps=config.env_steps,
     num_envs=config.num_envs,
     action_repeat=config.env.action_repeat,
     seed=config.seed,
     task=config.env.task,
     mesh=config.mesh,
-    begin=partial(config_file.write, recorded or config, agent.spec, logdir, preset, stored=stored, **about),
-    initial=lambda state: transfer.with_world_model(state, source, agent_of(source)) if source else state,
   )
+  begin = partial(config_file.write, recorded or config, agent.spec, logdir, preset, stored=stored, **about)
+  return partial(runtime_train.train, parts, settings, begin=begin)
 
 
 def _beginning(there: RunDirectory | None, given: str | Path | None) -> Path | None:

@@ -270,8 +270,8 @@ def test_the_stored_run_goes_on_and_may_be_longer(dreamerax, monkeypatch: pytest
   config = begun(tmp_path / "run")
   seen = {}
 
-  def train(agent, make_envs, replay, schedule, loop, *, begin, **options):
-    seen.update(options, loop=loop)
+  def train(parts, settings, *, begin):
+    seen.update(vars(settings))
     begin()
     return ENDED
 
@@ -305,8 +305,8 @@ def test_a_run_that_goes_on_is_read_once_for_its_options_and_once_for_all_else(
 def test_several_seeds_have_a_run_directory_each(dreamerax, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
   started = {}
 
-  def train(agent, make_envs, replay, schedule, loop, *, logdir, seed, begin, **options):
-    started[seed] = logdir
+  def train(parts, settings, *, begin, context=None):
+    started[settings.seed] = settings.logdir
     begin()
     return ENDED
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import jax
 
 from dreamerax.envs.base import Work
-from dreamerax.replay import Replay
 from dreamerax.runtime.collect.collector import Episode
 from dreamerax.runtime.collect.evaluate import EvalResult
 from dreamerax.runtime.collect.policy import Policy
@@ -17,9 +16,8 @@ from dreamerax.runtime.evaluator import Evaluator
 from dreamerax.runtime.host_sync import Agreement, Turn
 from dreamerax.runtime.learn.learner import Learner
 from dreamerax.runtime.result import TrainResult
-from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.session import Session
-from dreamerax.runtime.settings import LoopConfig
+from dreamerax.runtime.settings import Parts, RunSettings
 from dreamerax.runtime.telemetry.profile import Profile
 from dreamerax.runtime.telemetry.timing import Interval, Timer
 
@@ -33,11 +31,8 @@ _LOG_STEPS = 1000  # env steps between lines of training metrics where the clock
 class Run:
   """One host's part of a run. What all hosts compute or agree on, all do in the same order; host 0 writes and evaluates."""
 
-  config: LoopConfig
-  total: int
-  action_repeat: int
-  replay: Replay
-  schedule: Schedule
+  parts: Parts
+  settings: RunSettings
   learner: Learner
   collector: Collecting
   policy: Policy  # explores
@@ -54,12 +49,12 @@ class Run:
     now = self.counters.env_steps
     self._hosts = self.agreement.hosts
     self._timer = Timer()
-    self._eval = Interval(self.config.eval_every, now)
-    self._video = Interval(self.config.video_every, now)
-    self._log = Interval(_LOG_STEPS, now) if self.config.sync else Interval(self.config.log_every, 0)
+    self._eval = Interval(self.settings.loop.eval_every, now)
+    self._video = Interval(self.settings.loop.video_every, now)
+    self._log = Interval(_LOG_STEPS, now) if self.settings.loop.sync else Interval(self.settings.loop.log_every, 0)
     self._evaluation: EvalResult | None = None
-    self._unprofiled = self.config.profile
-    if self.config.video_every:
+    self._unprofiled = self.settings.loop.profile
+    if self.settings.loop.video_every:
       self.learner.programs.prepare_report()
 
   def run(self) -> TrainResult:
@@ -73,25 +68,25 @@ class Run:
     self.learner.run(self._due())  # what the last step is owed
     self.counters = self.counters._replace(updates=self.learner.updates)
     self.learner.flush()
-    self._evaluate(video=self.config.video_every > 0)
+    self._evaluate(video=self.settings.loop.video_every > 0)
     self._log_training()
 
   def _train(self) -> None:
     if not self._is_filled:
       self.session.progress.wait_for(
-        lambda: f"prefill: {self.agreement.turn.stored:,.0f}/{self.config.prefill_steps:,} agent steps"
+        lambda: f"prefill: {self.agreement.turn.stored:,.0f}/{self.settings.loop.prefill_steps:,} agent steps"
       )
-      while not self._is_filled and self.counters.env_steps < self.total:
+      while not self._is_filled and self.counters.env_steps < self.settings.env_steps:
         self.prefilled += self._step(0)
         _ = self.learner.programs.compiled  # or failed: nobody should wait for the rest of the prefill to hear of it
-      if self.config.prefill_policy == "random":
+      if self.settings.loop.prefill_policy == "random":
         self.collector.follow(self.policy)
-      self.schedule.waive(self.counters)
+      self.parts.schedule.waive(self.counters)
     self.session.progress.wait_for(self.learner.programs.compiling)
     self.learner.programs.wait_compiled(self._check_and_show)
     self.session.progress.begin(self.counters)
     first = self.learner.updates
-    while self.counters.env_steps < self.total:
+    while self.counters.env_steps < self.settings.env_steps:
       self._step(self._due())
       if self._unprofiled and self.learner.updates - first >= _WARM_UP:
         self._profile()
@@ -103,11 +98,11 @@ class Run:
 
   @property
   def _is_filled(self) -> bool:
-    return self.agreement.turn.is_filled(self.config, self._hosts.count)
+    return self.agreement.turn.is_filled(self.settings.loop, self._hosts.count)
 
   def _due(self) -> int:
     """Updates that the schedule asks for; none where the run ended before the replay was filled."""
-    return self.schedule.due(self.counters) if self._is_filled else 0
+    return self.parts.schedule.due(self.counters) if self._is_filled else 0
 
   def _step(self, updates: int) -> int:
     """One turn of collecting, with `updates` dispatched meanwhile; returns how many agent steps ended on all hosts."""
@@ -120,7 +115,7 @@ class Run:
       steps, episodes = self.collector.receive()
     with self._timer("wait_hosts"):
       turn = self.agreement.reach(
-        Turn.look(self.replay, steps, episodes)._replace(
+        Turn.look(self.parts.replay, steps, episodes)._replace(
           faults=self.collector.faults,
           elapsed=self.session.elapsed * self._hosts.leads,
           unsaved=self.session.checkpoints.failed is not None,
@@ -128,7 +123,7 @@ class Run:
       )
     steps = int(turn.agent_steps)
     self.counters = Counters(
-      env_steps=self.counters.env_steps + steps * self.action_repeat,
+      env_steps=self.counters.env_steps + steps * self.settings.action_repeat,
       agent_steps=self.counters.agent_steps + steps,
       updates=self.learner.updates,
     )
@@ -150,13 +145,13 @@ class Run:
 
   def _look_at_clocks(self) -> None:
     now, elapsed = self.counters.env_steps, self.agreement.turn.elapsed
-    if self._log.due(now if self.config.sync else elapsed):
+    if self._log.due(now if self.settings.loop.sync else elapsed):
       self._log_training()
     video = self._video.due(now)
     if video:
       self._report()
     # The last evaluation is made after the last update.
-    if self._eval.due(now) and now < self.total:
+    if self._eval.due(now) and now < self.settings.env_steps:
       self._evaluate(video)
     if self.session.is_save_due(elapsed, failed=bool(self.agreement.turn.unsaved)):
       self._checkpoint()
@@ -169,7 +164,10 @@ class Run:
       waits.pop("wait_hosts", None)
     turn, collected = self.agreement.turn, self.counters.agent_steps - self.prefilled
     trained = (
-      self._hosts.count * self.replay.config.batch_size * self.replay.config.batch_length * self.counters.updates
+      self._hosts.count
+      * self.parts.replay.config.batch_size
+      * self.parts.replay.config.batch_length
+      * self.counters.updates
     )
     self.session.write(
       self.counters,
@@ -193,7 +191,7 @@ class Run:
     self.stages.take()
     self.stages.synchronous = True
     with jax.profiler.trace(folder, profiler_options=options):
-      while self.counters.updates - before.updates < _PROFILED and self.counters.env_steps < self.total:
+      while self.counters.updates - before.updates < _PROFILED and self.counters.env_steps < self.settings.env_steps:
         self._step(self._due())
       self.learner.flush()
     with self.stages("log"):
@@ -227,7 +225,7 @@ class Run:
 
   def _evaluate(self, video: bool) -> None:
     """Host 0 does; the others wait for it at the next turn."""
-    if not (self.config.eval_episodes and self._hosts.leads):
+    if not (self.settings.loop.eval_episodes and self._hosts.leads):
       return
     try:
       with self._timer("evaluation"):
@@ -241,11 +239,11 @@ class Run:
     """Saves all that the run needs to go on as if it had never stopped, and changes nothing in it."""
     self.counters = self.counters._replace(updates=self.learner.updates)
     self.learner.flush()
-    log = self.replay.commit_log()
+    log = self.parts.replay.commit_log()
     extra = {
       "collector": self.collector.extra(),
       "learner": self.learner.extra(),
-      "replay": self.replay.state(latents=self.config.sync),
+      "replay": self.parts.replay.state(latents=self.settings.loop.sync),
     }
     self.session.save(
       self.learner.state,
@@ -253,7 +251,7 @@ class Run:
       extra,
       calls=self.collector.calls,
       prefilled=self.prefilled,
-      schedule=self.schedule.state(),
+      schedule=self.parts.schedule.state(),
       replay={**log, "dealt": self.dealt} if log and self.dealt else log,
       logged=self.logged,
     )

@@ -16,7 +16,7 @@ from dreamerax.runtime.collect.remote import Actors
 from dreamerax.runtime.context import RunContext
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.devices.hosts import Hosts
-from dreamerax.runtime.devices.mesh import describe
+from dreamerax.runtime.devices.mesh import MeshConfig, describe
 from dreamerax.runtime.devices.sharding import check_batch_size
 from dreamerax.runtime.protocol import Agent, MakeEnvs, State
 from dreamerax.runtime.schedule import Schedule
@@ -67,35 +67,59 @@ class LoopConfig:
 
 
 @dataclass(frozen=True)
-class Start:
-  """What `train.train` was given, and what follows from it."""
+class RunSettings:
+  """What a person decides of a run, but for its parts."""
 
-  agent: Agent
-  make_envs: MakeEnvs
-  replay: Replay
-  schedule: Schedule
-  config: LoopConfig
+  loop: LoopConfig
   logdir: Path
+  """The run directory."""
   env_steps: int
+  """Length of the run, in which prefill and earlier parts count."""
   num_envs: int
   action_repeat: int
   seed: int
   task: str
+  """For people only."""
+  mesh: MeshConfig | None = None
+  """Which devices learn and act; the replay gives whole batches, B sequences, or this host's rows of them."""
+
+
+@dataclass(frozen=True)
+class Parts:
+  """What a run is put together from; made for it, and of no use to another."""
+
+  agent: Agent
+  make_envs: MakeEnvs
+  """Makes and seeds environments for collecting and for evaluating; they are closed by the run."""
+  replay: Replay
+  """Empty, with one stream per environment; kept on disk in the run directory."""
+  schedule: Schedule
+  """Before its first call."""
+  initial: Callable[[State], State] = lambda state: state
+  """Changes the state that a run begins with; not called where one goes on."""
+  remote: Callable[[int, int], Actors] | None = None
+  """Makes actors that collect elsewhere, (number of environments, seed); None: everything happens here."""
+
+
+@dataclass(frozen=True)
+class Start:
+  """What `train.train` was given, and what follows from it."""
+
+  parts: Parts
+  settings: RunSettings
+  hosts: Hosts
+  context: RunContext
   learners: Mesh
   actors: Mesh
-  hosts: Hosts
-  initial: Callable[[State], State]
-  context: RunContext
-  remote: Callable[[int, int], Actors] | None
 
   @property
   def own_seed(self) -> int:
     """What this host's experience follows from."""
-    return own_seed(self.seed, self.hosts.index)
+    return own_seed(self.settings.seed, self.hosts.index)
 
   def key(self, purpose: int) -> jax.Array:
     """The same on all hosts, but for that of actions."""
-    seed = self.own_seed if purpose == ACT else self.seed
+    seed = self.own_seed if purpose == ACT else self.settings.seed
     return jax.random.split(key(seed), _PURPOSES)[purpose]
 
   def check(self) -> None:
@@ -103,7 +127,7 @@ class Start:
     Raises:
       ValueError: settings do not fit each other, or the devices.
     """
-    replay, config, count = self.replay, self.config, self.hosts.count
+    replay, config, count = self.parts.replay, self.settings.loop, self.hosts.count
     check_installed(config.log)
     if config.sync and replay.config.max_disk_bytes == 0:
       raise ValueError("sync=True needs the replay on disk to restart from: leave replay.max_disk_bytes=0 out")
@@ -113,10 +137,11 @@ class Start:
         f"loop.prefill_steps={config.prefill_steps} exceeds what the replay holds ({replay.capacity * count} steps): "
         "lower it, or raise replay.capacity or replay.max_bytes"
       )
-    if self.env_steps <= config.prefill_steps * self.action_repeat:
+    steps, repeat = self.settings.env_steps, self.settings.action_repeat
+    if steps <= config.prefill_steps * repeat:
       raise ValueError(
-        f"env_steps={self.env_steps} ends the run before its first update (loop.prefill_steps={config.prefill_steps} with "
-        f"action repeat {self.action_repeat} are {config.prefill_steps * self.action_repeat} env steps): raise env_steps"
+        f"env_steps={steps} ends the run before its first update (loop.prefill_steps={config.prefill_steps} with "
+        f"action repeat {repeat} are {config.prefill_steps * repeat} env steps): raise env_steps"
       )
 
   def check_continues(self, saved: Saved) -> None:
@@ -124,9 +149,9 @@ class Start:
     Raises:
       ValueError: what was saved in `logdir` is of a run with another seed.
     """
-    if saved.seed != self.seed:
+    if saved.seed != self.settings.seed:
       raise ValueError(
-        f"seed={self.seed}, and {self.logdir} was begun with {saved.seed}: use that seed, or another --logdir"
+        f"seed={self.settings.seed}, and {self.settings.logdir} was begun with {saved.seed}: use that seed, or another --logdir"
       )
 
   def introduce(self, progress: Progress, counters: Counters) -> None:
@@ -134,10 +159,10 @@ class Start:
     if self.hosts.count > 1:
       print(f"host {self.hosts.index} of {self.hosts.count}", flush=True)
     progress.say(describe(self.learners, self.actors))
-    progress.say(f"task: {self.task}")
-    progress.say(f"parameters: {self.agent.parameter_count():,}")
+    progress.say(f"task: {self.settings.task}")
+    progress.say(f"parameters: {self.parts.agent.parameter_count():,}")
     each = ", on each host" if self.hosts.count > 1 else ""
-    progress.say(f"{self.replay.describe()}{each}")
-    progress.say(f"logdir: {self.logdir}")
+    progress.say(f"{self.parts.replay.describe()}{each}")
+    progress.say(f"logdir: {self.settings.logdir}")
     if counters.env_steps:
       progress.say(f"continuing at {counters.env_steps:,} env steps, {counters.updates:,} updates")

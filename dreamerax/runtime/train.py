@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from dreamerax.runtime.collect.protocol import Collecting
 from dreamerax.runtime.collect.remote import Actors, RemoteCollector
 from dreamerax.runtime.context import RunContext, single_run
 from dreamerax.runtime.devices.hosts import Hosts
-from dreamerax.runtime.devices.mesh import MeshConfig, learner_mesh, policy_mesh
+from dreamerax.runtime.devices.mesh import learner_mesh, policy_mesh
 from dreamerax.runtime.devices.sharding import abstract_state, init_state
 from dreamerax.runtime.evaluator import Evaluator
 from dreamerax.runtime.host_sync import Agreement
@@ -25,39 +26,26 @@ from dreamerax.runtime.learn.learner import Learner
 from dreamerax.runtime.learn.state_memory import check_fits
 from dreamerax.runtime.learn.update import Programs
 from dreamerax.runtime.loop import Run
-from dreamerax.runtime.protocol import Agent, MakeEnvs, State
+from dreamerax.runtime.protocol import State
 from dreamerax.runtime.result import TrainResult
-from dreamerax.runtime.schedule import Schedule
 from dreamerax.runtime.seeds import COLLECT, PREFILL, environment_seed
 from dreamerax.runtime.session import Session
-from dreamerax.runtime.settings import ACT, INIT, MODE, UPDATE, LoopConfig, Start
+from dreamerax.runtime.settings import ACT, INIT, MODE, UPDATE, LoopConfig, Parts, RunSettings, Start
 from dreamerax.runtime.telemetry.progress import Progress
 from dreamerax.runtime.telemetry.timing import Timer
 from dreamerax.words import number_of
 
-__all__ = ["LoopConfig", "TrainResult", "train"]
+__all__ = ["LoopConfig", "Parts", "RunSettings", "TrainResult", "train"]
 
 
 def train(
-  agent: Agent,
-  make_envs: MakeEnvs,
-  replay: Replay,
-  schedule: Schedule,
-  config: LoopConfig,
+  parts: Parts,
+  settings: RunSettings,
   *,
-  logdir: Path,
-  env_steps: int,
-  num_envs: int,
-  action_repeat: int,
-  seed: int,
-  task: str,
-  mesh: MeshConfig | None = None,
   begin: Callable[[], ConfigFile] = ConfigFile,
-  initial: Callable[[State], State] = lambda state: state,
   context: RunContext | None = None,
-  remote: Callable[[int, int], Actors] | None = None,
 ) -> TrainResult:
-  """Trains until `env_steps`, or continues a run that `logdir` holds.
+  """Trains until `settings.env_steps`, or continues a run that `settings.logdir` holds.
 
   One iteration: the policy acts with the newest parameters in one part of the environments, their step begins, the updates
   that are due are dispatched, and the oldest step in flight is received; devices and simulators work at the same time, and
@@ -70,18 +58,9 @@ def train(
   On several hosts each process calls this with the same arguments, but for the replay: see docs/scaling.md.
 
   Args:
-    make_envs: makes and seeds environments for collecting and for evaluating; they are closed here.
-    replay: empty, with one stream per environment; kept on disk in `logdir`.
-    schedule: before its first call.
-    logdir: the run directory.
-    env_steps: length of the run, in which prefill and earlier parts count.
-    task: for people only.
-    mesh: which devices learn and act; the replay gives whole batches, B sequences, or this host's rows of them.
     begin: writes the configuration; called on host 0 once everything was checked, before the first step, and not where nothing
       is left to do.
-    initial: changes the state that a run begins with; not called where one goes on.
     context: other runs of this process; None: there are none.
-    remote: makes actors that collect elsewhere, (number of environments, seed); None: everything happens here.
 
   Raises:
     ValueError: settings that do not fit each other, the devices, or the run in `logdir`, or another process trains there;
@@ -95,79 +74,68 @@ def train(
   hosts = Hosts()
   with ExitStack() as stack, hosts.noticing():
     start = Start(
-      agent=agent,
-      make_envs=make_envs,
-      replay=replay,
-      schedule=schedule,
-      config=config,
-      logdir=Path(logdir).absolute(),
-      env_steps=env_steps,
-      num_envs=num_envs,
-      action_repeat=action_repeat,
-      seed=seed,
-      task=task,
-      learners=learner_mesh(mesh),
-      actors=policy_mesh(mesh),
-      hosts=hosts,
-      initial=initial,
-      context=context or stack.enter_context(single_run(quiet=not hosts.leads)),
-      remote=remote,
+      parts,
+      replace(settings, logdir=Path(settings.logdir).absolute()),
+      hosts,
+      context or stack.enter_context(single_run(quiet=not hosts.leads)),
+      learners=learner_mesh(settings.mesh),
+      actors=policy_mesh(settings.mesh),
     )
     start.check()
     return _train(start, begin, stack)
 
 
 def _train(start: Start, begin: Callable[[], ConfigFile], stack: ExitStack) -> TrainResult:
-  hosts, logdir = start.hosts, start.logdir
+  hosts, logdir = start.hosts, start.settings.logdir
   session = Session(
     logdir,
     hosts,
     start.context.stop,
-    seed=start.seed,
+    seed=start.settings.seed,
     unit="env steps",
-    checkpoint_minutes=start.config.checkpoint_minutes,
+    checkpoint_minutes=start.settings.loop.checkpoint_minutes,
   )
   stack.enter_context(session)
-  shapes = abstract_state(start.agent, start.learners)
+  shapes = abstract_state(start.parts.agent, start.learners)
   check_fits(shapes, start.learners)
   state, extra = session.restore(shapes)
   saved = session.saved
   start.check_continues(saved)
-  display, every = start.context.display, start.config.eval_every
-  progress = Progress(start.env_steps, saved.counters, display, start.context.name, eval_every=every)
-  if saved.counters.env_steps >= start.env_steps:
+  display, every = start.context.display, start.settings.loop.eval_every
+  progress = Progress(start.settings.env_steps, saved.counters, display, start.context.name, eval_every=every)
+  if saved.counters.env_steps >= start.settings.env_steps:
     progress.say(f"{logdir} has reached {saved.counters.env_steps:,} env steps: raise env_steps to continue it")
     return TrainResult(saved.counters, saved.seconds, None, False)
   programs = _make_programs(start, shapes)
   stack.callback(lambda: programs.close(wait=not start.context.stop.requested))
   start.introduce(progress, saved.counters)
-  stack.callback(start.replay.close_log)
+  stack.callback(start.parts.replay.close_log)
   found = restore_replay(
-    start.replay,
+    start.parts.replay,
     logdir,
     saved,
     extra,
     hosts=hosts,
-    keep=start.config.resume == "keep",
-    action_repeat=start.action_repeat,
+    keep=start.settings.loop.resume == "keep",
+    action_repeat=start.settings.action_repeat,
     say=progress.say,
   )
-  progress.wait_for(lambda: f"making {number_of(start.num_envs, 'environment')} and the parameters")
+  progress.wait_for(lambda: f"making {number_of(start.settings.num_envs, 'environment')} and the parameters")
   # Processes make the environments, and a thread the programs, while this one makes the first state.
   envs = stack.enter_context(closing(_begin_envs(start, found)))
   if state is None:
-    state = start.initial(init_state(start.agent, start.learners, start.key(INIT)))
+    state = start.parts.initial(init_state(start.parts.agent, start.learners, start.key(INIT)))
   else:
-    start.schedule.restore(saved.schedule)
+    start.parts.schedule.restore(saved.schedule)
   written = begin() if hosts.leads else ConfigFile()
   return _make_run(start, programs, state, envs, found, written, session, progress, stack).run()
 
 
 def _begin_envs(start: Start, found: Restored) -> EnvBatch | Actors:
   """Where episodes go on, they and those after them have the seeds that they would have had. Those of actors do not."""
-  goes_on = start.remote is None and "episodes" in found.extra.get("collector", {})
+  goes_on = start.parts.remote is None and "episodes" in found.extra.get("collector", {})
   first_seed = environment_seed(start.own_seed, COLLECT, 0 if goes_on else found.counters.env_steps)
-  return (start.remote or start.make_envs)(start.num_envs, first_seed)
+  return (start.parts.remote or start.parts.make_envs)(start.settings.num_envs, first_seed)
 
 
 def _make_run(
@@ -182,24 +150,21 @@ def _make_run(
   stack: ExitStack,
 ) -> Run:
   """Puts the parts together. The state is given away."""
-  config, saved, stages = start.config, session.saved, Timer()
-  agreement = Agreement(start.hosts, start.context.stop, start.replay)
+  config, saved, stages = start.settings.loop, session.saved, Timer()
+  agreement = Agreement(start.hosts, start.context.stop, start.parts.replay)
   learner = stack.enter_context(closing(_make_learner(start, programs, state, saved, found, stages)))
-  policy = Policy(start.agent, explore=True, key=start.key(ACT), mesh=start.actors)
-  chance = RandomPolicy(start.agent, envs.spec, environment_seed(start.own_seed, PREFILL, 0))
+  policy = Policy(start.parts.agent, explore=True, key=start.key(ACT), mesh=start.actors)
+  chance = RandomPolicy(start.parts.agent, envs.spec, environment_seed(start.own_seed, PREFILL, 0))
   filled = agreement.turn.is_filled(config, start.hosts.count)
   first = chance if config.prefill_policy == "random" and not filled else policy
-  collector = _make_collector(first, envs, start.replay, saved, stages, found.extra.get("collector", {}))
+  collector = _make_collector(first, envs, start.parts.replay, saved, stages, found.extra.get("collector", {}))
   if collector.lost:
     lost = number_of(collector.lost, "episode")
     progress.say(f"{lost} that had begun could not be brought back; they were cut short")
   session.begin(written, config.log, progress)
   return Run(
-    config=config,
-    total=start.env_steps,
-    action_repeat=start.action_repeat,
-    replay=start.replay,
-    schedule=start.schedule,
+    parts=start.parts,
+    settings=start.settings,
     learner=learner,
     collector=collector,
     policy=policy,
@@ -233,11 +198,11 @@ def _make_collector(
 def _make_programs(start: Start, state: State) -> Programs:
   """state: as shapes."""
   return Programs(
-    start.agent,
+    start.parts.agent,
     state,
-    start.replay.batch_spec,
+    start.parts.replay.batch_spec,
     start.learners,
-    skip=start.config.nonfinite == "skip",
+    skip=start.settings.loop.nonfinite == "skip",
     compile_update=start.context.compile_update,
     compiling=start.context.compiling,
   )
@@ -248,16 +213,18 @@ def _make_learner(
 ) -> Learner:
   return Learner(
     programs,
-    start.replay,
+    start.parts.replay,
     state=state,
     updates=found.counters.updates,
     key=start.key(UPDATE),
     timer=timer,
-    guard=Guard(start.logdir / "nonfinite" / start.hosts.name, skip=programs.skip),
+    guard=Guard(start.settings.logdir / "nonfinite" / start.hosts.name, skip=programs.skip),
     extra=found.extra.get("learner") if saved.replay else None,
   )
 
 
 def _make_evaluator(start: Start, learner: Learner, session: Session) -> Evaluator:
-  policy = Policy(start.agent, explore=False, key=start.key(MODE), mesh=start.actors)
-  return Evaluator(policy, learner, start.make_envs, start.num_envs, start.config, start.seed, session)
+  policy = Policy(start.parts.agent, explore=False, key=start.key(MODE), mesh=start.actors)
+  return Evaluator(
+    policy, learner, start.parts.make_envs, start.settings.num_envs, start.settings.loop, start.settings.seed, session
+  )

@@ -182,9 +182,9 @@ def test_a_run_begins_with_it_once(trained: Path, tmp_path: Path, monkeypatch: p
   config = dataclasses.replace(config, workers=dataclasses.replace(config.workers, count=0))
   given = []
 
-  def train(agent, *arguments, begin, initial, **options):
+  def train(parts, settings, *, begin):
     begin()
-    given.append(initial(jax.jit(agent.init)(jax.random.key(5)))["params"]["world_model"])
+    given.append(parts.initial(jax.jit(parts.agent.init)(jax.random.key(5)))["params"]["world_model"])
 
   monkeypatch.setattr(training.runtime_train, "train", train)
   logdir = tmp_path / "run"

@@ -18,7 +18,7 @@ from dreamerax.replay import Replay, ReplayConfig
 from dreamerax.runtime.result import TrainResult
 from dreamerax.runtime.schedule import TrainRatio
 from dreamerax.runtime.seeds import own_seed
-from dreamerax.runtime.settings import LoopConfig
+from dreamerax.runtime.settings import LoopConfig, Parts, RunSettings
 from dreamerax.runtime.train import train
 from dreamerax.types import ActionSpec, ArraySpec, Batch, EnvSpec
 
@@ -118,20 +118,16 @@ def run(logdir: Path, *, env_steps: int = 1200, seed: int = 0, **options: Any) -
   replay, context = options.pop("replay", REPLAY), options.pop("context", None)
   remote = options.pop("remote", None)
   replay = dataclasses.replace(replay, batch_size=replay.batch_size // jax.process_count())
-  return train(
-    agent,
-    envs,
-    make_replay(replay, seed=own_seed(seed, jax.process_index())),
-    TrainRatio(8, REPLAY.batch_size * REPLAY.batch_length),
+  schedule = TrainRatio(8, REPLAY.batch_size * REPLAY.batch_length)
+  made = make_replay(replay, seed=own_seed(seed, jax.process_index()))
+  settings = RunSettings(
     LoopConfig(**(defaults | options)),
-    logdir=logdir,
+    logdir,
     env_steps=env_steps,
     num_envs=4,
     action_repeat=2,
     seed=seed,
     task="follow",
     mesh=mesh,
-    context=context,
-    initial=initial,
-    remote=remote,
   )
+  return train(Parts(agent, envs, made, schedule, initial, remote), settings, context=context)
