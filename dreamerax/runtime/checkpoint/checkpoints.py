@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from dreamerax.runtime.checkpoint import array_file, checksums, host_part, state_file
+from dreamerax.runtime.checkpoint import array_file, checksums, host_part, shapes, state_file
 from dreamerax.runtime.checkpoint import folder as checkpoint_folder
 from dreamerax.runtime.checkpoint.folder import FOLDER, find_steps
 from dreamerax.runtime.checkpoint.metadata import SAVED, STAMP, Saved
@@ -101,7 +101,7 @@ class Checkpoints:
       check_space(self._folder, sum(x.nbytes for x in (*jax.tree.leaves(state), *arrays)))
       new = checkpoint_folder.begin(self._folder, step)
       others = host_part.take(self._folder, step, new, self._hosts.count)
-      row = {**STAMP, "saved": saved._replace(others=others).to_json(), "shapes": _shapes(state), "extra": index}
+      row = {**STAMP, "saved": saved._replace(others=others).to_json(), "shapes": shapes.of(state), "extra": index}
       self._begin_state(new, state if self._hosts.count == 1 else to_host(state))
     except _STORAGE as error:
       self._fail(saved.counters, error)
@@ -281,7 +281,7 @@ def _orbax(hosts: Hosts) -> ocp.StandardCheckpointer:
 def _load(path: Path, like: State, hosts: Hosts) -> tuple[State, Saved, dict[str, Any]]:
   """A checkpoint that is known to be whole, with the extra arrays of host 0."""
   row, saved = json.loads((path / SAVED).read_text()), Saved.read(path)
-  _check_shapes(path, row["shapes"], _shapes(like))
+  shapes.check(path, row["shapes"], shapes.of(like))
   with _orbax_is_free, _orbax(hosts) as orbax, plain_name(path) as named:
     if hosts.count == 1:
       state = orbax.restore(named / STATE, like)
@@ -291,25 +291,3 @@ def _load(path: Path, like: State, hosts: Hosts) -> tuple[State, Saved, dict[str
   with (path / _ARRAYS).open("rb") as file:
     extra = array_file.read(file, row["extra"])
   return state, saved, extra
-
-
-def _shapes(state: State) -> dict[str, list[Any]]:
-  leaves = jax.tree_util.tree_leaves_with_path(state)
-  return {
-    jax.tree_util.keystr(path, simple=True, separator="/"): [list(leaf.shape), str(leaf.dtype)] for path, leaf in leaves
-  }
-
-
-def _check_shapes(folder: Path, found: Mapping[str, list], wanted: Mapping[str, list]) -> None:
-  # A parameter says more to people than its moments in the optimiser do.
-  for name in sorted([*wanted, *found], key=lambda name: not name.startswith("params/")):
-    if found.get(name) != wanted.get(name):
-      there, here = (_describe(shapes.get(name)) for shapes in (found, wanted))
-      raise ValueError(
-        f"{name} is {there} in the checkpoint {folder} and {here} in this configuration: "
-        "continue with the settings in the run's config.json, or begin a run in another --logdir"
-      )
-
-
-def _describe(entry: list | None) -> str:
-  return "absent" if entry is None else f"{entry[1]} {tuple(entry[0])}"
