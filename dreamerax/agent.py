@@ -39,7 +39,7 @@ class _Seen(NamedTuple):
   metrics: dict[str, jax.Array]  # scalars
 
 
-class Outlook(NamedTuple):
+class LatentPrediction(NamedTuple):
   """What an agent expects in latent states [E, F]."""
 
   observation: dict[str, jax.Array]  # of what the model decodes: {name: [E, *shape]} float32; images aim at [0, 1]
@@ -177,11 +177,11 @@ class Agent:
     world, _ = self._modules(params)
     return {**carry, "latent": world.step(carry["latent"], carry["action"], key)}
 
-  def outlook(self, params: Params, carry: Carry) -> Outlook:
+  def expect(self, params: Params, carry: Carry) -> LatentPrediction:
     """What the agent expects in the carry's latent states."""
     world, behavior = self._modules(params)
     features = world.features(carry["latent"])
-    return Outlook(
+    return LatentPrediction(
       observation=world.decode(carry["latent"]),
       reward=world.expected_reward(features),
       continues=world.episode_continues(features),

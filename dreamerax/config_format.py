@@ -11,7 +11,7 @@ from dreamerax.envs.suites.dm_control import IMAGE_SIZE
 from dreamerax.own_code import NotTrusted
 
 # Raised where this version would read wrong, or not at all, what an earlier one has written.
-FORMAT = 3
+FORMAT = 4
 _KEY = "format"
 EDITED = "edited"  # in place of the checksum: a person has changed the file
 _WITHOUT_RECORDS = "dreamerax 0.1.0 of before 28 November 2026"  # the writers of files that name no version
@@ -128,11 +128,30 @@ def _from_2(data: dict[str, Any]) -> dict[str, Any]:
   return {**data, "config": config}
 
 
+def _from_3(data: dict[str, Any]) -> dict[str, Any]:
+  """Two names of parts and fields were others."""
+  return _renamed(data)
+
+
+def _renamed(data: Any) -> Any:
+  """Nested dicts with the part Uniform in place of Chance, and an actor-critic's return_lambda in place of trace."""
+  if isinstance(data, list):
+    return [_renamed(item) for item in data]
+  if not isinstance(data, dict):
+    return data
+  renamed = {name: _renamed(item) for name, item in data.items()}
+  if renamed.get("part") == "Chance":
+    renamed["part"] = "Uniform"
+  if renamed.get("part") in ("ActorCritic", "ActorCriticV2") and "trace" in renamed:
+    renamed["return_lambda"] = renamed.pop("trace")
+  return renamed
+
+
 def _with_defaults(data: Any, part: str, values: Mapping[str, Any]) -> Any:
   """data[part] with values where it has none, if both are dicts."""
   inner = data.get(part) if isinstance(data, dict) else None
   return {**data, part: {**values, **inner}} if isinstance(inner, dict) else data
 
 
-_CONVERSIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (_from_0, _from_1, _from_2)
+_CONVERSIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (_from_0, _from_1, _from_2, _from_3)
 assert len(_CONVERSIONS) == FORMAT, "one for each earlier format"

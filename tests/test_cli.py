@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from dreamerax import __version__, api, cli, config_file, envs, presets, training
-from dreamerax.commands import doctor, problems, short_help
+from dreamerax.commands import checks, doctor, short_help
 from dreamerax.commands.check_env import _presets
 from dreamerax.config import to_dict
 from dreamerax.envs.suites import rendering
@@ -493,5 +493,5 @@ def test_doctor_names_a_missing_package(dreamerax, probes, monkeypatch: pytest.M
 
 def test_findings_are_printed_on_a_terminal_of_no_columns(capsys, monkeypatch: pytest.MonkeyPatch):
   monkeypatch.setenv("COLUMNS", "0")
-  assert problems.show([problems.Finding("task", "dmc/walker_walk")]) == 0
+  assert checks.show([checks.Check("task", "dmc/walker_walk")]) == 0
   assert capsys.readouterr().out.split() == ["✓", "task", "dmc/walker_walk", "Nothing", "is", "wrong."]

@@ -14,7 +14,7 @@ import pytest
 
 from dreamerax import api, cli, envs
 from dreamerax.agent import Agent
-from dreamerax.behavior.uniform import Chance
+from dreamerax.behavior.uniform import Uniform
 from dreamerax.config import changed
 from dreamerax.config_file import spec_to_dict
 from dreamerax.deploy.export import export
@@ -85,7 +85,9 @@ def test_the_pages_objectives_train_a_model():
 def test_the_pages_world_model_learns_where_the_next_vectors_are():
   run = page.planet_direct()
   assert isinstance(run.agent.world_model, page.Direct)
-  config = page.replace(tiny.config(learning_rate=3e-3), world_model=page.Direct(units=16, layers=1), behavior=Chance())
+  config = page.replace(
+    tiny.config(learning_rate=3e-3), world_model=page.Direct(units=16, layers=1), behavior=Uniform()
+  )
   agent = Agent(config, tiny.VECTOR)
   batch, state, update = tiny.batch(agent), agent.init(jax.random.key(0)), jax.jit(agent.update)
   losses = []

@@ -180,7 +180,7 @@ def test_every_part_is_read_in_a_process_that_has_imported_none_of_them():
               if part is not hint and not required and not inspect.isabstract(part):
                 wanted.append([part.__module__, part.__name__, f"{hint.__module__}.{hint.__qualname__}"])
   names = {name for _, name, _ in wanted}
-  assert {"Chance", "GradientPlanner", "MPPI", "Shooting", "SSM", "ActorCriticV2", "Adam"} <= names
+  assert {"Uniform", "GradientPlanner", "MPPI", "Shooting", "SSM", "ActorCriticV2", "Adam"} <= names
   done = subprocess.run(
     [sys.executable, "-c", program], input=json.dumps(wanted), text=True, capture_output=True, check=False
   )

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from dreamerax import api, config_file, presets
+from dreamerax.behavior.actor_critic import ActorCritic
+from dreamerax.behavior.uniform import Uniform
 from dreamerax.run_directory import RunDirectory
 from dreamerax.runtime.checkpoint.folder import FOLDER
 from dreamerax.runtime.checkpoint.metadata import SAVED, Saved
@@ -122,6 +124,21 @@ def test_what_an_earlier_format_says_of_images_is_converted(tmp_path: Path):
     assert (found.env.image_size, found.env.grey, found.env.channels_first) == (read, False, False)
     assert (found.loop.eval_max_steps, found.loop.log) == (0, ())
     assert RunDirectory.open(tmp_path).outline.env == found.env
+
+
+def test_parts_and_fields_of_earlier_names_are_read(tmp_path: Path):
+  write(tmp_path)
+  data = json.loads((tmp_path / "config.json").read_text())
+  agent = data["config"]["agent"]
+  agent["behavior"]["trace"] = 0.5
+  del agent["behavior"]["return_lambda"]
+  data |= {"format": 3, "checksum": None}
+  (tmp_path / "config.json").write_text(json.dumps(data))
+  behavior = api.load_config(tmp_path).agent.behavior
+  assert isinstance(behavior, ActorCritic) and behavior.return_lambda == 0.5
+  agent["behavior"] = {"part": "Chance"}
+  (tmp_path / "config.json").write_text(json.dumps(data))
+  assert api.load_config(tmp_path).agent.behavior == Uniform()
 
 
 OLDER = {"version": "0.0.9", "commit": "0123456789abcdef"}

@@ -164,9 +164,9 @@ def test_dream_lets_a_person_steer_and_changes_nothing(
 ):
   def visit(server: Server) -> None:
     """A person comes, steers, and ends it with Ctrl-C."""
-    began = server.rooms.begin(1.0)
+    began = server.sessions.begin(1.0)
     assert re.fullmatch(r"environment 1, agent step \d+", began["start"])
-    steps = [server.rooms.step(began["dream"], action) for action in ([0.5], None)]
+    steps = [server.sessions.step(began["dream"], action) for action in ([0.5], None)]
     assert steps[0]["action"] == [0.5] and steps[1]["step"] == 2
     raise KeyboardInterrupt
 

@@ -10,12 +10,12 @@ import pytest
 
 from dreamerax import transfer
 from dreamerax.agent import Agent
-from dreamerax.behavior.uniform import Chance
+from dreamerax.behavior.uniform import Uniform
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 from tests import tiny
 
 CONFIG = tiny.config()
-SOURCE = dataclasses.replace(CONFIG, behavior=Chance())
+SOURCE = dataclasses.replace(CONFIG, behavior=Uniform())
 HERE = Path("/runs/world")
 
 
@@ -61,7 +61,7 @@ def test_exactly_the_world_model_is_taken_over(monkeypatch: pytest.MonkeyPatch):
     assert (run_dir, agent) == (HERE, "source")
     return state(2.0), None
 
-  monkeypatch.setattr(transfer.checkpoint, "load_state", load_state)
+  monkeypatch.setattr(transfer.checkpoints, "load_state", load_state)
   begun = transfer.with_world_model(state(1.0), HERE, "source")  # type: ignore[arg-type]
   wanted = state(1.0)
   wanted["params"]["world_model"] = state(2.0)["params"]["world_model"]

@@ -4,7 +4,7 @@ from dreamerax.analysis.runs import RunRecord
 from dreamerax.runtime.run_lock import holder
 
 
-def troubles(run: RunRecord) -> list[str]:
+def problems(run: RunRecord) -> list[str]:
   """In words; nothing where the run is whole and as long as it was asked to be."""
   found = []
   if run.env_steps < run.config.env_steps:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from dreamerax.analysis.animations import newest_animations
 from dreamerax.analysis.compare import Comparison
-from dreamerax.analysis.problems import troubles
+from dreamerax.analysis.problems import problems
 from dreamerax.analysis.runs import RunRecord, Setting
 from dreamerax.analysis.summary import Improvement, Summary
 from dreamerax.analysis.tables import caveats, comparison_rows, improvement_rows, summary_rows
@@ -93,7 +93,7 @@ def _runs(runs: Sequence[RunRecord]) -> str:
   rows = []
   for run in runs:
     hours = run.rows[-1].get("seconds", 0) / 3600 if run.rows else 0
-    wrong = "; ".join(troubles(run)) or "nothing"
+    wrong = "; ".join(problems(run)) or "nothing"
     rows.append([str(run.path), run.task, str(run.config.seed), f"{run.env_steps:,}", f"{hours:.2f}", wrong])
   return _table(header, rows)
 

@@ -66,7 +66,7 @@ class ActorCriticModule(ActorCriticBaseModule):
     rollout = self._imagine(world, start, key)
     reward, continues = world.reward(rollout.features), world.continues(rollout.features)  # [N, H + 1]
     values = frozen(self.critic)(rollout.features).mean()  # [N, H + 1]
-    returns = lambda_return(reward, continues, values, config.trace)  # [N, H]
+    returns = lambda_return(reward, continues, values, config.return_lambda)  # [N, H]
     # The chance that the state is still reached; its first factor is the start's own continue probability, as published.
     weight = _stop(jnp.cumprod(continues, 1)[:, :-1])  # [N, H]
 
@@ -118,7 +118,7 @@ class ActorCriticModule(ActorCriticBaseModule):
     """λ-returns of replayed rewards, bootstrapped by what imagination expected from each state; the last step is dropped."""
     steps = replayed.steps
     discount = self.config.discount * (1.0 - steps.is_terminal.astype(jnp.float32))
-    trace = self.config.trace * (1.0 - steps.is_last.astype(jnp.float32))
-    target = lambda_return(steps.reward, discount, bootstrap, trace)  # [B, T - 1]
+    lambda_ = self.config.return_lambda * (1.0 - steps.is_last.astype(jnp.float32))
+    target = lambda_return(steps.reward, discount, bootstrap, lambda_)  # [B, T - 1]
     loss = self._critic_loss(slow_critic, replayed.features[:, :-1], target)
     return (loss * (1.0 - steps.is_last[:, :-1].astype(jnp.float32))).mean()

@@ -26,12 +26,12 @@ class ActorCriticBase(Behavior):
   actor_optimizer: Optimizer = field(default_factory=LaProp)
   critic_optimizer: Optimizer = field(default_factory=LaProp)
   horizon: int = 15  # agent steps
-  trace: float = 0.95  # λ of the λ-returns
+  return_lambda: float = 0.95  # λ of the λ-returns
   entropy_scale: float = 3e-4  # of the entropy that is added to the actor's objective
 
   def __post_init__(self):
     checks.at_least(1, self, "horizon")
-    checks.between(0, 1, self, "trace")
+    checks.between(0, 1, self, "return_lambda")
     checks.at_least(0, self, "entropy_scale")
 
   @abc.abstractmethod

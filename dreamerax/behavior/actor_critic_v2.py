@@ -76,7 +76,7 @@ class ActorCriticV2Module(ActorCriticBaseModule):
     target_critic = frozen(with_params(self.critic, slow["critic"]) if slow else self.critic)
     reward, values = world.reward(rollout.features), target_critic(rollout.features).mean()  # [N, H + 1]
     continues = self._continues(world, rollout.features, replayed)
-    target = arrival_lambda_return(reward, continues, values, config.trace)  # [N, H], of the states 0 … H - 1
+    target = arrival_lambda_return(reward, continues, values, config.return_lambda)  # [N, H], of the states 0 … H - 1
     before = jnp.concatenate([jnp.ones_like(continues[:, :1]), continues[:, :-1]], 1)
     weight = _stop(jnp.cumprod(before, 1))  # [N, H + 1]
 

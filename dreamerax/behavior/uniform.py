@@ -15,15 +15,15 @@ from dreamerax.types import ActionSpec, EnvSpec
 
 
 @dataclass(frozen=True)
-class Chance(Behavior):
+class Uniform(Behavior):
   """Acts by chance and learns nothing, so that an update trains the world model only."""
 
-  def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ChanceModule":
-    return ChanceModule(spec.action)
+  def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "UniformModule":
+    return UniformModule(spec.action)
 
 
-class ChanceModule(BehaviorModule):
-  """Built from `Chance`; has no parameters."""
+class UniformModule(BehaviorModule):
+  """Built from `Uniform`; has no parameters."""
 
   def __init__(self, action: ActionSpec):
     self.action = action

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dreamerax import checks, envs, presets
 from dreamerax.agent import Agent
-from dreamerax.commands.problems import Finding, show
+from dreamerax.commands.checks import Check, show
 from dreamerax.commands.train import DEFAULT_PRESET
 from dreamerax.envs.check import Met
 from dreamerax.presets import PRESETS
@@ -46,7 +46,7 @@ def run(arguments: Arguments) -> int:
   return 2 if show(examine(arguments)) else 0
 
 
-def examine(arguments: Arguments) -> Iterator[Finding]:
+def examine(arguments: Arguments) -> Iterator[Check]:
   """What the environment is, and then each violation."""
   config = envs.EnvConfig(
     arguments.task,
@@ -56,22 +56,22 @@ def examine(arguments: Arguments) -> Iterator[Finding]:
     float_images=arguments.float_images,
   )
   report = envs.examine(config, steps=arguments.steps, seed=arguments.seed)
-  yield Finding("task", arguments.task)
+  yield Check("task", arguments.task)
   if report.spec is not None:
     for key, array in report.spec.observation.items():
       aside = ", hidden from the world model" if is_hidden(key) else ""
-      yield Finding(f"shows {key}", f"{_describe(array)}{aside}")
-    yield Finding("takes", _describe_action(report.spec.action))
-  yield from (Finding("looks like an image", each.problem, str(each)) for each in report.suspicions)
+      yield Check(f"shows {key}", f"{_describe(array)}{aside}")
+    yield Check("takes", _describe_action(report.spec.action))
+  yield from (Check("looks like an image", each.problem, str(each)) for each in report.suspicions)
   if report.met is not None:
     yield from _describe_met(report.met)
   for violation in report.violations:
-    yield Finding("wrong" if violation.fatal else "not repeatable", violation.problem, f"{violation}", violation.fatal)
+    yield Check("wrong" if violation.fatal else "not repeatable", violation.problem, f"{violation}", violation.fatal)
   if report.spec is not None and not any(violation.fatal for violation in report.violations):
     yield _presets(report.spec)
 
 
-def _presets(spec: EnvSpec) -> Finding:
+def _presets(spec: EnvSpec) -> Check:
   """Which presets can be trained on it, by what their own parts say, and why the default one can't."""
   refused: dict[str, list[str]] = {}
   for name in PRESETS:
@@ -82,7 +82,7 @@ def _presets(spec: EnvSpec) -> Finding:
   fit = [name for name in PRESETS if not any(name in names for names in refused.values())]
   why = "; ".join(f"{', '.join(names)}: {problem}" for problem, names in refused.items())
   shown = f"{', '.join(fit)} can be trained on it" if fit else "none can be trained on it"
-  return Finding("presets", shown, "" if DEFAULT_PRESET in fit else why, fatal=not fit)
+  return Check("presets", shown, "" if DEFAULT_PRESET in fit else why, fatal=not fit)
 
 
 def _describe(array: ArraySpec) -> str:
@@ -100,17 +100,17 @@ def _describe_action(action: ActionSpec) -> str:
   return f"{len(groups)} choices at once, of {each}"
 
 
-def _describe_met(met: Met) -> Iterator[Finding]:
+def _describe_met(met: Met) -> Iterator[Check]:
   if met.lengths:
     ends = f"{met.terminal} by is_terminal, {len(met.lengths) - met.terminal} by a time limit"
     lengths = f"{min(met.lengths)} to {max(met.lengths)} agent steps long"
-    yield Finding("episodes", f"{len(met.lengths)} ended, {lengths}; {ends}")
+    yield Check("episodes", f"{len(met.lengths)} ended, {lengths}; {ends}")
   else:
-    yield Finding(
+    yield Check(
       "episodes",
       f"none ended in {met.steps} steps of random actions; --steps takes more",
       "an episode that never ends is never evaluated to its end (--eval-max-steps cuts it): give it a time limit, such as "
       "gymnasium.wrappers.TimeLimit",
     )
-  yield Finding("rewards", f"from {met.rewards[0]:g} to {met.rewards[1]:g} a step")
-  yield Finding("speed", f"{met.steps / max(met.seconds, 1e-9):,.0f} agent steps/s in one process")
+  yield Check("rewards", f"from {met.rewards[0]:g} to {met.rewards[1]:g} a step")
+  yield Check("speed", f"{met.steps / max(met.seconds, 1e-9):,.0f} agent steps/s in one process")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dreamerax import files
-from dreamerax.commands.problems import Finding, show
+from dreamerax.commands.checks import Check, show
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.own_code import NOBODY, NotTrusted, Trust
 from dreamerax.replay import find_lost, inspect
@@ -41,12 +41,12 @@ def run(arguments: Arguments) -> int:
   return show(examine(arguments.run_dir, arguments.trusted))
 
 
-def examine(run_dir: Path, trust: Trust = NOBODY) -> Iterator[Finding]:
+def examine(run_dir: Path, trust: Trust = NOBODY) -> Iterator[Check]:
   """Findings, in the order in which a run that goes on would stumble over them."""
   files.refuse_links(run_dir)
   yield _config(run_dir, trust)
   user = holder(run_dir)
-  yield Finding("in use", f"by {user}" if user else "no")
+  yield Check("in use", f"by {user}" if user else "no")
   yield from _checkpoints(run_dir)
   saved = next(iter(read_saved(run_dir / FOLDER)), None)
   yield _replay(run_dir, saved)
@@ -54,48 +54,48 @@ def examine(run_dir: Path, trust: Trust = NOBODY) -> Iterator[Finding]:
   spoilt = sorted(path.name for path in (run_dir / "nonfinite").glob("*"))
   if spoilt:
     problem = f"training met numbers that are not finite; batches and states are in {run_dir / 'nonfinite'}"
-    yield Finding("not finite", ", ".join(spoilt), problem)
+    yield Check("not finite", ", ".join(spoilt), problem)
   yield _disk(run_dir)
 
 
-def _config(run_dir: Path, trust: Trust) -> Finding:
+def _config(run_dir: Path, trust: Trust) -> Check:
   try:
     directory = RunDirectory.open(run_dir, trust)
     directory.check_checkpoints_know_config()
   except ValueError as error:
-    return Finding("config.json", "damaged or changed", str(error), fatal=True)
+    return Check("config.json", "damaged or changed", str(error), fatal=True)
   try:
     config = directory.config
   except NotTrusted as error:
-    return Finding("config.json", f"{directory.preset}, with parts that are not trusted", str(error))
+    return Check("config.json", f"{directory.preset}, with parts that are not trusted", str(error))
   except ValueError as error:
-    return Finding("config.json", "this version cannot read it", str(error), fatal=True)
-  return Finding("config.json", f"{directory.preset} {config.size}, {config.env.task}, seed {config.seed}")
+    return Check("config.json", "this version cannot read it", str(error), fatal=True)
+  return Check("config.json", f"{directory.preset} {config.size}, {config.env.task}, seed {config.seed}")
 
 
-def _checkpoints(run_dir: Path) -> Iterator[Finding]:
+def _checkpoints(run_dir: Path) -> Iterator[Check]:
   found = verify(run_dir)
   whole = [each for each in found if each.problem is None]
   for each in reversed(found):
     name = f"checkpoint at {each.env_steps:,} env steps"
     if each.problem is None:
-      yield Finding(name, f"whole, {size_of(each.bytes)}")
+      yield Check(name, f"whole, {size_of(each.bytes)}")
     else:
       fix = "the run goes on from the one before" if whole else "put a copy of one back, or begin another run"
-      yield Finding(name, "damaged", f"{each.problem}: {fix}", fatal=not whole)
+      yield Check(name, "damaged", f"{each.problem}: {fix}", fatal=not whole)
   for path in sorted((run_dir / FOLDER).glob("*.bad")):
-    yield Finding(path.name, "damaged", "passed over when the run went on from the one before; delete it if you like")
+    yield Check(path.name, "damaged", "passed over when the run went on from the one before; delete it if you like")
   if not found:
-    yield Finding("checkpoints", "none", "the run would begin anew")
+    yield Check("checkpoints", "none", "the run would begin anew")
 
 
-def _replay(run_dir: Path, saved: Saved | None) -> Finding:
+def _replay(run_dir: Path, saved: Saved | None) -> Check:
   folders = log_folders(run_dir)
   lost = _lost(run_dir, saved) if saved is not None else []
   if not folders and lost:
-    return Finding("replay", "missing", _named(lost) + _LOST)
+    return Check("replay", "missing", _named(lost) + _LOST)
   if not folders:
-    return Finding("replay", "not on disk: a run that goes on fills it again")
+    return Check("replay", "not on disk: a run that goes on fills it again")
   reports = [inspect(folder) for folder in folders]
   rows, corrupt, torn, size, files = (list(column) for column in zip(*reports, strict=True))
   logs = f" of {sum(map(bool, files))} hosts" if sum(map(bool, files)) > 1 else ""
@@ -105,7 +105,7 @@ def _replay(run_dir: Path, saved: Saved | None) -> Finding:
   damaged = [text for texts in corrupt for text in texts]
   problems = [_named(damaged) + ": they are skipped, and their episodes cut there"] if damaged else []
   problems += [_named(lost) + _LOST] if lost else []
-  return Finding("replay", value, "; ".join(problems))
+  return Check("replay", value, "; ".join(problems))
 
 
 def _lost(run_dir: Path, saved: Saved) -> list[str]:
@@ -120,28 +120,28 @@ def _named(texts: list[str]) -> str:
   return f"{'; '.join(texts[:_NAMED])}{more}"
 
 
-def _metrics(run_dir: Path, saved: Saved | None) -> Finding:
+def _metrics(run_dir: Path, saved: Saved | None) -> Check:
   path = run_dir / "metrics.jsonl"
   if not path.exists():
-    return Finding("metrics.jsonl", "missing", "curves of the run begin when it goes on")
+    return Check("metrics.jsonl", "missing", "curves of the run begin when it goes on")
   try:
     rows = read_metrics(path)
   except ValueError as error:
-    return Finding("metrics.jsonl", "damaged", str(error))
+    return Check("metrics.jsonl", "damaged", str(error))
   found, expected = path.stat().st_size, saved.metrics if saved is not None else 0
   if found < expected:
     fix = f"it had {expected:,} bytes at the newest checkpoint: restore it, or the run goes on without these lines"
-    return Finding("metrics.jsonl", f"cut to {found:,} bytes", fix)
-  return Finding(
+    return Check("metrics.jsonl", f"cut to {found:,} bytes", fix)
+  return Check(
     "metrics.jsonl", f"{number_of(len(rows), 'line')}, up to {rows[-1]['env_steps'] if rows else 0:,} env steps"
   )
 
 
-def _disk(run_dir: Path) -> Finding:
+def _disk(run_dir: Path) -> Check:
   free = shutil.disk_usage(run_dir).free
   wanted = 2 * max((each.bytes for each in verify(run_dir)), default=2**28)
   if free < wanted:
-    return Finding(
+    return Check(
       "disk", f"{size_of(free)} left", f"two more checkpoints take {size_of(wanted)}: free some, or move the run"
     )
-  return Finding("disk", f"{size_of(free)} left")
+  return Check("disk", f"{size_of(free)} left")

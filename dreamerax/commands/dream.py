@@ -9,8 +9,8 @@ from dreamerax.commands.trusting import TrustOption
 from dreamerax.runtime.learn.compilation import enable_cache
 from dreamerax.runtime.seeds import check_seed
 from dreamerax.viewer.dreams import Dreamer
-from dreamerax.viewer.rooms import Rooms
 from dreamerax.viewer.server import Server
+from dreamerax.viewer.sessions import Sessions
 from dreamerax.viewer.starts import find_starts
 
 
@@ -47,8 +47,8 @@ def run(arguments: Arguments) -> int:
   dreamer = Dreamer(*api.load_agent(arguments.run_dir, arguments.trusted))
   starts = find_starts(arguments.run_dir, config, arguments.context, arguments.seed)
   title = {"run": arguments.run_dir.resolve().name, "task": config.env.task}
-  rooms = Rooms(dreamer, starts, title=title, seed=arguments.seed)
-  with Server(rooms, arguments.port) as server:
+  sessions = Sessions(dreamer, starts, title=title, seed=arguments.seed)
+  with Server(sessions, arguments.port) as server:
     print(f"{server.url}: steer in the world model of {arguments.run_dir}; Ctrl-C ends", flush=True)
     try:
       server.serve_forever()

@@ -12,7 +12,7 @@ from dreamerax.commands.trusting import TrustOption
 from dreamerax.envs import EnvConfig, WorkerConfig
 from dreamerax.envs.quota import episodes_each
 from dreamerax.own_code import NOBODY, Trust
-from dreamerax.recordings import EpisodeFolder, chance, record
+from dreamerax.recordings import EpisodeFolder, record, uniform
 from dreamerax.recordings.recorder import Act
 from dreamerax.replay.budget import size_of
 from dreamerax.runtime.collect.policy import Policy
@@ -109,7 +109,7 @@ class _Seen:
 
 def _actor(arguments: Arguments, spec: EnvSpec, num_envs: int, seed: int) -> Act:
   if arguments.policy == CHANCE:
-    return chance(spec, seed)
+    return uniform(spec, seed)
   agent, params = api.load_agent(arguments.policy, arguments.trusted)
   if agent.spec != spec:
     raise ValueError(

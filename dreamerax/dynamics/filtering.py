@@ -16,7 +16,7 @@ from dreamerax.types import ArraySpec
 class FilteringModule(DynamicsModule):
   """A step predicts what needs no observation, and samples "stoch" from the prior or, having observed, from the posterior.
 
-  What actions and embeddings contribute does not depend on the state: subclasses compute these drives apart, and sequences
+  What actions and embeddings contribute does not depend on the state: subclasses compute these projections apart, and sequences
   have them computed for all steps at once, outside the scan.
   """
 
@@ -29,19 +29,19 @@ class FilteringModule(DynamicsModule):
     return {"deter": self.deter_size}
 
   @abc.abstractmethod
-  def action_drive(self, action: jax.Array) -> jax.Array:
+  def project_action(self, action: jax.Array) -> jax.Array:
     """[..., A] -> [..., N]: what the action contributes to the prediction."""
 
   @abc.abstractmethod
-  def embed_drive(self, embed: jax.Array) -> jax.Array:
+  def project_embed(self, embed: jax.Array) -> jax.Array:
     """[..., E] -> [..., N]: what the embedding contributes to the posterior."""
 
   @abc.abstractmethod
-  def predict(self, latent: Latent, action_drive: jax.Array) -> Latent:
+  def predict(self, latent: Latent, projected_action: jax.Array) -> Latent:
     """The next latent but for "stoch": all that its prior and posterior need of the past."""
 
   @abc.abstractmethod
-  def posterior(self, predicted: Latent, embed_drive: jax.Array) -> jax.Array:
+  def posterior(self, predicted: Latent, projected_embed: jax.Array) -> jax.Array:
     """[..., P] statistics of the stochastic part, given what was predicted and observed."""
 
   @property
@@ -67,14 +67,14 @@ class FilteringModule(DynamicsModule):
   def observe_step(
     self, latent: Latent, action: jax.Array, embed: jax.Array, is_first: jax.Array, key: jax.Array
   ) -> tuple[Latent, jax.Array]:
-    action_drive = self.action_drive(reset_where(is_first, action))
-    return self._observe_step(latent, action_drive, self.embed_drive(embed), is_first, key)
+    projected_action = self.project_action(reset_where(is_first, action))
+    return self._observe_step(latent, projected_action, self.project_embed(embed), is_first, key)
 
   def observe(
     self, latent: Latent, action: jax.Array, embed: jax.Array, is_first: jax.Array, key: jax.Array
   ) -> tuple[Latent, jax.Array]:
     action = jnp.where(is_first[..., None], 0.0, action)
-    inputs = (self.action_drive(action), self.embed_drive(embed), is_first)
+    inputs = (self.project_action(action), self.project_embed(embed), is_first)
     inputs = jax.tree.map(lambda x: x.swapaxes(0, 1), inputs)  # [T, B, ...]
     keys = jax.random.split(key, action.shape[1])
 
@@ -82,11 +82,11 @@ class FilteringModule(DynamicsModule):
     return jax.tree.map(lambda x: x.swapaxes(0, 1), outputs)  # [B, T, ...]
 
   def imagine_step(self, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
-    predicted = self.predict(latent, self.action_drive(action))
+    predicted = self.predict(latent, self.project_action(action))
     return self._with_sample(predicted, self.prior(predicted), key)
 
   def expect_step(self, latent: Latent, action: jax.Array) -> Latent:
-    predicted = self.predict(latent, self.action_drive(action))
+    predicted = self.predict(latent, self.project_action(action))
     return {**predicted, "stoch": self.stochastic.mean(self.prior(predicted)).astype(self.dtype)}
 
   def kl(self, posterior: jax.Array, prior: jax.Array) -> jax.Array:
@@ -96,10 +96,10 @@ class FilteringModule(DynamicsModule):
     return self.stochastic.entropy(stats)
 
   def _observe_step(
-    self, latent: Latent, action_drive: jax.Array, embed_drive: jax.Array, is_first: jax.Array, key: jax.Array
+    self, latent: Latent, projected_action: jax.Array, projected_embed: jax.Array, is_first: jax.Array, key: jax.Array
   ) -> tuple[Latent, jax.Array]:
-    predicted = self.predict(reset_where(is_first, latent), action_drive)
-    stats = self.posterior(predicted, embed_drive)
+    predicted = self.predict(reset_where(is_first, latent), projected_action)
+    stats = self.posterior(predicted, projected_embed)
     return self._with_sample(predicted, stats, key), stats
 
   def _with_sample(self, predicted: Latent, stats: jax.Array, key: jax.Array) -> Latent:

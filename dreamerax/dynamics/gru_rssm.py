@@ -53,18 +53,20 @@ class GruRSSMModule(FilteringModule):
     self.posterior_in = SplitLinear(config.deter, embed, hidden, **how)
     self.posterior_out = Linear(hidden, stats, **how)
 
-  def action_drive(self, action: jax.Array) -> jax.Array:
-    return self.cell_in.drive(action)
+  def project_action(self, action: jax.Array) -> jax.Array:
+    return self.cell_in.project_input(action)
 
-  def embed_drive(self, embed: jax.Array) -> jax.Array:
-    return self.posterior_in.drive(embed)
+  def project_embed(self, embed: jax.Array) -> jax.Array:
+    return self.posterior_in.project_input(embed)
 
-  def predict(self, latent: Latent, action_drive: jax.Array) -> Latent:
-    hidden = activate(self.activation, self.cell_in.with_drive(latent["stoch"], action_drive))
-    return {"deter": self.cell(latent["deter"], self.cell.input_drive(hidden))}
+  def predict(self, latent: Latent, projected_action: jax.Array) -> Latent:
+    hidden = activate(self.activation, self.cell_in.with_input(latent["stoch"], projected_action))
+    return {"deter": self.cell(latent["deter"], self.cell.project_input(hidden))}
 
   def prior(self, latent: Latent) -> jax.Array:
     return self.prior_out(activate(self.activation, self.prior_in(latent["deter"])))
 
-  def posterior(self, predicted: Latent, embed_drive: jax.Array) -> jax.Array:
-    return self.posterior_out(activate(self.activation, self.posterior_in.with_drive(predicted["deter"], embed_drive)))
+  def posterior(self, predicted: Latent, projected_embed: jax.Array) -> jax.Array:
+    return self.posterior_out(
+      activate(self.activation, self.posterior_in.with_input(predicted["deter"], projected_embed))
+    )

@@ -47,18 +47,18 @@ class RSSMModule(FilteringModule):
     self.posterior_norm = NormSilu(config.hidden, dtype=dtype)
     self.posterior_out = Linear(config.hidden, stats, dtype=dtype, rngs=rngs)
 
-  def action_drive(self, action: jax.Array) -> jax.Array:
-    return self.cell.action_drive(action)
+  def project_action(self, action: jax.Array) -> jax.Array:
+    return self.cell.project_action(action)
 
-  def embed_drive(self, embed: jax.Array) -> jax.Array:
-    return self.posterior_in.drive(embed)
+  def project_embed(self, embed: jax.Array) -> jax.Array:
+    return self.posterior_in.project_input(embed)
 
-  def predict(self, latent: Latent, action_drive: jax.Array) -> Latent:
-    return {"deter": self.cell(latent["deter"], latent["stoch"], action_drive)}
+  def predict(self, latent: Latent, projected_action: jax.Array) -> Latent:
+    return {"deter": self.cell(latent["deter"], latent["stoch"], projected_action)}
 
   def prior(self, latent: Latent) -> jax.Array:
     return self.prior_out(self.prior_mlp(latent["deter"]))
 
-  def posterior(self, predicted: Latent, embed_drive: jax.Array) -> jax.Array:
-    hidden = self.posterior_in.with_drive(predicted["deter"], embed_drive)
+  def posterior(self, predicted: Latent, projected_embed: jax.Array) -> jax.Array:
+    hidden = self.posterior_in.with_input(predicted["deter"], projected_embed)
     return self.posterior_out(self.posterior_norm(hidden))

@@ -50,19 +50,19 @@ class SSMModule(FilteringModule):
   def predicted_sizes(self) -> Mapping[str, int]:
     return {**super().predicted_sizes, "prior": self.stochastic.stats_size}
 
-  def action_drive(self, action: jax.Array) -> jax.Array:
-    return self.prior_in.drive(action)
+  def project_action(self, action: jax.Array) -> jax.Array:
+    return self.prior_in.project_input(action)
 
-  def embed_drive(self, embed: jax.Array) -> jax.Array:
-    return self.posterior_in.drive(embed)
+  def project_embed(self, embed: jax.Array) -> jax.Array:
+    return self.posterior_in.project_input(embed)
 
-  def predict(self, latent: Latent, action_drive: jax.Array) -> Latent:
-    hidden = activate(self.activation, self.prior_in.with_drive(latent["stoch"], action_drive))
+  def predict(self, latent: Latent, projected_action: jax.Array) -> Latent:
+    hidden = activate(self.activation, self.prior_in.with_input(latent["stoch"], projected_action))
     return {"deter": latent["deter"], "prior": self.prior_out(hidden)}
 
   def prior(self, latent: Latent) -> jax.Array:
     return latent["prior"]
 
-  def posterior(self, predicted: Latent, embed_drive: jax.Array) -> jax.Array:
+  def posterior(self, predicted: Latent, projected_embed: jax.Array) -> jax.Array:
     prior = self.stochastic.parameters(predicted["prior"])
-    return self.posterior_out(activate(self.activation, self.posterior_in.with_drive(prior, embed_drive)))
+    return self.posterior_out(activate(self.activation, self.posterior_in.with_input(prior, projected_embed)))

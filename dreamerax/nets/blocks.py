@@ -71,7 +71,7 @@ class Linear(nnx.Module):
 class SplitLinear(Linear):
   """A linear layer over [state, inputs]; what the inputs contribute can be computed for a whole sequence before a scan.
 
-  `with_drive(state, drive(inputs))` is what calling the layer on their concatenation gives.
+  `with_input(state, project_input(inputs))` is what calling the layer on their concatenation gives.
   """
 
   def __init__(
@@ -87,13 +87,13 @@ class SplitLinear(Linear):
     super().__init__(state + inputs, units, dtype=dtype, rngs=rngs, init=init)
     self.state_size = state
 
-  def drive(self, inputs: jax.Array) -> jax.Array:
+  def project_input(self, inputs: jax.Array) -> jax.Array:
     """[..., inputs] -> [..., units]: what the inputs contribute, the bias included."""
     return inputs.astype(self.dtype) @ self._kernel()[self.state_size :] + self.bias[...].astype(self.dtype)
 
-  def with_drive(self, state: jax.Array, drive: jax.Array) -> jax.Array:
-    """state [..., state], drive [..., units] -> the layer's output [..., units]."""
-    return state.astype(self.dtype) @ self._kernel()[: self.state_size] + drive
+  def with_input(self, state: jax.Array, projected: jax.Array) -> jax.Array:
+    """state [..., state], projected [..., units] -> the layer's output [..., units]."""
+    return state.astype(self.dtype) @ self._kernel()[: self.state_size] + projected
 
   def _kernel(self) -> jax.Array:
     return self.kernel[...].astype(self.dtype)

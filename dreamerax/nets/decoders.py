@@ -52,25 +52,25 @@ class DecoderModule(nnx.Module):
 
   def __call__(self, deter: jax.Array, stoch: jax.Array) -> dict[str, jax.Array]:
     """deter [..., D], stoch [..., S] -> {name: [..., *shape]} float32: images aim at [0, 1], vectors are in symlog space."""
-    pictures = self.paint(self.sketch(deter, stoch)) if self.images else {}
+    pictures = self.upsample(self.project(deter, stoch)) if self.images else {}
     pictures = {name: x.reshape(*deter.shape[:-1], *x.shape[1:]) for name, x in pictures.items()}
     return pictures | self.decode_vectors(deter, stoch)
 
   @abc.abstractmethod
-  def sketch(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
-    """deter [..., D], stoch [..., S] -> small pictures [N, h, w, c], leading axes flattened: what `paint` starts from."""
+  def project(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
+    """deter [..., D], stoch [..., S] -> small pictures [N, h, w, c], leading axes flattened: what `upsample` starts from."""
 
-  def paint(self, small: jax.Array) -> dict[str, jax.Array]:
-    """[N, h, w, c] from `sketch` -> images {name: [N, H, W, C]} float32."""
-    image = center_crop(self._enlarge(small), *self.image_size)
+  def upsample(self, small: jax.Array) -> dict[str, jax.Array]:
+    """[N, h, w, c] from `project` -> images {name: [N, H, W, C]} float32."""
+    image = center_crop(self._upsample(small), *self.image_size)
     splits = [sum(self.image_channels[: i + 1]) for i in range(len(self.image_channels) - 1)]
     return dict(zip(self.images, jnp.split(image, splits, -1), strict=True))
 
   @abc.abstractmethod
-  def _enlarge(self, small: jax.Array) -> jax.Array:
+  def _upsample(self, small: jax.Array) -> jax.Array:
     """[N, h, w, c] -> [N, H, W, C] float32, images stacked along channels.
 
-    H and W may exceed `image_size`: of what is painted, the middle is kept.
+    H and W may exceed `image_size`: of what is upsampled, the middle is kept.
     """
 
   def decode_vectors(self, deter: jax.Array, stoch: jax.Array) -> dict[str, jax.Array]:
@@ -86,7 +86,7 @@ class ConvDecoder(Decoder):
   """DreamerV3's decoder: a small picture from deter (block-linear) and stoch (MLP), then nearest upsampling and convolutions.
 
   Images come out of a sigmoid, in [0, 1]; vectors come out in symlog space. Where the sides of an image are no multiple of 2 to
-  the number of convolutions, the next larger ones are painted and the middle is kept, as the encoder pads them.
+  the number of convolutions, the next larger ones are upsampled and the middle is kept, as the encoder pads them.
   """
 
   depth: int = 64  # channels, to be multiplied by `mults`
@@ -141,15 +141,15 @@ class ConvDecoderModule(DecoderModule):
         {key: Linear(config.units, math.prod(shape), dtype=dtype, rngs=rngs) for key, shape in self.vectors}
       )
 
-  def sketch(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
+  def project(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
     height, width, channels = self.small_shape
-    # Each block of deter paints its own channels of the small picture: [N, G (h w c)] -> [N, h, w, (G c)].
+    # Each block of deter makes its own channels of the small picture: [N, G (h w c)] -> [N, h, w, (G c)].
     from_deter = self.from_deter(deter).reshape(-1, self.blocks, height, width, channels // self.blocks)
     from_deter = from_deter.transpose(0, 2, 3, 1, 4).reshape(-1, height, width, channels)
     from_stoch = self.from_stoch(self.stoch_norm(self.stoch_in(stoch)))
     return self.small_norm(from_deter + from_stoch.reshape(-1, height, width, channels))
 
-  def _enlarge(self, small: jax.Array) -> jax.Array:
+  def _upsample(self, small: jax.Array) -> jax.Array:
     x = small
     *inner, last = self.convs.values()
     for conv, norm in zip(inner, self.norms.values(), strict=True):
@@ -167,7 +167,7 @@ class StridedDecoder(Decoder):
   Kernels 5, 5, 6, 6 of stride 2, Glorot uniform. The published ones predict pixels around zero; here 0.5 is added, which
   changes no loss; nothing bounds them to [0, 1]. Vectors come out of an MLP, in symlog space, as in all decoders here.
 
-  The published codes know 64x64 alone. Here n pixels a side become 16 n + 48, and the linear layer paints as few as cover the
+  The published codes know 64x64 alone. Here n pixels a side become 16 n + 48, and the linear layer makes as few as cover the
   image (3x3 for 84 and 96, 5x5 for 128), of which the middle is kept. It shares its 32 * depth outputs among them, so that it
   hardly grows with the image, until each pixel is left with `depth` channels (above 128); from there on it grows with the area.
   """
@@ -227,10 +227,10 @@ class StridedDecoderModule(DecoderModule):
         }
       )
 
-  def sketch(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
+  def project(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
     return self.dense(jnp.concatenate([deter, stoch], -1)).reshape(-1, *self.small_shape)
 
-  def _enlarge(self, small: jax.Array) -> jax.Array:
+  def _upsample(self, small: jax.Array) -> jax.Array:
     x = small
     *inner, last = self.convs.values()
     for conv in inner:

@@ -27,12 +27,12 @@ class GRUCell(nnx.Module):
   """The next state from the state and what the inputs contribute to its gates."""
 
   @abc.abstractmethod
-  def input_drive(self, inputs: jax.Array) -> jax.Array:
+  def project_input(self, inputs: jax.Array) -> jax.Array:
     """[..., I] -> [..., 3 D]: what the inputs contribute; for a whole sequence at once where they are known before."""
 
   @abc.abstractmethod
-  def __call__(self, deter: jax.Array, drive: jax.Array) -> jax.Array:
-    """deter [..., D], drive [..., 3 D] -> next deter [..., D]."""
+  def __call__(self, deter: jax.Array, projected: jax.Array) -> jax.Array:
+    """deter [..., D], projected [..., 3 D] -> next deter [..., D]."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class ResetBeforeGRUCell(GRUCell):
     self.gates.bias = nnx.Param(jnp.ones(2 * deter))
     self.candidate = SplitLinear(deter, inputs, deter, dtype=dtype, rngs=rngs, init=glorot_uniform)
 
-  def input_drive(self, inputs: jax.Array) -> jax.Array:
-    return jnp.concatenate([self.gates.drive(inputs), self.candidate.drive(inputs)], -1)
+  def project_input(self, inputs: jax.Array) -> jax.Array:
+    return jnp.concatenate([self.gates.project_input(inputs), self.candidate.project_input(inputs)], -1)
 
-  def __call__(self, deter: jax.Array, drive: jax.Array) -> jax.Array:
-    gates_drive, candidate_drive = jnp.split(drive, [2 * deter.shape[-1]], -1)
-    reset, update = jnp.split(jax.nn.sigmoid(self.gates.with_drive(deter, gates_drive)), 2, -1)
-    candidate = jnp.tanh(self.candidate.with_drive(reset * deter, candidate_drive))
+  def __call__(self, deter: jax.Array, projected: jax.Array) -> jax.Array:
+    gates_input, candidate_input = jnp.split(projected, [2 * deter.shape[-1]], -1)
+    reset, update = jnp.split(jax.nn.sigmoid(self.gates.with_input(deter, gates_input)), 2, -1)
+    candidate = jnp.tanh(self.candidate.with_input(reset * deter, candidate_input))
     return update * deter + (1 - update) * candidate
 
 
@@ -84,15 +84,15 @@ class ResetAfterGRUCell(GRUCell):
     self.inputs = Linear(inputs, 3 * deter, dtype=dtype, rngs=rngs, init=glorot_uniform)
     self.recurrent = Linear(deter, 3 * deter, dtype=dtype, rngs=rngs, init=orthogonal)
 
-  def input_drive(self, inputs: jax.Array) -> jax.Array:
+  def project_input(self, inputs: jax.Array) -> jax.Array:
     return self.inputs(inputs)
 
-  def __call__(self, deter: jax.Array, drive: jax.Array) -> jax.Array:
-    update_drive, reset_drive, candidate_drive = jnp.split(drive, 3, -1)
+  def __call__(self, deter: jax.Array, projected: jax.Array) -> jax.Array:
+    update_input, reset_input, candidate_input = jnp.split(projected, 3, -1)
     update, reset, candidate = jnp.split(self.recurrent(deter), 3, -1)
-    update = jax.nn.sigmoid(update_drive + update)
-    reset = jax.nn.sigmoid(reset_drive + reset)
-    candidate = jnp.tanh(candidate_drive + reset * candidate)
+    update = jax.nn.sigmoid(update_input + update)
+    reset = jax.nn.sigmoid(reset_input + reset)
+    candidate = jnp.tanh(candidate_input + reset * candidate)
     return update * deter + (1 - update) * candidate
 
 
@@ -116,11 +116,11 @@ class LayerNormGRUCell(GRUCell):
     # Keras's epsilon; in float32, and not by the difference of two large moments.
     self.norm = nnx.LayerNorm(3 * deter, epsilon=1e-3, use_fast_variance=False, dtype=jnp.float32, rngs=rngs)
 
-  def input_drive(self, inputs: jax.Array) -> jax.Array:
-    return self.gates.drive(inputs)
+  def project_input(self, inputs: jax.Array) -> jax.Array:
+    return self.gates.project_input(inputs)
 
-  def __call__(self, deter: jax.Array, drive: jax.Array) -> jax.Array:
-    gates = self.norm(self.gates.with_drive(deter, drive)).astype(self.dtype)
+  def __call__(self, deter: jax.Array, projected: jax.Array) -> jax.Array:
+    gates = self.norm(self.gates.with_input(deter, projected)).astype(self.dtype)
     reset, candidate, update = jnp.split(gates, 3, -1)
     candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
     update = jax.nn.sigmoid(update - 1)

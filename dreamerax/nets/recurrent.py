@@ -33,18 +33,18 @@ class BlockGRU(nnx.Module):
     self.gates = BlockLinear(deter, 3 * deter, blocks, dtype=dtype, rngs=rngs)
     self.dtype = dtype
 
-  def action_drive(self, action: jax.Array) -> jax.Array:
+  def project_action(self, action: jax.Array) -> jax.Array:
     """[..., A] -> [..., deter]: what the action contributes to the hidden layer. Actions are scaled down to [-1, 1]."""
     action = action / jax.lax.stop_gradient(jnp.maximum(1.0, jnp.abs(action)))
     return self._to_blocks(self.action_norm(self.action_in(action)), slice(2, 3))
 
-  def __call__(self, deter: jax.Array, stoch: jax.Array, action_drive: jax.Array) -> jax.Array:
-    """deter [..., D], stoch [..., S], action_drive [..., D] -> next deter [..., D]."""
+  def __call__(self, deter: jax.Array, stoch: jax.Array, projected_action: jax.Array) -> jax.Array:
+    """deter [..., D], stoch [..., S], projected_action [..., D] -> next deter [..., D]."""
     inputs = jnp.stack([self.deter_in(deter), self.stoch_in(stoch)], -2)
     inputs = norm_silu(inputs, jnp.stack([self.deter_norm.scale[...], self.stoch_norm.scale[...]])).astype(self.dtype)
     inputs = inputs.reshape(*deter.shape[:-1], -1)
     own = block_product(self._split(deter), self._mix_kernel()[:, : self.block_size])
-    mixed = own.reshape(deter.shape) + self._to_blocks(inputs, slice(0, 2)) + action_drive
+    mixed = own.reshape(deter.shape) + self._to_blocks(inputs, slice(0, 2)) + projected_action
     mixed = self.mix_norm(mixed + self.mix.bias[...].astype(self.dtype))
     reset, candidate, update = self.gates.split(mixed, 3)
     candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)

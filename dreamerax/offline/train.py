@@ -10,7 +10,7 @@ import jax
 from dreamerax import config_file
 from dreamerax.agent import Agent
 from dreamerax.behavior.planning import Planning
-from dreamerax.behavior.uniform import Chance
+from dreamerax.behavior.uniform import Uniform
 from dreamerax.config import from_dict, to_dict
 from dreamerax.config_file import RECORDED
 from dreamerax.config_format import naming_the_writer, with_image_settings
@@ -58,7 +58,7 @@ def world_model_only(config: RunConfig, folder: EpisodeFolder) -> RunConfig:
   return dataclasses.replace(
     config,
     env=env,
-    agent=config.agent if plans else dataclasses.replace(config.agent, behavior=Chance(), model_first=False),
+    agent=config.agent if plans else dataclasses.replace(config.agent, behavior=Uniform(), model_first=False),
     replay=dataclasses.replace(config.replay, online=False, max_disk_bytes=0),  # all there from the beginning
   )
 

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 
-def lambda_return(reward: jax.Array, discount: jax.Array, value: jax.Array, trace: jax.Array | float) -> jax.Array:
+def lambda_return(reward: jax.Array, discount: jax.Array, value: jax.Array, lambda_: jax.Array | float) -> jax.Array:
   """R_t = r_{t+1} + d_{t+1} [(1 - λ_{t+1}) v_{t+1} + λ_{t+1} R_{t+1}], with R at the end replaced by the last value.
 
   The recursion of Schulman et al. 2016 as Dreamer writes it (Hafner et al. 2023, Eq. 6). λ = 0 is one-step TD, λ = 1 is the
@@ -15,15 +15,15 @@ def lambda_return(reward: jax.Array, discount: jax.Array, value: jax.Array, trac
     reward: [..., T] rewards, reward[t] arriving with state t (so reward[0] is not used).
     discount: [..., T] probability of going on at state t, the discount factor included (discount[0] is not used).
     value: [..., T] value of state t (value[0] is not used).
-    trace: λ, a number or [..., T]; where it is 0 the return is cut and bootstraps from the value.
+    lambda_: λ, a number or [..., T]; where it is 0 the return is cut and bootstraps from the value.
 
   Returns:
     [..., T - 1] returns of the states 0 … T - 2.
   """
   chex.assert_equal_shape((reward, discount, value))
-  trace = jnp.broadcast_to(jnp.asarray(trace, value.dtype), value.shape)
-  interim = reward + discount * (1 - trace) * value  # [..., T]
-  decay = discount * trace  # [..., T]
+  lambda_ = jnp.broadcast_to(jnp.asarray(lambda_, value.dtype), value.shape)
+  interim = reward + discount * (1 - lambda_) * value  # [..., T]
+  decay = discount * lambda_  # [..., T]
 
   # Each step is a linear function of the return after it; composed in pairs they need no loop over time, which takes a
   # launch or three for each of its steps on an accelerator.
@@ -37,13 +37,13 @@ def lambda_return(reward: jax.Array, discount: jax.Array, value: jax.Array, trac
 
 
 def arrival_lambda_return(
-  reward: jax.Array, discount: jax.Array, value: jax.Array, trace: jax.Array | float
+  reward: jax.Array, discount: jax.Array, value: jax.Array, lambda_: jax.Array | float
 ) -> jax.Array:
   """R_t = r_t + d_t [(1 - λ) v_{t+1} + λ R_{t+1}]: Dreamer v1's and v2's, in which a value counts the reward of its own state.
 
   Args:
     reward, discount, value: [..., T], of states 0 … T - 1; the last reward and discount are not used.
-    trace: λ.
+    lambda_: λ.
 
   Returns:
     [..., T - 1] returns of the states 0 … T - 2.
@@ -52,4 +52,4 @@ def arrival_lambda_return(
   def delayed(x: jax.Array) -> jax.Array:
     return jnp.concatenate([x[..., :1], x[..., :-1]], -1)
 
-  return lambda_return(delayed(reward), delayed(discount), value, trace)
+  return lambda_return(delayed(reward), delayed(discount), value, lambda_)

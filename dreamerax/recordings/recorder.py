@@ -85,7 +85,7 @@ def record(
     calls += 1
 
 
-def chance(spec: EnvSpec, seed: int) -> Act:
+def uniform(spec: EnvSpec, seed: int) -> Act:
   """Uniform actions, which follow from the seed and the number of the call."""
 
   def act(rows: Transition, call: int) -> np.ndarray:

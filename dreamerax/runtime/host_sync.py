@@ -28,7 +28,7 @@ class Turn(NamedTuple):
   logged: float = 0  # of the episodes, those in which the environment gave numbers of its own
 
   @classmethod
-  def look(cls, replay: Replay, agent_steps: int = 0, episodes: Sequence[Episode] = ()) -> "Turn":
+  def of(cls, replay: Replay, agent_steps: int = 0, episodes: Sequence[Episode] = ()) -> "Turn":
     """What one host has collected in a turn, and what its replay then holds."""
     return cls(
       agent_steps=agent_steps,
@@ -62,9 +62,9 @@ class Agreement:
     self.hosts, self._stop = hosts, stop
     self.turn = Turn()
     self._names: list[str] = []  # of environments' own numbers that a host has met; alike on all
-    self.reach(Turn.look(replay))
+    self.all_reduce(Turn.of(replay))
 
-  def reach(self, own: Turn) -> Turn:
+  def all_reduce(self, own: Turn) -> Turn:
     """Sums a turn over all hosts, which all call it. Whether to stop is added here.
 
     Raises:

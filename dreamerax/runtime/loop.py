@@ -114,8 +114,8 @@ class Run:
     with self._timer("wait_envs"):
       steps, episodes = self.collector.receive()
     with self._timer("wait_hosts"):
-      turn = self.agreement.reach(
-        Turn.look(self.parts.replay, steps, episodes)._replace(
+      turn = self.agreement.all_reduce(
+        Turn.of(self.parts.replay, steps, episodes)._replace(
           faults=self.collector.faults,
           elapsed=self.session.elapsed * self._hosts.leads,
           unsaved=self.session.checkpoints.failed is not None,

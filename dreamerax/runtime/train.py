@@ -11,7 +11,7 @@ from dreamerax.replay import Replay
 from dreamerax.runtime.checkpoint.metadata import ConfigFile, Saved
 from dreamerax.runtime.checkpoint.replay import Restored, restore_replay
 from dreamerax.runtime.collect.collector import Collector
-from dreamerax.runtime.collect.policy import Acting, Policy, RandomPolicy
+from dreamerax.runtime.collect.policy import Acting, Policy, UniformPolicy
 from dreamerax.runtime.collect.protocol import Collecting
 from dreamerax.runtime.collect.remote import Actors, RemoteCollector
 from dreamerax.runtime.context import RunContext, single_run
@@ -154,7 +154,7 @@ def _make_run(
   agreement = Agreement(start.hosts, start.context.stop, start.parts.replay)
   learner = stack.enter_context(closing(_make_learner(start, programs, state, saved, found, stages)))
   policy = Policy(start.parts.agent, explore=True, key=start.key(ACT), mesh=start.actors)
-  chance = RandomPolicy(start.parts.agent, envs.spec, environment_seed(start.own_seed, PREFILL, 0))
+  chance = UniformPolicy(start.parts.agent, envs.spec, environment_seed(start.own_seed, PREFILL, 0))
   filled = agreement.turn.is_filled(config, start.hosts.count)
   first = chance if config.prefill_policy == "random" and not filled else policy
   collector = _make_collector(first, envs, start.parts.replay, saved, stages, found.extra.get("collector", {}))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dreamerax.agent import Agent, Carry, Outlook
+from dreamerax.agent import Agent, Carry, LatentPrediction
 from dreamerax.images import colored
 from dreamerax.nets.modules import Params
 from dreamerax.types import Transition
@@ -44,18 +44,18 @@ class Dreamer:
       _, carry, _ = agent.act(params, carry, row.observation, row.is_first, key, explore=False)
       return carry["latent"], carry["hidden"]  # what was decided is not needed, and so not computed
 
-    def step(params: Params, carry: Carry, action: jax.Array | None, key: jax.Array) -> tuple[Carry, Outlook]:
+    def step(params: Params, carry: Carry, action: jax.Array | None, key: jax.Array) -> tuple[Carry, LatentPrediction]:
       choose_key, imagine_key = jax.random.split(key)
       if action is None:
         _, carry = agent.choose(params, carry, choose_key)
       else:  # whatever the behaviour had in mind is void
         carry = {**carry, "memory": agent.initial_carry(1)["memory"], "action": action}
       carry = agent.imagine(params, carry, imagine_key)
-      return carry, agent.outlook(params, carry)
+      return carry, agent.expect(params, carry)
 
     # On the parameters' device like every later carry: an array that belongs to no device would be compiled for once more.
     self._blank = jax.device_put(agent.initial_carry(1), jax.tree.leaves(params)[0].sharding)
-    self._observe, self._step, self._outlook = jax.jit(observe), jax.jit(step), jax.jit(agent.outlook)
+    self._observe, self._step, self._expect = jax.jit(observe), jax.jit(step), jax.jit(agent.expect)
 
   def begin(self, steps: Transition, key: jax.Array) -> tuple[Dream, Frame]:
     """Lets the model see `steps` [T, ...], T ≥ 1, of which the first counts as the beginning; there the dream begins."""
@@ -66,7 +66,7 @@ class Dreamer:
       row = jax.tree.map(lambda x, index=index: x[index : index + 1], steps)
       latent, hidden = self._observe(self._params, carry["latent"], row, jax.random.fold_in(seen_key, index))
       carry = {**carry, "latent": latent, "hidden": hidden}
-    return Dream(carry, dream_key, 0), self._frame(0, None, self._outlook(self._params, carry))
+    return Dream(carry, dream_key, 0), self._frame(0, None, self._expect(self._params, carry))
 
   def step(self, dream: Dream, action: np.ndarray | None) -> tuple[Dream, Frame]:
     """One agent step on. The same dream and action lead to the same place.
@@ -78,9 +78,9 @@ class Dreamer:
       ValueError: the action is not one that the environment would take.
     """
     given = None if action is None else self._checked(action)[None]
-    carry, outlook = self._step(self._params, dream.carry, given, jax.random.fold_in(dream.key, dream.step))
+    carry, prediction = self._step(self._params, dream.carry, given, jax.random.fold_in(dream.key, dream.step))
     dream = Dream(carry, dream.key, dream.step + 1)
-    return dream, self._frame(dream.step, np.asarray(carry["action"])[0], outlook)
+    return dream, self._frame(dream.step, np.asarray(carry["action"])[0], prediction)
 
   def _checked(self, action: np.ndarray) -> jax.Array:
     spec = self.agent.spec.action
@@ -91,9 +91,9 @@ class Dreamer:
       raise ValueError(f"action={action.tolist()} must be 1 for one of {choices} choices and 0 for the others")
     return jnp.asarray(np.clip(action, -1, 1), jnp.float32)
 
-  def _frame(self, step: int, action: np.ndarray | None, outlook: Outlook) -> Frame:
+  def _frame(self, step: int, action: np.ndarray | None, prediction: LatentPrediction) -> Frame:
     pictures, vectors = {}, {}
-    for name, expected in outlook.observation.items():
+    for name, expected in prediction.observation.items():
       array = np.asarray(expected, np.float32)[0]
       if self.agent.spec.observation[name].is_image:
         pictures[name] = colored(np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8))
@@ -104,7 +104,7 @@ class Dreamer:
       action=action,
       pictures=pictures,
       vectors=vectors,
-      reward=float(outlook.reward[0]),
-      continues=None if outlook.continues is None else min(1.0, float(outlook.continues[0])),
-      value=None if outlook.value is None else float(outlook.value[0]),
+      reward=float(prediction.reward[0]),
+      continues=None if prediction.continues is None else min(1.0, float(prediction.continues[0])),
+      value=None if prediction.value is None else float(prediction.value[0]),
     )

@@ -1,4 +1,4 @@
-"""Rooms over HTTP, on this machine's loopback address and for its own browsers only."""
+"""Sessions over HTTP, on this machine's loopback address and for its own browsers only."""
 
 import errno
 import json
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Any
 
-from dreamerax.viewer.rooms import Forgotten, Rooms
+from dreamerax.viewer.sessions import Forgotten, Sessions
 
 ADDRESS = "127.0.0.1"
 _LONGEST = 2**16  # bytes of a question
@@ -38,7 +38,7 @@ class Refused(Exception):
 class Server(ThreadingHTTPServer):
   """Serves once `serve_forever` is called."""
 
-  def __init__(self, rooms: Rooms, port: int):
+  def __init__(self, sessions: Sessions, port: int):
     """
     Args:
       port: 0 takes any that is free.
@@ -46,7 +46,7 @@ class Server(ThreadingHTTPServer):
     Raises:
       ValueError: the port is in use or not ours to take.
     """
-    self.rooms = rooms
+    self.sessions = sessions
     self.static = {
       path: (files("dreamerax.viewer").joinpath("static", name).read_bytes(), kind)
       for path, (name, kind) in _FILES.items()
@@ -60,7 +60,7 @@ class Server(ThreadingHTTPServer):
   def server_close(self) -> None:
     """Takes no more questions, and waits for the step under way; leaving a `with` does it."""
     super().server_close()
-    self.rooms.close()
+    self.sessions.close()
 
   def handle_error(self, request: Any, client_address: Any) -> None:
     """Says nothing of a browser that has gone before its answer came."""
@@ -119,27 +119,27 @@ class _Handler(BaseHTTPRequestHandler):
 
   def _get(self) -> tuple[bytes, str]:
     if self.path == "/api/about":
-      return _json(self.server.rooms.about())
+      return _json(self.server.sessions.about())
     if self.path not in self.server.static:
       raise Refused(HTTPStatus.NOT_FOUND, f"there is no {self.path}")
     body, kind = self.server.static[self.path]
     return body, f"{kind}; charset=utf-8"
 
   def _post(self) -> tuple[bytes, str]:
-    rooms = self.server.rooms
+    sessions = self.server.sessions
     if self.path == "/api/begin":
       (where,) = self._question("where")
       if not _is_number(where):
         raise ValueError(f"where={where!r} must be a number")
-      return _json(rooms.begin(where))
+      return _json(sessions.begin(where))
     if self.path == "/api/again":
       (dream,) = self._question("dream")
-      return _json(rooms.again(_name(dream)))
+      return _json(sessions.again(_name(dream)))
     if self.path == "/api/step":
       dream, action = self._question("dream", "action")
       if action is not None and not (isinstance(action, list) and all(map(_is_number, action))):
         raise ValueError(f"action={action!r} must be a list of numbers, or null")
-      return _json(rooms.step(_name(dream), action))
+      return _json(sessions.step(_name(dream), action))
     raise Refused(HTTPStatus.NOT_FOUND, f"there is no {self.path}")
 
   def _question(self, *names: str) -> list[Any]:

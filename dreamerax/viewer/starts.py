@@ -9,7 +9,7 @@ import numpy as np
 from dreamerax import envs
 from dreamerax.envs.base import to_row
 from dreamerax.envs.journal import derive_seeds
-from dreamerax.replay.log.read import read_excerpt
+from dreamerax.replay.log.read import read_sequence
 from dreamerax.run_config import RunConfig
 from dreamerax.runtime.checkpoint.replay import newest_log
 from dreamerax.types import Transition
@@ -44,11 +44,11 @@ class Replayed(Starts):
     self._folder, self._context = folder, context
 
   def at(self, where: float) -> Start:
-    excerpt = read_excerpt(self._folder, where, self._context)
-    if excerpt is None:
+    sequence = read_sequence(self._folder, where, self._context)
+    if sequence is None:
       raise ValueError("the replay holds nothing whole there any more: choose another start")
-    last = excerpt.position + len(excerpt.steps.reward) - 1
-    return Start(excerpt.steps, f"environment {excerpt.stream}, agent step {last:,}")
+    last = sequence.position + len(sequence.steps.reward) - 1
+    return Start(sequence.steps, f"environment {sequence.stream}, agent step {last:,}")
 
 
 class Fresh(Starts):
@@ -80,6 +80,6 @@ def find_starts(run_dir: Path, config: RunConfig, context: int, seed: int) -> St
     seed: of the first fresh episode.
   """
   folder = newest_log(run_dir)
-  if folder is None or read_excerpt(folder, 0.0, 1) is None:
+  if folder is None or read_sequence(folder, 0.0, 1) is None:
     return Fresh(config, seed)
   return Replayed(folder, context)

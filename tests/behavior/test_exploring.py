@@ -11,7 +11,7 @@ from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.behavior.exploring import Exploring
 from dreamerax.behavior.rewarded import Rewarded
 from dreamerax.behavior.rewards.disagreement import Disagreement
-from dreamerax.behavior.uniform import Chance
+from dreamerax.behavior.uniform import Uniform
 from dreamerax.nets.stopped_head import StoppedHead
 from dreamerax.ops.optimizers import LaProp
 from tests import tiny
@@ -81,7 +81,7 @@ def test_the_explorer_collects_and_the_task_behaviour_is_evaluated(updated, expl
     assert np.array_equal(action, changed) == (name != acting)
   shapes = jax.tree.map(lambda x: (x.shape, x.dtype), (agent.initial_carry(3), carry))
   assert shapes[0] == shapes[1]
-  value = agent.outlook(state["params"], carry).value
+  value = agent.expect(state["params"], carry).value
   assert value is not None and value.shape == (3,)  # the task's
 
 
@@ -96,7 +96,7 @@ def test_the_tasks_reward_reaches_neither_the_world_model_nor_the_explorer(updat
 
 
 def test_an_explorer_may_have_no_parameters():
-  agent = make(explorer=Chance())
+  agent = make(explorer=Uniform())
   state = jax.eval_shape(agent.init, jax.random.key(0))
   new, _, metrics = jax.eval_shape(agent.update, state, tiny.batch(agent), jax.random.key(1))
   assert set(new["params"]["behavior"]) == {"task"} and not any("explorer" in name for name in metrics)

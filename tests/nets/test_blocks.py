@@ -27,7 +27,7 @@ def test_blocks_that_do_not_divide_are_refused():
 
 def test_a_split_linear_is_the_linear_of_both_inputs(x):
   layer, params = plain.randomised(lambda: SplitLinear(5, 7, 8, dtype=jnp.float32, rngs=nnx.Rngs(0)))
-  out = plain.call(layer, lambda layer, x: layer.with_drive(x[:, :5], layer.drive(x[:, 5:])), x)
+  out = plain.call(layer, lambda layer, x: layer.with_input(x[:, :5], layer.project_input(x[:, 5:])), x)
   np.testing.assert_allclose(out, plain.linear(params, x), rtol=1e-4, atol=1e-5)
 
 

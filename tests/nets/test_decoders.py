@@ -27,8 +27,8 @@ def latents(*leading):
 def plain_image(params, deter, stoch, small=(4, 6)):
   # 16x24 halved twice is 4x6, with 4 channels; block g of deter gives channel g of it, pixel by pixel.
   from_deter = plain.block_linear(params["from_deter"], deter)
-  painted = np.stack([block.reshape(-1, *small, 1) for block in np.split(from_deter, 4, -1)])
-  from_deter = np.concatenate(list(painted), -1)
+  pictures = np.stack([block.reshape(-1, *small, 1) for block in np.split(from_deter, 4, -1)])
+  from_deter = np.concatenate(list(pictures), -1)
   hidden = plain.norm_silu(params["stoch_norm"], plain.linear(params["stoch_in"], stoch))
   from_stoch = plain.linear(params["from_stoch"], hidden).reshape(-1, *small, 4)
   x = plain.norm_silu(params["small_norm"], from_deter + from_stoch)
@@ -83,10 +83,10 @@ def test_images_are_float32_in_any_compute_dtype():
 def test_of_other_sizes_the_next_larger_is_painted_and_the_middle_kept():
   decoder, params = build({"image": ArraySpec((18, 23, 3), "uint8")})
   deter, stoch = latents(4)
-  painted = plain_image(params, deter, stoch, small=(5, 6))
-  assert painted.shape == (4, 20, 24, 3)
+  pictures = plain_image(params, deter, stoch, small=(5, 6))
+  assert pictures.shape == (4, 20, 24, 3)
   got = plain.call(decoder, type(decoder).__call__, deter, stoch)["image"]
-  np.testing.assert_allclose(got, painted[:, 1:19, :23], rtol=1e-3, atol=1e-4)
+  np.testing.assert_allclose(got, pictures[:, 1:19, :23], rtol=1e-3, atol=1e-4)
 
 
 def test_a_wrong_image_size_is_named():

@@ -16,7 +16,7 @@ def build(config, inputs=INPUTS, deter=DETER):
 
 
 def step(cell, inputs, deter):
-  return cell(deter, cell.input_drive(inputs))
+  return cell(deter, cell.project_input(inputs))
 
 
 def zeros(config, inputs=1, deter=1):

@@ -59,7 +59,7 @@ def test_every_network_takes_the_size(size, conv, strided):
       lambda config=config: config.build(spec, DETER, STOCH, dtype=jnp.float32, rngs=nnx.Rngs(0))
     )
     deter, stoch = (jax.ShapeDtypeStruct((2, 3, width), jnp.float32) for width in (DETER, STOCH))
-    painted = jax.eval_shape(
+    pictures = jax.eval_shape(
       lambda params, *x, module=decoder: with_params(module, params)(*x), params_of(decoder), deter, stoch
     )
-    assert painted["image"].shape == (2, 3, *size, 3)
+    assert pictures["image"].shape == (2, 3, *size, 3)

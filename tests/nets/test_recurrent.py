@@ -14,7 +14,7 @@ def build():
 
 
 def step(cell, deter, stoch, action):
-  return cell(deter, stoch, cell.action_drive(action))
+  return cell(deter, stoch, cell.project_action(action))
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_equals_the_concatenated_formulation(cell, inputs):
 def test_actions_beyond_one_count_as_one(cell):
   cell, _ = cell
   np.testing.assert_allclose(
-    cell.action_drive(jnp.array([3.0, -0.5, -7.0])), cell.action_drive(jnp.array([1.0, -0.5, -1.0])), rtol=1e-6
+    cell.project_action(jnp.array([3.0, -0.5, -7.0])), cell.project_action(jnp.array([1.0, -0.5, -1.0])), rtol=1e-6
   )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from dreamerax import api, cli, config_file, training, transfer
 from dreamerax.agent import Agent
-from dreamerax.behavior.uniform import Chance
+from dreamerax.behavior.uniform import Uniform
 from dreamerax.config import to_dict
 from dreamerax.offline import train as offline
 from dreamerax.recordings import EpisodeFolder
@@ -54,7 +54,7 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_directory_holds_what_it_should(trained: Path, data: Path):
   config, recorded = api.load_config(trained), offline.load(RunDirectory.open(trained))
-  assert isinstance(config.agent.behavior, Chance) and config.env.task == "tests.envs.toys:counter"
+  assert isinstance(config.agent.behavior, Uniform) and config.env.task == "tests.envs.toys:counter"
   assert (recorded.episodes, recorded.held_out) == (8, 0.25)
   assert recorded.steps == 6 * 5
   rows = read_metrics(trained / "metrics.jsonl")
@@ -78,7 +78,7 @@ def test_alone_it_learns_what_it_learns_beside_a_behaviour():
   """Dreamer v2's order: the world model steps first, by its own losses alone."""
   config = dataclasses.replace(tiny.config(), model_first=True)
   beside = Agent(config, tiny.VECTOR)
-  alone = Agent(dataclasses.replace(config, behavior=Chance(), model_first=False), tiny.VECTOR)
+  alone = Agent(dataclasses.replace(config, behavior=Uniform(), model_first=False), tiny.VECTOR)
   state, batch, key = jax.jit(beside.init)(jax.random.key(0)), tiny.batch(beside), jax.random.key(1)
   mine = jax.jit(alone.init)(jax.random.key(3))
   mine = {**mine, "params": {**mine["params"], "world_model": state["params"]["world_model"]}}

@@ -15,13 +15,13 @@ def n_step(reward, discount, value, t, n):
   return total + factor * value[t + n]
 
 
-def mixture(reward, discount, value, trace):
+def mixture(reward, discount, value, lambda_):
   """(1 - λ) Σ λ^(n-1) R^(n), what is left of the weights on the longest return."""
   last = len(reward) - 1
   returns = []
   for t in range(last):
     longest = last - t
-    weights = [(1 - trace) * trace ** (n - 1) for n in range(1, longest)] + [trace ** (longest - 1)]
+    weights = [(1 - lambda_) * lambda_ ** (n - 1) for n in range(1, longest)] + [lambda_ ** (longest - 1)]
     steps = [n_step(reward, discount, value, t, n) for n in range(1, longest + 1)]
     returns.append(np.dot(weights, steps))
   return np.array(returns)
@@ -36,10 +36,10 @@ def episode():
   return tuple(x.astype(np.float32) for x in (reward, discount, value))
 
 
-@pytest.mark.parametrize("trace", [0.0, 0.5, 0.95, 1.0])
-def test_equals_the_mixture_of_n_step_returns(episode, trace):
-  expected = np.stack([mixture(*row, trace) for row in zip(*episode, strict=True)])
-  np.testing.assert_allclose(lambda_return(*episode, trace), expected, rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("lambda_", [0.0, 0.5, 0.95, 1.0])
+def test_equals_the_mixture_of_n_step_returns(episode, lambda_):
+  expected = np.stack([mixture(*row, lambda_) for row in zip(*episode, strict=True)])
+  np.testing.assert_allclose(lambda_return(*episode, lambda_), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_lambda_zero_is_one_step_temporal_difference(episode):
@@ -66,9 +66,9 @@ def test_nothing_passes_a_state_with_discount_zero(episode):
 
 def test_a_trace_of_zero_bootstraps_at_its_own_step(episode):
   reward, discount, value = episode
-  trace = np.full_like(reward, 0.95)
-  trace[:, 3] = 0.0
-  got = lambda_return(reward, discount, value, trace)
+  lambda_ = np.full_like(reward, 0.95)
+  lambda_[:, 3] = 0.0
+  got = lambda_return(reward, discount, value, lambda_)
   np.testing.assert_allclose(got[:, 2], reward[:, 3] + discount[:, 3] * value[:, 3], rtol=1e-6)
 
 

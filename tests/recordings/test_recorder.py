@@ -8,7 +8,7 @@ from dreamerax import cli, envs
 from dreamerax.envs import EnvConfig, WorkerConfig
 from dreamerax.envs.faults import NotFinite
 from dreamerax.envs.quota import episodes_each
-from dreamerax.recordings import EpisodeFolder, RecordedEnv, chance, record
+from dreamerax.recordings import EpisodeFolder, RecordedEnv, record, uniform
 from dreamerax.types import to_columns
 from tests.envs.toys import Wander
 
@@ -18,7 +18,7 @@ WANDER = EnvConfig("tests.envs.toys:wander")
 def recorded(folder: Path, config: EnvConfig = WANDER, *, episodes: int = 7, workers: WorkerConfig | None = None):
   batch = envs.make_batch(config, len(episodes_each(episodes, 3)), 5, workers)
   try:
-    return record(batch, chance(batch.spec, 1), EpisodeFolder.create(folder, batch.spec), episodes=episodes)
+    return record(batch, uniform(batch.spec, 1), EpisodeFolder.create(folder, batch.spec), episodes=episodes)
   finally:
     batch.close()
 

@@ -32,7 +32,7 @@ class WithAnother(Hosts):
 def test_a_single_host_agrees_with_itself():
   stop = StopSignals()
   agreement = Agreement(Hosts(), stop, make_replay())
-  assert agreement.reach(Turn(agent_steps=3, stored=70, ready=True)) == Turn(3, stored=70, ready=True)
+  assert agreement.all_reduce(Turn(agent_steps=3, stored=70, ready=True)) == Turn(3, stored=70, ready=True)
   stop.requested = True  # counts at once
   with pytest.raises(Interrupted):
     agreement.check_stop()
@@ -41,10 +41,10 @@ def test_a_single_host_agrees_with_itself():
 def test_steps_of_all_hosts_are_added_and_each_must_have_a_sequence():
   agreement, config = Agreement(WithAnother(), StopSignals(), make_replay()), LoopConfig(prefill_steps=60)
   assert not agreement.turn.is_filled(config, 2)
-  turn = agreement.reach(Turn(agent_steps=4, stored=9))
+  turn = agreement.all_reduce(Turn(agent_steps=4, stored=9))
   assert (turn.agent_steps, turn.stored) == (12, 59) and not turn.is_filled(config, 2)
-  assert not agreement.reach(Turn(stored=10)).is_filled(config, 2)
-  assert agreement.reach(Turn(stored=10, ready=1)).is_filled(config, 2)
+  assert not agreement.all_reduce(Turn(stored=10)).is_filled(config, 2)
+  assert agreement.all_reduce(Turn(stored=10, ready=1)).is_filled(config, 2)
 
 
 def test_nobody_leaves_before_all_know():
@@ -52,7 +52,7 @@ def test_nobody_leaves_before_all_know():
   agreement = Agreement(WithAnother(), stop, make_replay())
   stop.requested = True
   agreement.check_stop()  # the others would wait for this one
-  agreement.reach(Turn())
+  agreement.all_reduce(Turn())
   with pytest.raises(Interrupted):
     agreement.check_stop()
 
@@ -104,7 +104,7 @@ def test_own_numbers_of_environments_are_means_over_the_episodes_of_all_hosts():
     hosts.count, hosts.index = 2, index
     agreement, told = Agreement(hosts, StopSignals(), make_replay()), []
     for mine in (episodes[index], [], episodes[index][:1]):
-      agreement.reach(Turn.look(make_replay(), 1, mine))
+      agreement.all_reduce(Turn.of(make_replay(), 1, mine))
       told.append(agreement.mean_logs(mine))
     return told
 

@@ -91,9 +91,9 @@ needs_chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="ne
 
 def browse(server: Server, person: str, folder: Path) -> tuple[dict[str, Any], np.ndarray]:
   """What a person who acts in the page tells, and the picture [900, 1200, 3] of the page then."""
-  dream = server.rooms.begin(0.0)["dream"]
-  chosen = server.rooms.step(dream, None)["action"]
-  server.rooms.step(dream, chosen)  # both are compiled beforehand
+  dream = server.sessions.begin(0.0)["dream"]
+  chosen = server.sessions.step(dream, None)["action"]
+  server.sessions.step(dream, chosen)  # both are compiled beforehand
   script, kind = server.static["/page.js"]
   server.static["/page.js"] = (script + person.encode(), kind)
   line = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]

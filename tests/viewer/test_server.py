@@ -1,4 +1,4 @@
-"""The rooms over HTTP, as a browser asks and as a stranger does."""
+"""The sessions over HTTP, as a browser asks and as a stranger does."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from dreamerax.viewer import rooms as rooms_module
+from dreamerax.viewer import sessions
 from dreamerax.viewer.server import Server
 from tests.viewer import toys
 
@@ -89,8 +89,8 @@ def test_a_dream_can_begin_again(server: Server):
 
 
 def test_what_nobody_dreams_any_more_is_forgotten(server: Server, monkeypatch: pytest.MonkeyPatch):
-  monkeypatch.setattr(rooms_module, "_ROOMS", 2)
-  monkeypatch.setattr(server, "rooms", toys.rooms())
+  monkeypatch.setattr(sessions, "_SESSIONS", 2)
+  monkeypatch.setattr(server, "sessions", toys.sessions())
   kept, left = begin(server)["dream"], begin(server)["dream"]
   step(server, kept, [0, 0])
   begin(server)
@@ -151,7 +151,7 @@ def test_only_the_loopback_address_listens(server: Server):
 
 def test_a_busy_port_is_said(server: Server):
   with pytest.raises(ValueError, match=f"port={server.server_port} is in use: choose another --port, or 0"):
-    Server(toys.rooms(), server.server_port)
+    Server(toys.sessions(), server.server_port)
 
 
 def test_leaving_waits_for_the_step_under_way(monkeypatch: pytest.MonkeyPatch):

@@ -1,4 +1,4 @@
-"""A tiny agent's rooms, with starts of random steps."""
+"""A tiny agent's sessions, with starts of random steps."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +14,8 @@ from dreamerax.dynamics.stochastic import Deterministic
 from dreamerax.envs.suites.actions import random_actions
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.viewer.dreams import Dreamer
-from dreamerax.viewer.rooms import Rooms
 from dreamerax.viewer.server import Server
+from dreamerax.viewer.sessions import Sessions
 from dreamerax.viewer.starts import Start, Starts
 from tests import tiny
 
@@ -63,14 +63,14 @@ class Anywhere(Starts):
     return Start(steps(self._spec, seed=round(100 * where)), f"at {where}")
 
 
-def rooms(spec: str = "PIXELS") -> Rooms:
+def sessions(spec: str = "PIXELS") -> Sessions:
   """spec: as `dreamer` has it."""
-  return Rooms(dreamer(spec), Anywhere(dreamer(spec).agent.spec), title={"run": "tiny", "task": "toy"}, seed=0)
+  return Sessions(dreamer(spec), Anywhere(dreamer(spec).agent.spec), title={"run": "tiny", "task": "toy"}, seed=0)
 
 
 @contextmanager
 def serving(spec: str = "PIXELS") -> Iterator[Server]:
-  with Server(rooms(spec), port=0) as server:
+  with Server(sessions(spec), port=0) as server:
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -10,7 +10,7 @@ import pytest
 
 from dreamerax.agent import Agent
 from dreamerax.behavior.base import Situation
-from dreamerax.behavior.uniform import Chance, ChanceModule
+from dreamerax.behavior.uniform import Uniform, UniformModule
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 from tests import plain, tiny
 
@@ -21,14 +21,14 @@ PLAIN = EnvSpec(SEEN, ActionSpec(2))
 SPEC = EnvSpec({**HIDDEN, **SEEN}, ActionSpec(2))
 
 
-class Follows(Chance):
+class Follows(Uniform):
   """Goes to the goal that it is shown."""
 
   def build(self, features: int, spec: EnvSpec, **_: Any) -> "FollowsModule":
     return FollowsModule(spec.action)
 
 
-class FollowsModule(ChanceModule):
+class FollowsModule(UniformModule):
   needs = ("goal/place",)
 
   def act(self, world, now: Situation, key, *, explore: bool):
@@ -36,10 +36,10 @@ class FollowsModule(ChanceModule):
     return jnp.asarray(now.hidden["goal/place"])[:, :2], now.memory
 
 
-def agent(spec: EnvSpec, behavior: Chance | None = None, **changes: Any) -> Agent:
+def agent(spec: EnvSpec, behavior: Uniform | None = None, **changes: Any) -> Agent:
   config = tiny.config()
   world_model = replace(config.world_model, **changes)
-  return Agent(replace(config, world_model=world_model, behavior=behavior or Chance()), spec)
+  return Agent(replace(config, world_model=world_model, behavior=behavior or Uniform()), spec)
 
 
 def test_names_say_what_is_hidden():

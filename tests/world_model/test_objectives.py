@@ -79,8 +79,8 @@ def test_a_world_model_that_decodes_nothing_shows_nothing():
   agent = Agent(with_objectives(kl=FreeBits()), tiny.PIXELS)
   state, batch, key = agent.init(jax.random.key(0)), tiny.batch(agent), jax.random.key(1)
   assert agent.decoded == () and jax.jit(agent.report)(state, batch, key) == {}
-  outlook = agent.outlook(state["params"], agent.initial_carry(2))
-  assert outlook.observation == {} and outlook.reward.shape == (2,)
+  prediction = agent.expect(state["params"], agent.initial_carry(2))
+  assert prediction.observation == {} and prediction.reward.shape == (2,)
   predicted = agent.predict(state["params"], batch, 2, key)
   assert predicted.observation == {} and predicted.reward.shape == (4, 5)
   assert Agent(tiny.config(), tiny.VECTOR).decoded == ("position", "velocity")

@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from dreamerax.agent import Agent, AgentConfig
-from dreamerax.behavior.uniform import Chance
+from dreamerax.behavior.uniform import Uniform
 from dreamerax.nets.blocks import Linear
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition
 from dreamerax.world_model.base import WorldModelBase, WorldModelBaseModule
@@ -118,13 +118,13 @@ def test_it_learns_acts_and_is_looked_into():
   there = follower.imagine(state["params"], carry, key)
   move = state["params"]["world_model"]["move"]
   expected = seen["position"] + action @ move["kernel"] + move["bias"]
-  outlook = follower.outlook(state["params"], there)
-  np.testing.assert_allclose(outlook.observation["position"], expected, rtol=1e-5)
-  np.testing.assert_allclose(outlook.reward, -np.square(expected).sum(-1), rtol=1e-5)
+  prediction = follower.expect(state["params"], there)
+  np.testing.assert_allclose(prediction.observation["position"], expected, rtol=1e-5)
+  np.testing.assert_allclose(prediction.reward, -np.square(expected).sum(-1), rtol=1e-5)
 
 
 def test_its_predictions_follow_the_recorded_actions_after_the_context():
-  follower = agent(behavior=Chance())
+  follower = agent(behavior=Uniform())
   params, batch = follower.init(jax.random.key(0))["params"], tiny.batch(follower)
   predicted = follower.predict(params, batch, 2, jax.random.key(1))
   seen, move = batch.steps.observation["position"], params["world_model"]["move"]

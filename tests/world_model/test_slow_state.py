@@ -13,7 +13,7 @@ import pytest
 from flax import nnx
 
 from dreamerax.agent import Agent
-from dreamerax.behavior.uniform import Chance
+from dreamerax.behavior.uniform import Uniform
 from dreamerax.nets.modules import Params, params_of, with_params
 from dreamerax.runtime.checkpoint.checkpoints import FOLDER, Checkpoints, load_state
 from dreamerax.runtime.devices.mesh import local_mesh
@@ -59,7 +59,7 @@ class BootstrapModule(ObjectiveModule):
 
 
 def make_agent(spec: EnvSpec = tiny.VECTOR, **changes: Any) -> Agent:
-  config = replace(tiny.config(**changes), behavior=Chance())
+  config = replace(tiny.config(**changes), behavior=Uniform())
   world_model = config.world_model
   objectives = {"kl": world_model.objectives["kl"], "target": Bootstrap()}
   return Agent(replace(config, world_model=replace(world_model, objectives=objectives)), spec)

@@ -10,7 +10,7 @@ from dreamerax.replay.log.segment import SegmentReader, segments
 from dreamerax.types import Transition, to_transition
 
 
-class Excerpt(NamedTuple):
+class StoredSequence(NamedTuple):
   """Consecutive steps of one stream."""
 
   steps: Transition  # [T, ...]
@@ -18,7 +18,7 @@ class Excerpt(NamedTuple):
   position: int  # of the first step: how many the stream had received before
 
 
-def read_excerpt(folder: Path, where: float, length: int) -> Excerpt | None:
+def read_sequence(folder: Path, where: float, length: int) -> StoredSequence | None:
   """`length` steps from a place in what the log holds now: 0 is its oldest, 1 its newest.
 
   There are fewer, at least one, where rows are damaged or the log is shorter; None where it holds no intact row there.
@@ -47,7 +47,7 @@ def _readers(folder: Path) -> list[SegmentReader]:
   return readers
 
 
-def _read(reader: SegmentReader, index: int, length: int) -> Excerpt | None:
+def _read(reader: SegmentReader, index: int, length: int) -> StoredSequence | None:
   """From record `index`, or so far before it that `length` steps of its stream are in the file."""
   layout = reader.layout
   span = length * layout.streams  # streams take turns, so that each has one of so many records
@@ -59,4 +59,4 @@ def _read(reader: SegmentReader, index: int, length: int) -> Excerpt | None:
   gaps = np.flatnonzero(np.diff(positions[chosen]) != 1)  # what is damaged was left out
   chosen = chosen[gaps[-1] + 1 :] if len(gaps) else chosen
   steps = to_transition({name: column[chosen] for name, column in columns.items()})
-  return Excerpt(steps, int(streams[0]), int(positions[chosen[0]]))
+  return StoredSequence(steps, int(streams[0]), int(positions[chosen[0]]))

@@ -93,7 +93,7 @@ class Policy:
     return actions, carry, latents
 
 
-class RandomPolicy:
+class UniformPolicy:
   """Uniform actions, to fill the replay before the first update; called like `Policy`."""
 
   uniform = True

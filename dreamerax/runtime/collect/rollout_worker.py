@@ -8,7 +8,7 @@ import numpy as np
 
 from dreamerax.envs.base import Work
 from dreamerax.runtime.collect.collector import Collector
-from dreamerax.runtime.collect.policy import Policy, RandomPolicy
+from dreamerax.runtime.collect.policy import Policy, UniformPolicy
 from dreamerax.runtime.collect.remote import Chunk
 from dreamerax.runtime.protocol import Agent, MakeEnvs, Params
 from dreamerax.runtime.seeds import key
@@ -58,11 +58,11 @@ class Stepper:
       what making the environments raises.
     """
     agent, self._envs = setup.make_agent(), setup.make_envs(num_envs, seed)
-    self._chance = RandomPolicy(agent, self._envs.spec, seed)
+    self._uniform = UniformPolicy(agent, self._envs.spec, seed)
     self._policy = Policy(agent, explore=True, key=key(seed))
     self._random = True
     self._recorder = _Recorder(setup.latents)
-    self._collector = Collector(self._chance, self._envs, self._recorder)
+    self._collector = Collector(self._uniform, self._envs, self._recorder)
     self._ended: Mapping[int, Mapping[str, float]] = {}  # logs of the episodes that the newest row ends
 
   def spec(self) -> EnvSpec:
@@ -73,7 +73,7 @@ class Stepper:
     """The next chunk of steps. params: on the host, for the policy. random: uniform actions instead."""
     if random != self._random:
       self._random = random
-      self._collector.follow(self._chance if random else self._policy)
+      self._collector.follow(self._uniform if random else self._policy)
     before = self._collector.work
     for _ in range(CHUNK):
       self._recorder.ended.append(self._ended)

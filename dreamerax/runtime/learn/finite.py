@@ -21,14 +21,14 @@ from dreamerax.types import Batch
 _log = logging.getLogger(__name__)
 
 
-class Verdict(NamedTuple):
+class UpdateStatus(NamedTuple):
   """What an update says of itself, on the device."""
 
-  sound: jax.Array  # bool: its losses and the state after it are finite
+  finite: jax.Array  # bool: its losses and the state after it are finite
   losses: Mapping[str, jax.Array]  # scalars
 
 
-class Spoilt(NamedTuple):
+class RejectedUpdate(NamedTuple):
   """An update that was not made because a number in it was not finite."""
 
   update: int  # its number, from 0
@@ -38,7 +38,7 @@ class Spoilt(NamedTuple):
   state: State  # before it
 
 
-def judge(state: State, metrics: Mapping[str, jax.Array]) -> Verdict:
+def update_status(state: State, metrics: Mapping[str, jax.Array]) -> UpdateStatus:
   """Traced under jit. state: after the update; metrics: its losses are called "loss/<name>"."""
   losses = {name: value for name, value in metrics.items() if name.startswith("loss/")}
   numbers = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.inexact)]
@@ -48,7 +48,7 @@ def judge(state: State, metrics: Mapping[str, jax.Array]) -> Verdict:
   for x in (*losses.values(), *numbers):
     alike.setdefault(x.shape, []).append(jnp.isfinite(x))
   finite = [reduce(jnp.logical_and, group).all() for group in alike.values()]
-  return Verdict(reduce(jnp.logical_and, finite, jnp.array(True)), losses)
+  return UpdateStatus(reduce(jnp.logical_and, finite, jnp.array(True)), losses)
 
 
 class Guard:
@@ -64,29 +64,29 @@ class Guard:
     self.skipped = 0  # updates left out
     self._folder = folder
 
-  def refuse(self, spoilt: Spoilt) -> None:
+  def reject(self, rejected: RejectedUpdate) -> None:
     """
     Raises:
       Diverged: unless such updates are skipped.
     """
-    account = _account(spoilt)
+    described = _describe(rejected)
     if self.skip:
       self.skipped += 1
       if self.skipped & (self.skipped - 1) == 0:  # the 1st, 2nd, 4th, 8th: nobody reads a line for each
-        _log.warning("%s; left out, the %d. update of this process that was", account, self.skipped)
+        _log.warning("%s; left out, the %d. update of this process that was", described, self.skipped)
       return
     raise Diverged(
-      f"{account}; {self._kept(spoilt)}lower the learning rate, or leave such updates out: --nonfinite skip"
+      f"{described}; {self._kept(rejected)}lower the learning rate, or leave such updates out: --nonfinite skip"
     )
 
-  def _kept(self, spoilt: Spoilt) -> str:
+  def _kept(self, rejected: RejectedUpdate) -> str:
     if self._folder is None:
       return ""
-    folder = self._folder / f"update-{spoilt.update}"
+    folder = self._folder / f"update-{rejected.update}"
     try:
       folder.mkdir(parents=True, exist_ok=True)
-      _save(folder / "batch.npz", {**_named(spoilt.batch._asdict()), **spoilt.slots._asdict()})
-      _save(folder / "state.npz", _named(to_host(spoilt.state)))
+      _save(folder / "batch.npz", {**_named(rejected.batch._asdict()), **rejected.slots._asdict()})
+      _save(folder / "state.npz", _named(to_host(rejected.state)))
     except OSError as error:
       return f"its batch could not be kept ({error}); "
     return f"its batch, and the state before it, are in {folder}; "
@@ -98,15 +98,15 @@ def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
   files.write_whole(path, content.getvalue())
 
 
-def _account(spoilt: Spoilt) -> str:
+def _describe(rejected: RejectedUpdate) -> str:
   """Where it began, in a sentence."""
-  losses = [f"{name} = {value}" for name, value in sorted(spoilt.losses.items()) if not np.isfinite(value)]
-  said = f"update {spoilt.update:,} is not finite ({', '.join(losses) or 'its gradients, not its losses'})"
+  losses = [f"{name} = {value}" for name, value in sorted(rejected.losses.items()) if not np.isfinite(value)]
+  said = f"update {rejected.update:,} is not finite ({', '.join(losses) or 'its gradients, not its losses'})"
   wrong = []
-  for name, array in _named(spoilt.batch._asdict()).items():
+  for name, array in _named(rejected.batch._asdict()).items():
     rows = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1).astype(np.float32)).all(1))
     if rows.size:
-      streams = sorted(set(spoilt.slots.streams[rows].tolist()))
+      streams = sorted(set(rejected.slots.streams[rows].tolist()))
       wrong.append(f"{name.removeprefix('steps/')} of environment {', '.join(map(str, streams))}")
   return f"{said}, nor is {'; '.join(wrong)} in its batch" if wrong else f"{said}, while its batch is"
 

@@ -12,7 +12,7 @@ from dreamerax.replay import Prefetch, Replay, Slots
 from dreamerax.runtime.checkpoint.leaves import from_leaves, to_leaves
 from dreamerax.runtime.checkpoint.metadata import restoring
 from dreamerax.runtime.devices.sharding import own_rows, put, put_rows, replicated
-from dreamerax.runtime.learn.finite import Guard, Spoilt, Verdict
+from dreamerax.runtime.learn.finite import Guard, RejectedUpdate, UpdateStatus
 from dreamerax.runtime.learn.update import Programs, Running
 from dreamerax.runtime.protocol import Params, State
 from dreamerax.runtime.telemetry.timing import Timer
@@ -29,7 +29,7 @@ class _Dispatched(NamedTuple):
   batch: Batch
   slots: Slots
   latents: Mapping[str, jax.Array]
-  verdict: Verdict
+  status: UpdateStatus
 
 
 class Learner:
@@ -109,11 +109,11 @@ class Learner:
       self._newest = batch
       with self._timer("update") as made:
         self._acting = self._coming
-        self.state, self._running, self._coming, latents, verdict = program(
+        self.state, self._running, self._coming, latents, status = program(
           self.state, self._running, batch, self._key, np.uint32(self.updates)
         )
         made(self._running)
-      self._in_flight.append(_Dispatched(self.updates, batch, slots, latents, verdict))
+      self._in_flight.append(_Dispatched(self.updates, batch, slots, latents, status))
       self.updates += 1
       self._write_back(_IN_FLIGHT)
       self._request()
@@ -174,12 +174,12 @@ class Learner:
     while len(self._in_flight) > keep:
       done = self._in_flight.popleft()
       with self._timer("write_back"):
-        verdict = jax.device_get(done.verdict)
-        if verdict.sound:
+        status = jax.device_get(done.status)
+        if status.finite:
           self._replay.update_latents(done.slots, own_rows(done.latents))
           continue
-      losses = {name: float(value) for name, value in verdict.losses.items()}
-      self._guard.refuse(Spoilt(done.update, losses, own_rows(done.batch), done.slots, self.state))
+      losses = {name: float(value) for name, value in status.losses.items()}
+      self._guard.reject(RejectedUpdate(done.update, losses, own_rows(done.batch), done.slots, self.state))
 
   def _restore(self, extra: Mapping[str, Any]) -> None:
     self._before = _NOTHING._replace(totals=extra["totals"], made=np.asarray(extra["made"], np.int32))

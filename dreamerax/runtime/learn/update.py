@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from dreamerax.runtime.devices.sharding import abstract_key, batch_sharded, check_batch_size, replicated
 from dreamerax.runtime.learn.compilation import Program, Source, compile_source, flops
-from dreamerax.runtime.learn.finite import judge
+from dreamerax.runtime.learn.finite import update_status
 from dreamerax.runtime.protocol import Agent, State
 from dreamerax.types import Array, ArraySpec, Batch
 
@@ -29,7 +29,7 @@ class Running(NamedTuple):
 class Update(NamedTuple):
   """The compiled update."""
 
-  program: Program  # (state, running, batch, key, index) -> (state, running, policy's parameters, latents, verdict)
+  program: Program  # (state, running, batch, key, index) -> (state, running, policy's parameters, latents, status)
   metrics: tuple[str, ...]  # names of the sums in its `running`
 
 
@@ -125,16 +125,16 @@ class Programs:
   def _update_source(self, metrics: tuple[str, ...]) -> Source:
     def update(state, running, batch, key, index):
       new, latents, metrics = self._learn(state, batch, jax.random.fold_in(key, index))
-      verdict = judge(new, metrics)
-      made = verdict.sound & ~running.stopped
+      status = update_status(new, metrics)
+      made = status.finite & ~running.stopped
       state = jax.tree.map(lambda new, old: jnp.where(made, new, old), new, state)
       # Summed on the device: the host then neither waits for metrics nor keeps scalars of every update.
       totals = {
         name: total + jnp.where(made, jnp.asarray(metrics[name], jnp.float32), 0)
         for name, total in running.totals.items()
       }
-      stopped = running.stopped if self.skip else running.stopped | ~verdict.sound
-      return state, Running(totals, running.made + made, stopped), self.agent.policy_params(state), latents, verdict
+      stopped = running.stopped if self.skip else running.stopped | ~status.finite
+      return state, Running(totals, running.made + made, stopped), self.agent.policy_params(state), latents, status
 
     everywhere, split = replicated(self.mesh), batch_sharded(self.mesh)
 

@@ -76,13 +76,13 @@ def reconstruction_losses(
   """
   losses = {}
   if decoder.images:
-    small = decoder.sketch(deter, stoch)
+    small = decoder.project(deter, stoch)
     truth = {name: jnp.asarray(observation[name]) for name in decoder.images}
     truth = {name: image.reshape(-1, *image.shape[2:]) for name, image in truth.items()}
 
     def errors(params: Params, small: jax.Array, truth: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-      painted = with_params(decoder, params).paint(small)
-      return {name: _squared(painted[name], truth[name].astype(jnp.float32) / 255, 1) for name in painted}
+      pictures = with_params(decoder, params).upsample(small)
+      return {name: _squared(pictures[name], truth[name].astype(jnp.float32) / 255, 1) for name in pictures}
 
     losses |= mean_over_chunks(errors, chunk_size(decoder.largest), params_of(decoder), small, truth)
   for name, prediction in decoder.decode_vectors(deter, stoch).items():

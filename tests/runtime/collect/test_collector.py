@@ -5,7 +5,7 @@ import numpy as np
 
 from dreamerax.envs.vector import SerialEnvs
 from dreamerax.runtime.collect.collector import Collector, EpisodeTracker
-from dreamerax.runtime.collect.policy import Policy, RandomPolicy
+from dreamerax.runtime.collect.policy import Policy, UniformPolicy
 from dreamerax.types import ActionSpec, EnvSpec, Transition
 from tests.runtime.toys import SPEC, Follow, Regression, make_envs, make_replay
 
@@ -68,7 +68,7 @@ def test_noise_differs_from_call_to_call_and_repeats_with_the_index():
 
 def test_chance_fills_the_replay_until_the_policy_follows():
   replay = make_replay(streams=2)
-  collector = Collector(RandomPolicy(Regression(), SPEC, seed=0), make_envs(2, 0), replay)
+  collector = Collector(UniformPolicy(Regression(), SPEC, seed=0), make_envs(2, 0), replay)
   for step in range(100):
     if step == 50:
       collector.follow(Policy(Regression(), explore=False, key=jax.random.key(0)))
@@ -88,7 +88,7 @@ def test_chance_fills_the_replay_until_the_policy_follows():
 
 def test_chance_takes_every_discrete_action_and_another_each_time():
   spec = EnvSpec(SPEC.observation, ActionSpec(3, discrete=True))
-  policy, row = RandomPolicy(Regression(), spec, seed=0), make_envs(4, 0).reset()
+  policy, row = UniformPolicy(Regression(), spec, seed=0), make_envs(4, 0).reset()
   actions = np.concatenate([policy(PARAMS, {}, row, index)[0] for index in range(100)])
   np.testing.assert_array_equal(np.sort(actions, -1), np.tile([0, 0, 1], (400, 1)))
   assert actions.sum(0).min() > 80

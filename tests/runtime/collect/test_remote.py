@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dreamerax.replay import Replay
-from dreamerax.runtime.collect.policy import Policy, RandomPolicy
+from dreamerax.runtime.collect.policy import Policy, UniformPolicy
 from dreamerax.runtime.collect.remote import AHEAD, Chunk, Lost, RemoteCollector
 from dreamerax.runtime.collect.rollout_worker import CHUNK, Setup, Stepper
 from dreamerax.runtime.telemetry.metrics import read_metrics
@@ -118,7 +118,7 @@ def test_after_a_restart_the_episodes_that_had_begun_are_closed_and_nothing_else
 
 def test_chance_acts_where_that_is_asked_for():
   actors = Here(4, 0)
-  collector = RemoteCollector(RandomPolicy(Regression(), SPEC, 0), actors, make_replay())
+  collector = RemoteCollector(UniformPolicy(Regression(), SPEC, 0), actors, make_replay())
   collector.send({"k": np.float32(0.0)})
   collector.follow(Policy(Regression(), explore=True, key=jax.random.key(1)))
   for _ in range(2 * AHEAD):

@@ -19,21 +19,21 @@ from dreamerax.types import Transition
 from dreamerax.viewer.dreams import Dream, Dreamer, Frame
 from dreamerax.viewer.starts import Starts
 
-_ROOMS = 64  # dreams that are remembered
+_SESSIONS = 64  # dreams that are remembered
 
 
 class Forgotten(LookupError):
   """A dream that nobody has been in for too long."""
 
 
-class Room(NamedTuple):
+class _Session(NamedTuple):
   """One dream, and how it began."""
 
   start: tuple[Dream, Frame]
   now: Dream
 
 
-class Rooms:
+class Sessions:
   """Dreams by name. The one longest left alone makes way for a new one where they are too many. Safe in any thread."""
 
   def __init__(self, dreamer: Dreamer, starts: Starts, *, title: Mapping[str, str], seed: int):
@@ -44,7 +44,7 @@ class Rooms:
     """
     self._dreamer, self._starts, self._title = dreamer, starts, title
     self._key, self._numbers = key(seed), itertools.count()
-    self._rooms: OrderedDict[str, Room] = OrderedDict()
+    self._sessions: OrderedDict[str, _Session] = OrderedDict()
     self._lock = threading.Lock()
 
   def about(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class Rooms:
     with self._lock:
       key = jax.random.fold_in(self._key, next(self._numbers))
       began = self._dreamer.begin(start.steps, key)
-      name = self._open(Room(began, began[0]))
+      name = self._open(_Session(began, began[0]))
     return {"dream": name, "start": start.label, "seen": self._seen(start.steps), **_answer(began[1])}
 
   def again(self, name: str) -> dict[str, Any]:
@@ -76,8 +76,8 @@ class Rooms:
       Forgotten: there is no such dream.
     """
     with self._lock:
-      began = self._room(name).start
-      return {"dream": self._open(Room(began, began[0])), **_answer(began[1])}
+      began = self._session(name).start
+      return {"dream": self._open(_Session(began, began[0])), **_answer(began[1])}
 
   def step(self, name: str, action: list[float] | None) -> dict[str, Any]:
     """The next frame of that dream.
@@ -89,27 +89,27 @@ class Rooms:
       Forgotten: there is no such dream. ValueError: the action is none.
     """
     with self._lock:
-      room = self._room(name)
-      dream, frame = self._dreamer.step(room.now, None if action is None else np.asarray(action, np.float32))
-      self._rooms[name] = room._replace(now=dream)
+      session = self._session(name)
+      dream, frame = self._dreamer.step(session.now, None if action is None else np.asarray(action, np.float32))
+      self._sessions[name] = session._replace(now=dream)
     return _answer(frame)
 
   def close(self) -> None:
     """Waits for what is being computed, as a process that ends meanwhile crashes; whoever asks afterwards waits for ever."""
     self._lock.acquire()
 
-  def _open(self, room: Room) -> str:
+  def _open(self, session: _Session) -> str:
     name = secrets.token_urlsafe(12)
-    self._rooms[name] = room
-    if len(self._rooms) > _ROOMS:
-      self._rooms.popitem(last=False)
+    self._sessions[name] = session
+    if len(self._sessions) > _SESSIONS:
+      self._sessions.popitem(last=False)
     return name
 
-  def _room(self, name: str) -> Room:
-    if name not in self._rooms:
+  def _session(self, name: str) -> _Session:
+    if name not in self._sessions:
       raise Forgotten("this dream has been forgotten: begin another")
-    self._rooms.move_to_end(name)
-    return self._rooms[name]
+    self._sessions.move_to_end(name)
+    return self._sessions[name]
 
   def _seen(self, steps: Transition) -> dict[str, str]:
     images = (name for name, array in self._dreamer.agent.spec.observation.items() if array.is_image)
