@@ -67,7 +67,7 @@ PUBLISHED: dict[str, Any] = {
   "agent.behavior.critic.bins": 255,
   "agent.behavior.gradient": Reinforce(),
   "agent.behavior.horizon": 15,
-  "agent.behavior.trace": 0.95,
+  "agent.behavior.return_lambda": 0.95,
   "agent.behavior.discount": 1 - 1 / 333,
   "agent.behavior.entropy_scale": 3e-4,
   "agent.behavior.slow_rate": 0.02,

@@ -20,7 +20,7 @@ from tests import plain
 from tests.behavior.small_world import ACTION, SPEC, F, cross_entropy, make_world, policy, value
 
 B, T, HORIZON = 2, 4, 3
-TRACE, ENTROPY, SLOW, DISCOUNT = 0.9, 0.01, 0.7, 0.97
+LAMBDA, ENTROPY, SLOW, DISCOUNT = 0.9, 0.01, 0.7, 0.97
 
 
 def build(gradient):
@@ -30,7 +30,7 @@ def build(gradient):
     gradient=gradient,
     return_scale=PercentileScale(rate=0.5, limit=0.1),
     horizon=HORIZON,
-    trace=TRACE,
+    return_lambda=LAMBDA,
     entropy_scale=ENTROPY,
     slow_scale=SLOW,
     discount=DISCOUNT,
@@ -103,7 +103,7 @@ def imagined_returns(case):
     ret = value(case.params["critic"], x[n, HORIZON])
     for t in reversed(range(HORIZON)):
       reward, going_on = 3 * x[n, t + 1, 0] + 1, plain.sigmoid(2 + x[n, t + 1, 1])
-      ret = reward + going_on * ((1 - TRACE) * value(case.params["critic"], x[n, t + 1]) + TRACE * ret)
+      ret = reward + going_on * ((1 - LAMBDA) * value(case.params["critic"], x[n, t + 1]) + LAMBDA * ret)
       returns[n, t] = ret
   return x, returns
 
@@ -168,8 +168,8 @@ def test_replay_value_loss_equals_a_loop(reinforce):
     ret = bootstrap[b, -1]
     for t in reversed(range(T - 1)):
       going_on = DISCOUNT * (1 - steps.is_terminal[b, t + 1])
-      trace = TRACE * (1 - steps.is_last[b, t + 1])  # a return never runs on into the next episode
-      ret = steps.reward[b, t + 1] + going_on * ((1 - trace) * bootstrap[b, t + 1] + trace * ret)
+      lambda_ = LAMBDA * (1 - steps.is_last[b, t + 1])  # a return never runs on into the next episode
+      ret = steps.reward[b, t + 1] + going_on * ((1 - lambda_) * bootstrap[b, t + 1] + lambda_ * ret)
       if not steps.is_last[b, t]:
         rows[b, t] = critic_loss(reinforce, np.float64(reinforce.features[b, t]), ret)
   assert reinforce.out.losses["replay_value"] == pytest.approx(rows.mean(), rel=1e-3)

@@ -18,7 +18,7 @@ from dreamerax.types import Transition
 from tests import plain
 from tests.behavior.small_world import ACTION, SPEC, F, cross_entropy, make_world, policy, value
 
-B, T, HORIZON, TRACE, ENTROPY = 2, 3, 4, 0.9, 0.01
+B, T, HORIZON, LAMBDA, ENTROPY = 2, 3, 4, 0.9, 0.01
 TERMINAL = np.array([[0, 0, 1], [0, 0, 0]], bool)
 
 
@@ -28,7 +28,7 @@ def compute(**changes):
     actor=ActorHead(layers=1, units=5),
     critic=TwoHotHead(layers=1, units=5, bins=11),
     horizon=HORIZON,
-    trace=TRACE,
+    return_lambda=LAMBDA,
     entropy_scale=ENTROPY,
     **changes,
   )
@@ -83,7 +83,7 @@ def targets(case):
   for n in range(B * T):
     ret = value(case.target, case.x[n, HORIZON])
     for t in reversed(range(HORIZON)):
-      ahead = (1 - TRACE) * value(case.target, case.x[n, t + 1]) + TRACE * ret
+      ahead = (1 - LAMBDA) * value(case.target, case.x[n, t + 1]) + LAMBDA * ret
       ret = rows[n, t] = reward(case.x[n, t]) + going_on(case, n, t) * ahead
   return rows
 
