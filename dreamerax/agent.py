@@ -6,25 +6,21 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 
-from dreamerax import captions, checks
+from dreamerax import checks, comparison_video
+from dreamerax.behavior.action_noise import with_noise
 from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Replayed, Situation
 from dreamerax.behavior.imagination import World
 from dreamerax.dynamics.base import Latent, reset_where
-from dreamerax.images import colored
 from dreamerax.nets.modules import Params, frozen, params_of, with_params
 from dreamerax.ops.backend import on_cpu
-from dreamerax.ops.distributions import uniform_choices
 from dreamerax.ops.optimizers import LaProp, Optimizer
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec
 from dreamerax.world_model.base import Prediction, WorldModelBase, WorldModelBaseModule
 from dreamerax.world_model.model import WorldModel
-
-_HEAD, _NAMES = 12, 36  # pixels of the words above and beside a video
 
 State = dict[str, Any]
 Carry = dict[str, Any]
@@ -161,7 +157,7 @@ class Agent:
     now = Situation(latent, reset_where(is_first, carry["memory"]), hidden, params.get("state", {}))
     action, memory = behavior.act(_as_world(world), now, action_key, explore=explore)
     if explore and self.config.exploration_noise:
-      action = self._with_noise(action, noise_key)
+      action = with_noise(action, self.config.exploration_noise, self.spec.action, noise_key)
     carry = {"latent": latent, "hidden": hidden, "action": action, "memory": memory}
     return action, carry, world.pack(latent)
 
@@ -217,14 +213,9 @@ class Agent:
     rows, length = min(6, batch.steps.reward.shape[0]), batch.steps.reward.shape[1]
     context = max(1, length // 2)
     batch = jax.tree.map(lambda x: x[:rows], batch)
-    videos = {}
-    for name, prediction in self.open_loop(state["params"], batch, context, key).items():
-      truth = batch.steps.observation[name].astype(jnp.float32) / 255
-      error = (prediction - truth + 1) / 2
-      tiles = jnp.concatenate([truth, prediction, error], 2)  # [B, T, 3 H, W, C]
-      grid = tiles.transpose(1, 2, 0, 3, 4).reshape(length, tiles.shape[2], -1, tiles.shape[-1])
-      videos[f"open_loop/{name}"] = _label(colored((jnp.clip(grid, 0, 1) * 255).astype(jnp.uint8)), context)
-    return videos
+    predicted = self.open_loop(state["params"], batch, context, key)
+    seen = batch.steps.observation
+    return {f"open_loop/{name}": comparison_video.draw(seen[name], video, context) for name, video in predicted.items()}
 
   def predict(self, params: Params, batch: Batch, context: int, key: jax.Array) -> Prediction:
     """What the world model expects after `context` (static) observed steps, from the recorded actions: [B, T, ...]."""
@@ -314,16 +305,6 @@ class Agent:
     scales = {**self._world.scales, **self._behavior.scales}
     return sum((scales[name] * loss for name, loss in losses.items()), start=jnp.zeros(()))
 
-  def _with_noise(self, action: jax.Array, key: jax.Array) -> jax.Array:
-    """Gaussian noise on continuous actions [E, A]; now and then any choice in a group of discrete ones instead."""
-    amount, (noise_key, choice_key) = self.config.exploration_noise, jax.random.split(key)
-    if not self.spec.action.discrete:
-      return jnp.clip(action + amount * jax.random.normal(noise_key, action.shape), -1, 1)
-    count, groups = len(action), np.array(self.spec.action.groups)
-    anything = uniform_choices(choice_key, self.spec.action, count)
-    chosen = jax.random.bernoulli(noise_key, amount, (count, len(groups)))
-    return jnp.where(jnp.repeat(chosen, groups, 1, total_repeat_length=action.shape[1]), anything, action)
-
 
 def _as_world(model: WorldModelBaseModule) -> World:
   return World(
@@ -335,14 +316,3 @@ def _as_world(model: WorldModelBaseModule) -> World:
     encode=model.encode,
     glance=model.glance,
   )
-
-
-def _label(video: jax.Array, context: int) -> jax.Array:
-  """Truth, prediction and error [T, 3 H, W, 3] with their names beside them, under what the model gets of each frame."""
-  length, height, width, _ = video.shape
-  names = [captions.strip(name, _NAMES, height // 3) for name in ("truth", "model", "error")]
-  left = jnp.broadcast_to(jnp.concatenate(names), (length, height, _NAMES, 3))
-  words = (("seen", captions.SEEN), ("dreamt", captions.DREAMT))
-  heads = jnp.stack([captions.strip(text, _NAMES + width, _HEAD, color) for text, color in words])
-  head = heads[(jnp.arange(length) >= context).astype(jnp.int32)]  # [T, _HEAD, _NAMES + W, 3]
-  return jnp.concatenate([head, jnp.concatenate([left, video], 2)], 1)

@@ -28,7 +28,7 @@ def build(size: str) -> RunConfig:
 
 @pytest.fixture(autouse=True)
 def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-  monkeypatch.setattr(presets, "PRESETS", {**presets.PRESETS, "tiny": Preset("for tests", build, ("xs",), "xs")})
+  monkeypatch.setitem(presets.PRESETS, "tiny", Preset("for tests", build, ("xs",), "xs"))
 
 
 def only_row(capsys: pytest.CaptureFixture[str]) -> dict:

@@ -17,6 +17,7 @@ GROUND = frozenset(
     "images",
     "words",
     "captions",
+    "comparison_video",
     "files",
     "memory_limit",
     "process_memory",
@@ -53,7 +54,7 @@ JOINED = (
 )
 BELOW_PRESETS = {*GROUND, *MATHEMATICS, *SYSTEMS, "deploy"}
 ALLOWED: dict[str, set[str]] = {
-  **{layer: {"types"} for layer in GROUND},
+  **{layer: {"types", "captions", "images"} for layer in GROUND},
   **{layer: GROUND | set(MATHEMATICS[:i]) for i, layer in enumerate(MATHEMATICS)},
   "envs": {*GROUND},
   "replay": {*GROUND},
