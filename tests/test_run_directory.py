@@ -11,7 +11,7 @@ from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.behavior.uniform import Uniform
 from dreamerax.run_directory import RunDirectory
 from dreamerax.runtime.checkpoint.folder import FOLDER
-from dreamerax.runtime.checkpoint.metadata import SAVED, Saved
+from dreamerax.runtime.checkpoint.metadata import SAVED, RunState
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 SPEC = EnvSpec({"image": ArraySpec((16, 16, 3), "uint8")}, ActionSpec(2))
@@ -27,7 +27,7 @@ def write(logdir: Path, **changes) -> str:
 def save(logdir: Path, checksum: str) -> None:
   folder = logdir / FOLDER / "10"
   folder.mkdir(parents=True, exist_ok=True)
-  (folder / SAVED).write_text(json.dumps({"saved": Saved.nothing(0)._replace(config=checksum).to_json()}))
+  (folder / SAVED).write_text(json.dumps({"saved": RunState.nothing(0)._replace(config=checksum).to_json()}))
 
 
 def edit(logdir: Path, **changes) -> None:

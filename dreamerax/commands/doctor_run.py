@@ -14,7 +14,7 @@ from dreamerax.replay.budget import size_of
 from dreamerax.run_directory import RunDirectory
 from dreamerax.runtime.checkpoint.checkpoints import verify
 from dreamerax.runtime.checkpoint.folder import FOLDER, read_saved
-from dreamerax.runtime.checkpoint.metadata import Saved
+from dreamerax.runtime.checkpoint.metadata import RESHARDS, RunState
 from dreamerax.runtime.checkpoint.replay import log_folder, log_folders
 from dreamerax.runtime.run_lock import holder
 from dreamerax.runtime.telemetry.metrics import read_metrics
@@ -89,7 +89,7 @@ def _checkpoints(run_dir: Path) -> Iterator[Check]:
     yield Check("checkpoints", "none", "the run would begin anew")
 
 
-def _replay(run_dir: Path, saved: Saved | None) -> Check:
+def _replay(run_dir: Path, saved: RunState | None) -> Check:
   folders = log_folders(run_dir)
   lost = _lost(run_dir, saved) if saved is not None else []
   if not folders and lost:
@@ -108,10 +108,10 @@ def _replay(run_dir: Path, saved: Saved | None) -> Check:
   return Check("replay", value, "; ".join(problems))
 
 
-def _lost(run_dir: Path, saved: Saved) -> list[str]:
-  dealt = saved.replay.get("dealt", 0)
+def _lost(run_dir: Path, saved: RunState) -> list[str]:
+  reshards = saved.replay.get(RESHARDS, 0)
   return [
-    each for host, end in enumerate(saved.logs) for each in find_lost(log_folder(run_dir, dealt, host), end) if end
+    each for host, end in enumerate(saved.logs) for each in find_lost(log_folder(run_dir, reshards, host), end) if end
   ]
 
 
@@ -120,7 +120,7 @@ def _named(texts: list[str]) -> str:
   return f"{'; '.join(texts[:_NAMED])}{more}"
 
 
-def _metrics(run_dir: Path, saved: Saved | None) -> Check:
+def _metrics(run_dir: Path, saved: RunState | None) -> Check:
   path = run_dir / "metrics.jsonl"
   if not path.exists():
     return Check("metrics.jsonl", "missing", "curves of the run begin when it goes on")

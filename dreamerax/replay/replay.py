@@ -201,7 +201,7 @@ class Replay:
       )
     return loaded
 
-  def adopt(self, logs: Sequence[reshard.OldLog], host: int, hosts: int) -> None:
+  def take_share(self, logs: Sequence[reshard.OldLog], host: int, hosts: int) -> None:
     """Takes this host's share of the rows in the logs of other hosts, after `open_log` at its beginning.
 
     Every stream of theirs goes to one of `hosts` replays like this one. Episodes that were in progress end there.
@@ -210,7 +210,7 @@ class Replay:
       ValueError: a log holds rows of other columns, or of another number of streams.
     """
     streams = self._ring.streams
-    wanted = reshard.deal(reshard.lengths(logs, self._ring.rows), streams, hosts)[host]
+    wanted = reshard.assign(reshard.lengths(logs, self._ring.rows), streams, hosts)[host]
     for stream, row in reshard.take(logs, self._layout, wanted, self._ring):
       ids = np.array([stream])
       if self._log is not None:

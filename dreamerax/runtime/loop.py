@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import jax
 
 from dreamerax.envs.base import Work
+from dreamerax.runtime.checkpoint.metadata import RESHARDS
 from dreamerax.runtime.collect.collector import Episode
 from dreamerax.runtime.collect.evaluate import EvalResult
 from dreamerax.runtime.collect.policy import Policy
@@ -43,7 +44,7 @@ class Run:
   counters: Counters
   prefilled: int  # agent steps of this and earlier prefills, for which no update is owed
   logged: Counters  # at the last line of training metrics
-  dealt: int  # how often replays were dealt out anew to other hosts
+  reshards: int  # how often replays were resharded to other hosts
 
   def __post_init__(self):
     now = self.counters.env_steps
@@ -252,7 +253,7 @@ class Run:
       calls=self.collector.calls,
       prefilled=self.prefilled,
       schedule=self.parts.schedule.state(),
-      replay={**log, "dealt": self.dealt} if log and self.dealt else log,
+      replay={**log, RESHARDS: self.reshards} if log and self.reshards else log,
       logged=self.logged,
     )
     return self.counters

@@ -9,7 +9,7 @@ from typing import Any
 from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.loggers.names import LoggerName
 from dreamerax.runtime.checkpoint.checkpoints import FOLDER, Checkpoints, Extra
-from dreamerax.runtime.checkpoint.metadata import ConfigFile, Saved
+from dreamerax.runtime.checkpoint.metadata import ConfigFile, RunState
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.devices.hosts import Hosts
 from dreamerax.runtime.errors import Diverged, Interrupted, NotSaved
@@ -32,7 +32,7 @@ class Session:
 
   checkpoints: Checkpoints
   """From `with` on."""
-  saved: Saved
+  saved: RunState
   """What the run continues from; from `restore` on."""
   progress: Progress
   """From `begin` on."""
@@ -81,7 +81,7 @@ class Session:
 
     Arguments and errors are those of `Checkpoints.restore`.
     """
-    nothing = None, Saved.nothing(self._seed), {}
+    nothing = None, RunState.nothing(self._seed), {}
     state, self.saved, extra = self.checkpoints.restore(like) or nothing
     return state, extra
 
@@ -132,7 +132,7 @@ class Session:
     return self._save.due(elapsed) or retry
 
   def save(self, state: State, counters: Counters, extra: Extra, **more: Any) -> None:
-    """Begins a checkpoint, see `Checkpoints.save`. more: other fields of `Saved`."""
+    """Begins a checkpoint, see `Checkpoints.save`. more: other fields of `RunState`."""
     self.metrics.flush()
     saved = self.saved._replace(counters=counters, seconds=self.seconds, metrics=self.metrics.size, **more)
     self.checkpoints.save(state, saved, extra)

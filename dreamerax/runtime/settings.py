@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from dreamerax import checks
 from dreamerax.loggers.names import LoggerName, check_installed
 from dreamerax.replay import Replay
-from dreamerax.runtime.checkpoint.metadata import Saved
+from dreamerax.runtime.checkpoint.metadata import RunState
 from dreamerax.runtime.collect.remote import Actors
 from dreamerax.runtime.context import RunContext
 from dreamerax.runtime.counters import Counters
@@ -144,7 +144,7 @@ class Start:
         f"action repeat {repeat} are {config.prefill_steps * repeat} env steps): raise env_steps"
       )
 
-  def check_continues(self, saved: Saved) -> None:
+  def check_continues(self, saved: RunState) -> None:
     """
     Raises:
       ValueError: what was saved in `logdir` is of a run with another seed.

@@ -8,7 +8,7 @@ from typing import Any
 
 from dreamerax.envs.base import EnvBatch
 from dreamerax.replay import Replay
-from dreamerax.runtime.checkpoint.metadata import ConfigFile, Saved
+from dreamerax.runtime.checkpoint.metadata import ConfigFile, RunState
 from dreamerax.runtime.checkpoint.replay import Restored, restore_replay
 from dreamerax.runtime.collect.collector import Collector
 from dreamerax.runtime.collect.policy import Acting, Policy, UniformPolicy
@@ -175,7 +175,7 @@ def _make_run(
     counters=found.counters,
     prefilled=saved.prefilled,
     logged=saved.logged,
-    dealt=found.dealt,
+    reshards=found.reshards,
   )
 
 
@@ -183,7 +183,7 @@ def _make_collector(
   policy: Acting,
   source: EnvBatch | Actors,
   replay: Replay,
-  saved: Saved,
+  saved: RunState,
   timer: Timer,
   left: Mapping[str, Any],
 ) -> Collecting:
@@ -209,7 +209,7 @@ def _make_programs(start: Start, state: State) -> Programs:
 
 
 def _make_learner(
-  start: Start, programs: Programs, state: State, saved: Saved, found: Restored, timer: Timer
+  start: Start, programs: Programs, state: State, saved: RunState, found: Restored, timer: Timer
 ) -> Learner:
   return Learner(
     programs,

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from dreamerax.runtime.checkpoint.checkpoints import Checkpoints, Saved
+from dreamerax.runtime.checkpoint.checkpoints import Checkpoints, RunState
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.devices.mesh import local_mesh
 from dreamerax.runtime.devices.sharding import replicated
@@ -26,8 +26,8 @@ def like(size: int = 1000) -> dict[str, Any]:
   return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), make_state(0, size))
 
 
-def make_saved(env_steps: int, updates: int = 7) -> Saved:
-  return Saved(
+def make_saved(env_steps: int, updates: int = 7) -> RunState:
+  return RunState(
     Counters(env_steps, env_steps // 2, updates), 1.5, 3, 60, {"last": 5}, 0, {"row": 2**60 + env_steps}, 0, Counters()
   )
 
@@ -36,7 +36,7 @@ def make_extra(env_steps: int) -> dict[str, Any]:
   return {"carry": {"deter": numbers(-env_steps % 1000, 100)}}
 
 
-def check_whole(restored: tuple[Any, Saved, dict[str, Any]], size: int = 1000) -> int:
+def check_whole(restored: tuple[Any, RunState, dict[str, Any]], size: int = 1000) -> int:
   """Everything restored was saved at the same env steps, which are returned."""
   state, row, extra = restored
   step = row.counters.env_steps

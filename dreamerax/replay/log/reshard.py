@@ -18,20 +18,20 @@ class OldLog(NamedTuple):
   end: Mapping[str, Any]  # what `commit` returned
 
 
-def deal(lengths: Sequence[int], streams: int, hosts: int) -> list[list[list[int]]]:
+def assign(lengths: Sequence[int], streams: int, hosts: int) -> list[list[list[int]]]:
   """Which old streams, by their places in `lengths`, go to each stream of each host: [hosts][streams][...].
 
   Every one goes to one place, the longest first, each to where there is least: so the steps, and with them what a full ring
   forgets, are spread as evenly as whole streams allow. The result follows from the arguments alone.
   """
-  dealt: list[list[list[int]]] = [[[] for _ in range(streams)] for _ in range(hosts)]
+  assigned: list[list[list[int]]] = [[[] for _ in range(streams)] for _ in range(hosts)]
   places = [(stream, host) for stream in range(streams) for host in range(hosts)]
   steps = dict.fromkeys(places, 0)
   for old in sorted(range(len(lengths)), key=lambda old: -lengths[old]):
     stream, host = place = min(places, key=lambda place: steps[place])
-    dealt[host][stream].append(old)
+    assigned[host][stream].append(old)
     steps[place] += lengths[old]
-  return dealt
+  return assigned
 
 
 def lengths(logs: Sequence[OldLog], rows: int) -> list[int]:

@@ -16,7 +16,7 @@ import orbax.checkpoint as ocp
 from dreamerax.runtime.checkpoint import array_file, checksums, host_part, shapes, state_file
 from dreamerax.runtime.checkpoint import folder as checkpoint_folder
 from dreamerax.runtime.checkpoint.folder import FOLDER, find_steps
-from dreamerax.runtime.checkpoint.metadata import SAVED, STAMP, Saved
+from dreamerax.runtime.checkpoint.metadata import SAVED, STAMP, RunState
 from dreamerax.runtime.checkpoint.state_file import STATE, check_readable, check_space, plain_name
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.devices.hosts import Hosts
@@ -77,7 +77,7 @@ class Checkpoints:
     self._thread = ThreadPoolExecutor(1, "checkpoint")
     self._job: Future | None = None
 
-  def save(self, state: State, saved: Saved, extra: Extra | None = None) -> None:
+  def save(self, state: State, saved: RunState, extra: Extra | None = None) -> None:
     """Begins to save; waits for an earlier save. Does nothing where the newest checkpoint has these counters.
 
     Where the storage fails (a full disk, say), `failed` says why, now or later, and nothing is raised.
@@ -124,7 +124,7 @@ class Checkpoints:
       self._say(f"the checkpoint at {step:,} env steps could not be saved: {self.failed}")
     return self._hosts.leads and not failed
 
-  def restore(self, like: State) -> tuple[State, Saved, dict[str, Any]] | None:
+  def restore(self, like: State) -> tuple[State, RunState, dict[str, Any]] | None:
     """The newest undamaged checkpoint, with the extra arrays as NumPy's; None if there is no checkpoint at all.
 
     Damaged ones that are newer are said, and renamed to <env steps>.bad: the run that continues here leaves them behind.
@@ -214,7 +214,7 @@ class Checkpoints:
     self._say(f"the checkpoint at {counters.env_steps:,} env steps could not be saved: {self.failed}")
 
 
-def load_state(logdir: Path, agent: Agent, say: Callable[[str], None] = _log.warning) -> tuple[State, Saved]:
+def load_state(logdir: Path, agent: Agent, say: Callable[[str], None] = _log.warning) -> tuple[State, RunState]:
   """State of the newest undamaged checkpoint in a run directory, on the devices of this machine; changes nothing there.
 
   Args:
@@ -278,9 +278,9 @@ def _orbax(hosts: Hosts) -> ocp.StandardCheckpointer:
   return ocp.StandardCheckpointer(multiprocessing_options=alone)
 
 
-def _load(path: Path, like: State, hosts: Hosts) -> tuple[State, Saved, dict[str, Any]]:
+def _load(path: Path, like: State, hosts: Hosts) -> tuple[State, RunState, dict[str, Any]]:
   """A checkpoint that is known to be whole, with the extra arrays of host 0."""
-  row, saved = json.loads((path / SAVED).read_text()), Saved.read(path)
+  row, saved = json.loads((path / SAVED).read_text()), RunState.read(path)
   shapes.check(path, row["shapes"], shapes.of(like))
   with _orbax_is_free, _orbax(hosts) as orbax, plain_name(path) as named:
     if hosts.count == 1:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dreamerax import files
 from dreamerax.runtime.checkpoint import checksums
-from dreamerax.runtime.checkpoint.metadata import Saved
+from dreamerax.runtime.checkpoint.metadata import RunState
 
 FOLDER = "checkpoints"  # in a run directory
 _NEW, _OLD, _BAD = ".new", ".old", ".bad"
@@ -23,12 +23,12 @@ def find_steps(folder: Path, suffix: str = "") -> list[int]:
   return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name)
 
 
-def read_saved(folder: Path) -> list[Saved]:
+def read_saved(folder: Path) -> list[RunState]:
   """What the checkpoints hold besides arrays, newest first; those that cannot be read are left out."""
   found = []
   for step in reversed(find_steps(folder)):
     with suppress(OSError, ValueError, KeyError, TypeError):
-      found.append(Saved.read(folder / str(step)))
+      found.append(RunState.read(folder / str(step)))
   return found
 
 

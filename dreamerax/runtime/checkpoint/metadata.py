@@ -14,6 +14,7 @@ SAVED = "saved.json"  # in a checkpoint
 # Raised where this version would read wrong, or not at all, what an earlier one has saved, the names of arrays included.
 FORMAT = 2
 _UNNAMED = "0.1.0"  # the version of all that had the format 0
+RESHARDS = "dealt"  # in the end of a log: how often replays were resharded; the name is that of files
 STAMP: Mapping[str, Any] = {"format": FORMAT, "version": __version__}  # in saved.json
 
 
@@ -41,7 +42,7 @@ class ConfigFile(NamedTuple):
   text: str = ""
 
 
-class Saved(NamedTuple):
+class RunState(NamedTuple):
   """All of it is JSON: whole numbers of any size come back exactly."""
 
   counters: Counters
@@ -57,7 +58,7 @@ class Saved(NamedTuple):
   config: str = ""  # checksum of config.json; "": of a version that had none
 
   @classmethod
-  def nothing(cls, seed: int) -> "Saved":
+  def nothing(cls, seed: int) -> "RunState":
     """Of a run that begins."""
     return cls(Counters(), 0.0, 0, 0, {}, seed, {}, 0, Counters())
 
@@ -65,7 +66,7 @@ class Saved(NamedTuple):
     return {name: value._asdict() if isinstance(value, Counters) else value for name, value in self._asdict().items()}
 
   @classmethod
-  def from_json(cls, row: Mapping[str, Any]) -> "Saved":
+  def from_json(cls, row: Mapping[str, Any]) -> "RunState":
     """
     Raises:
       LookupError, TypeError: something is missing, or no number where one is due.
@@ -76,14 +77,14 @@ class Saved(NamedTuple):
     # A schedule that has not begun says so by -1.
     whole += [operator.index(number) + 1 for number in saved.schedule.values()]
     for end in saved.logs:
-      whole += [*(end.get(name, 0) for name in ("segment", "offset", "dealt")), *end.get("written", ())]
+      whole += [*(end.get(name, 0) for name in ("segment", "offset", RESHARDS)), *end.get("written", ())]
       whole += [each[1] for each in end.get("files", ())]
     if any(operator.index(number) < 0 for number in whole) or not isinstance(saved.seconds, (int, float)):
       raise TypeError
     return saved
 
   @classmethod
-  def read(cls, checkpoint: Path) -> "Saved":
+  def read(cls, checkpoint: Path) -> "RunState":
     """Of a checkpoint's directory.
 
     Raises:
@@ -98,7 +99,7 @@ class Saved(NamedTuple):
       ) from error
 
   @classmethod
-  def _decode(cls, data: Any, checkpoint: Path) -> "Saved":
+  def _decode(cls, data: Any, checkpoint: Path) -> "RunState":
     row = {"others": [], "config": "", **data["saved"]}  # absent until there were several hosts, and a checksum
     stored, version = data.get("format", 0), data.get("version", _UNNAMED)
     if stored not in range(FORMAT + 1) or set(row) != set(cls._fields):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dreamerax.replay import OldLog, Replay
-from dreamerax.replay.log.reshard import deal
+from dreamerax.replay.log.reshard import assign
 from dreamerax.replay.log.segment import segments
 from tests.replay.logged import held, logged, written
 from tests.replay.numbered import fill
@@ -16,12 +16,12 @@ from tests.replay.numbered import fill
   ("lengths", "streams", "hosts"), [([5, 5, 5, 5], 4, 2), ([9, 1, 2, 7, 7, 3], 2, 1), ([4], 3, 2), ([3, 8] * 6, 3, 4)]
 )
 def test_every_stream_is_dealt_once_and_evenly(lengths: list[int], streams: int, hosts: int):
-  dealt = deal(lengths, streams, hosts)
-  assert [len(each) for each in dealt] == [streams] * hosts
-  assert sorted(old for host in dealt for stream in host for old in stream) == list(range(len(lengths)))
-  steps = [sum(lengths[old] for old in stream) for host in dealt for stream in host]
+  assigned = assign(lengths, streams, hosts)
+  assert [len(each) for each in assigned] == [streams] * hosts
+  assert sorted(old for host in assigned for stream in host for old in stream) == list(range(len(lengths)))
+  steps = [sum(lengths[old] for old in stream) for host in assigned for stream in host]
   assert max(steps) - min(steps) <= max(lengths)
-  on_hosts = [sum(map(bool, host)) for host in dealt]
+  on_hosts = [sum(map(bool, host)) for host in assigned]
   assert max(on_hosts) - min(on_hosts) <= 1
 
 
@@ -52,7 +52,7 @@ def test_no_step_is_lost_or_doubled(old: list[OldLog], tmp_path: Path, hosts: in
   taken, again = [], []
   for host in range(hosts):
     replay = logged(tmp_path / f"new-{host}", {}, streams=2, capacity=40)
-    replay.adopt(old, host, hosts)
+    replay.take_share(old, host, hosts)
     taken += places(replay)
     replay.close_log()
     again += places(logged(tmp_path / f"new-{host}", streams=2, capacity=40))  # the log has them too
@@ -62,7 +62,7 @@ def test_no_step_is_lost_or_doubled(old: list[OldLog], tmp_path: Path, hosts: in
 def test_streams_that_are_joined_keep_their_episodes_apart(old: list[OldLog], tmp_path: Path):
   before = {log.folder: [path.read_bytes() for path in segments(log.folder)] for log in old}
   replay = logged(tmp_path / "new", {}, streams=2, capacity=40)
-  replay.adopt(old, 0, 1)
+  replay.take_share(old, 0, 1)
   assert {log.folder: [path.read_bytes() for path in segments(log.folder)] for log in old} == before
   long, joined = held(replay, 0), held(replay, 1)
   assert len(long) == 14 and len(joined) == 7 + 5 + 3
@@ -79,7 +79,7 @@ def test_a_stream_that_was_full_begins_an_episode_where_it_follows_another(tmp_p
     end = written(tmp_path / name, [rows], capacity=12)
     logs.append(OldLog(tmp_path / name, end))
   replay = logged(tmp_path / "new", {}, capacity=12)
-  replay.adopt(logs, 0, 1)
+  replay.take_share(logs, 0, 1)
   assert [place for _, place in places(replay)] == list(range(2, 14))  # the newest that fit
   assert held(replay)[12]["is_first"] and np.all(held(replay)[12]["action"] == 0)
   assert not held(replay)[13]["is_first"] and np.all(held(replay)[13]["action"] != 0)

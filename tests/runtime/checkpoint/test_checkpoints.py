@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dreamerax.runtime.checkpoint import array_file, checksums
-from dreamerax.runtime.checkpoint.checkpoints import FOLDER, Checkpoints, Saved, load_state, verify
+from dreamerax.runtime.checkpoint.checkpoints import FOLDER, Checkpoints, RunState, load_state, verify
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.devices.mesh import local_mesh
 from dreamerax.runtime.devices.sharding import abstract_state, init_state
@@ -18,9 +18,9 @@ from dreamerax.runtime.schedule import BurstConfig, ScheduleConfig, TrainRatioCo
 from tests.runtime.toys import Regression
 
 
-def saved(env_steps: int) -> Saved:
+def saved(env_steps: int) -> RunState:
   position = {"row": 2**63 + 1, "files": [["a", 2**53 + 1]]}  # beyond what floats hold
-  return Saved(Counters(env_steps, env_steps // 2, 7), 1.5, 3, 60, {"last": 5}, 0, position, 99, Counters(2, 1, 0))
+  return RunState(Counters(env_steps, env_steps // 2, 7), 1.5, 3, 60, {"last": 5}, 0, position, 99, Counters(2, 1, 0))
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_directory_may_have_any_name(tmp_path: Path, agent: Regression, name: 
 @pytest.mark.parametrize("schedule", [TrainRatioConfig(), BurstConfig()])
 def test_a_run_that_ends_before_its_first_update_is_read_again(schedule: ScheduleConfig):
   row = saved(4)._replace(schedule=schedule.build(1).state())
-  assert Saved.from_json(json.loads(json.dumps(row.to_json()))) == row
+  assert RunState.from_json(json.loads(json.dumps(row.to_json()))) == row
 
 
 def test_a_state_that_cannot_be_read_back_is_not_saved(tmp_path: Path, agent: Regression):
@@ -242,7 +242,7 @@ def test_what_nobody_can_have_saved_is_refused_by_name(change: dict, tmp_path: P
   row = {"saved": {**saved(10).to_json(), **change}}
   (tmp_path / "saved.json").write_text(json.dumps(row))
   with pytest.raises(ValueError, match=r"saved\.json is not what dreamerax writes"):
-    Saved.read(tmp_path)
+    RunState.read(tmp_path)
 
 
 @pytest.mark.parametrize("entry", [["float32", [10**13]], ["float32", [-1]], ["object", [1]], ["float32", [3]], [], 7])
