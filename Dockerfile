@@ -3,6 +3,7 @@
 #   docker build -t dreamerax --build-arg EXTRAS=gpu .       on NVIDIA GPUs (CUDA comes with the Python packages)
 #   docker run --rm -v "$PWD/runs:/dreamerax/runs" dreamerax train
 #   docker run --rm --gpus all -v "$PWD/runs:/dreamerax/runs" dreamerax train dreamer-v3
+# EXTRAS=metaworld needs another MuJoCo than the constraints have: for it leave --constraint out below.
 FROM python:3.12-slim-bookworm
 
 # libegl1 and libgl1: what MuJoCo draws pixels with, on the GPU where there is one and in software elsewhere.

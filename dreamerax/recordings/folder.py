@@ -105,7 +105,7 @@ class EpisodeFolder:
         if write_whole(file, content.getvalue(), replace=False):
           return file
       except OSError as error:
-        raise ValueError(f"{file} cannot be written ({error}): free space, or choose another folder") from error
+        raise ValueError(f"{file} cannot be written ({error}): mend that, or choose another folder") from error
       number += 1  # another recorder has taken it
 
   def read(self, file: Path) -> Transition:

@@ -179,7 +179,7 @@ class Session:
     if failed:
       why = self.checkpoints.failed or "host 0 says why"
       raise NotSaved(
-        f"the last checkpoint could not be saved ({why}): free space, and go on with --logdir {self.logdir}"
+        f"the last checkpoint could not be saved ({why}): mend that, and go on with --logdir {self.logdir}"
       )
 
   def _spared(self, error: Diverged) -> Diverged:
