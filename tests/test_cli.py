@@ -146,6 +146,13 @@ REFUSED = {
 }
 
 
+@pytest.mark.parametrize(("command", "option"), [("train", "--logdir"), ("train-world-model", "--data")])
+def test_an_empty_path_does_not_stand_for_the_current_directory(command: str, option: str, dreamerax, tmp_path: Path):
+  (tmp_path / "link").symlink_to("/")  # refused in a run directory
+  answer = dreamerax(command, option, "")
+  assert answer.status == 2 and f"{option}='' is no path; . is the current directory" in answer.text
+
+
 def test_the_version_is_that_of_the_package(dreamerax):
   assert dreamerax("--version") == Answer(0, f"dreamerax {__version__}")
 

@@ -82,7 +82,7 @@ def defaults(
   """
   if config is not None and preset is not None:
     raise ValueError(f"config={config}: it has its preset; leave {preset} out")
-  seeds = find_seeds(Path(logdir)) if logdir is not None else {}
+  seeds = find_seeds(Path(logdir)) if logdir else {}
   there = _run_in(logdir, trust)
   if there is not None:
     there.check_started_as(preset, size)
@@ -185,7 +185,7 @@ def _draws(config: RunConfig, directory: RunDirectory) -> bool:
 
 def _run_in(logdir: str | Path | None, trust: Trust = NOBODY) -> RunDirectory | None:
   """The run in a directory, or the first of several seeds in it; None where there is none."""
-  if logdir is None:
+  if not logdir:  # what is no path is refused with the other options
     return None
   found, seeds = RunDirectory.find(logdir, trust), find_seeds(Path(logdir))
   return RunDirectory.open(seeds[min(seeds)], trust) if found is None and seeds else found

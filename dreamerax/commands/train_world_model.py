@@ -51,14 +51,14 @@ def defaults(
   Raises:
     ValueError: unknown preset or size, or not those of the run that is already there; the folder cannot be read.
   """
-  there = None if logdir is None else RunDirectory.find(logdir, trust)
+  there = RunDirectory.find(logdir, trust) if logdir else None
   if there is not None:
     recorded = offline.load(there)
     there.check_started_as(preset, size)
     loop = {each.name: getattr(recorded.loop, each.name) for each in fields(OfflineConfig)}
     return _arguments(there.config, **loop, held_out=recorded.held_out, open_loop=recorded.open_loop)
   config = presets.build(preset or DEFAULT_PRESET, size)
-  return _arguments(config if data is None else offline.world_model_only(config, EpisodeFolder(data)))
+  return _arguments(offline.world_model_only(config, EpisodeFolder(data)) if data else config)
 
 
 def describe(preset: str | None) -> str:
