@@ -56,7 +56,29 @@ class BehaviorLosses(NamedTuple):
   metrics: dict[str, jax.Array]  # scalars
 
 
-class BehaviorModule(nnx.Module):
+class TrainedModule(nnx.Module):
+  """What a part of a behaviour has to learn with: none of it by default."""
+
+  def init_slow(self) -> Params:
+    """State beside the optimised parameters: target networks, running statistics."""
+    return {}
+
+  def update_slow(self, slow: Params, updates: jax.Array) -> Params:
+    """Called after each optimiser step, with the new parameters in place. updates: how many were made before this one."""
+    return slow
+
+  @property
+  def optimizers(self) -> Optimizers:
+    """What trains each of the module's children that has parameters."""
+    return {}
+
+  @property
+  def scales(self) -> Mapping[str, float]:
+    """Factor of each loss in the total."""
+    return {}
+
+
+class BehaviorModule(TrainedModule):
   """Chooses actions in a latent state, and may learn to by imagination."""
 
   @abc.abstractmethod
@@ -83,28 +105,10 @@ class BehaviorModule(nnx.Module):
     """features [..., F] -> expected discounted return [...] from there on; None, the default, where no critic learns it."""
     return None
 
-  @abc.abstractmethod
-  def init_slow(self) -> Params:
-    """State beside the optimised parameters: target networks, running statistics."""
-
   def acting(self, slow: Params) -> Params:
     """The part of `slow` that `act` gets as its situation's state, closed-form gains say; nothing by default."""
     return {}
 
   @abc.abstractmethod
-  def update_slow(self, slow: Params, updates: jax.Array) -> Params:
-    """Called after each optimiser step, with the new parameters in place. updates: how many were made before this one."""
-
-  @abc.abstractmethod
   def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
     """world: gives no gradient to its own parameters. start: [B T, F] latents, B-major, without gradient."""
-
-  @property
-  @abc.abstractmethod
-  def optimizers(self) -> Optimizers:
-    """What trains each of the module's children."""
-
-  @property
-  @abc.abstractmethod
-  def scales(self) -> Mapping[str, float]:
-    """Factor of each loss in the total."""

@@ -1,13 +1,12 @@
 """Uniform actions: for a world model that is trained alone."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 from flax import nnx
 
-from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed, Situation
+from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Replayed, Situation
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.nets.modules import Params
 from dreamerax.ops.distributions import uniform_choices
@@ -33,20 +32,6 @@ class UniformModule(BehaviorModule):
     if self.action.discrete:
       return uniform_choices(key, self.action, count), now.memory
     return jax.random.uniform(key, (count, self.action.size), minval=-1, maxval=1), now.memory
-
-  def init_slow(self) -> Params:
-    return {}
-
-  def update_slow(self, slow: Params, updates: jax.Array) -> Params:
-    return slow
-
-  @property
-  def optimizers(self) -> Optimizers:
-    return {}
-
-  @property
-  def scales(self) -> Mapping[str, float]:
-    return {}
 
   def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
     return BehaviorLosses({}, slow, {})

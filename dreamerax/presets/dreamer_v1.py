@@ -14,7 +14,7 @@ from dreamerax.presets.sizes import OLDER_SIZES
 from dreamerax.replay.replay import ReplayConfig
 from dreamerax.run_config import RunConfig
 from dreamerax.runtime.schedule import BurstConfig
-from dreamerax.runtime.train import LoopConfig
+from dreamerax.runtime.settings import LoopConfig
 from dreamerax.world_model.model import WorldModel
 from dreamerax.world_model.objectives.kl import MeanFreeNats
 from dreamerax.world_model.objectives.reconstruction import Reconstruction
@@ -27,7 +27,6 @@ def dreamer_v1(size: str) -> RunConfig:
   """
   share = OLDER_SIZES[size]
   deter, units = 200 // share, 400 // share
-  discount = 0.99
   return RunConfig(
     size=size,
     env_steps=1_000_000,
@@ -47,7 +46,7 @@ def dreamer_v1(size: str) -> RunConfig:
             StridedDecoder(depth=32 // share, activation="relu", units=units), scale=0.5
           ),
         },
-        discount=discount,
+        discount=0.99,
       ),
       behavior=ActorCriticV2(
         actor=TanhNormalActor(layers=4, units=units),

@@ -12,7 +12,7 @@ from dreamerax.presets.sizes import SIZES
 from dreamerax.replay.replay import ReplayConfig
 from dreamerax.run_config import RunConfig
 from dreamerax.runtime.schedule import TrainRatioConfig
-from dreamerax.runtime.train import LoopConfig
+from dreamerax.runtime.settings import LoopConfig
 from dreamerax.world_model.model import WorldModel
 from dreamerax.world_model.objectives.kl import FreeBits
 from dreamerax.world_model.objectives.reconstruction import Reconstruction

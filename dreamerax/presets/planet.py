@@ -15,7 +15,7 @@ from dreamerax.presets.sizes import OLDER_SIZES
 from dreamerax.replay.replay import ReplayConfig
 from dreamerax.run_config import RunConfig
 from dreamerax.runtime.schedule import BurstConfig
-from dreamerax.runtime.train import LoopConfig
+from dreamerax.runtime.settings import LoopConfig
 from dreamerax.world_model.model import WorldModel
 from dreamerax.world_model.objectives.kl import StateFreeNats
 from dreamerax.world_model.objectives.reconstruction import Reconstruction

@@ -30,12 +30,10 @@ from dreamerax.runtime.protocol import State
 from dreamerax.runtime.result import TrainResult
 from dreamerax.runtime.seeds import COLLECT, PREFILL, environment_seed
 from dreamerax.runtime.session import Session
-from dreamerax.runtime.settings import ACT, INIT, MODE, UPDATE, LoopConfig, Parts, RunSettings, Start
+from dreamerax.runtime.settings import ACT, INIT, MODE, UPDATE, Parts, RunSettings, Start
 from dreamerax.runtime.telemetry.progress import Progress
 from dreamerax.runtime.telemetry.timing import Timer
 from dreamerax.words import number_of
-
-__all__ = ["LoopConfig", "Parts", "RunSettings", "TrainResult", "train"]
 
 
 def train(

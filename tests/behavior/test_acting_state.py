@@ -1,6 +1,5 @@
 """State beside the parameters decides: a behaviour whose gains least squares fit, in one update, a checkpoint and a file."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from dreamerax.agent import Agent
-from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed, Situation
+from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Replayed, Situation
 from dreamerax.behavior.imagination import World
 from dreamerax.config_file import spec_to_dict
 from dreamerax.deploy.export import export, make_policy
@@ -49,9 +48,6 @@ class RegressionModule(BehaviorModule):
   def acting(self, slow: Params) -> Params:
     return {"gains": slow["gains"]}
 
-  def update_slow(self, slow: Params, updates: jax.Array) -> Params:
-    return slow
-
   def losses(self, slow: Params, world: World, start, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
     steps = replayed.steps
     within = ~steps.is_first[:, 1:, None]
@@ -59,14 +55,6 @@ class RegressionModule(BehaviorModule):
     actions = steps.action[:, 1:].reshape(-1, self.shape[1])
     square = features.T @ features + self.ridge * jnp.eye(self.shape[0])
     return BehaviorLosses({}, {"gains": jnp.linalg.solve(square, features.T @ actions), "fits": slow["fits"] + 1}, {})
-
-  @property
-  def optimizers(self) -> Optimizers:
-    return {}
-
-  @property
-  def scales(self) -> Mapping[str, float]:
-    return {}
 
 
 AGENT = Agent(replace(tiny.config(), behavior=Regression()), tiny.VECTOR)

@@ -1,14 +1,13 @@
 """Defines what every reward can do; the behaviour that learns from it knows no more of it than this."""
 
 import abc
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 from flax import nnx
 
-from dreamerax.behavior.base import BehaviorLosses, Optimizers, Replayed
+from dreamerax.behavior.base import BehaviorLosses, Replayed, TrainedModule
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.nets.modules import Params
 from dreamerax.types import EnvSpec
@@ -27,19 +26,11 @@ class Reward(abc.ABC):
     """
 
 
-class RewardModule(nnx.Module):
+class RewardModule(TrainedModule):
   """What a behaviour maximises, and the parameters and losses that only this reward needs: none by default.
 
   A subclass is a `StateReward` or a `TransitionReward`.
   """
-
-  def init_slow(self) -> Params:
-    """State beside the optimised parameters, as a behaviour has it."""
-    return {}
-
-  def update_slow(self, slow: Params, updates: jax.Array) -> Params:
-    """Called after each optimiser step, with the new parameters in place. updates: how many were made before this one."""
-    return slow
 
   def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
     """Of the reward's own parameters; the arguments are those of a behaviour's losses.
@@ -47,16 +38,6 @@ class RewardModule(nnx.Module):
     The features in `replayed` carry gradients into the world model: stop them, unless the reward is to shape it.
     """
     return BehaviorLosses({}, slow, {})
-
-  @property
-  def optimizers(self) -> Optimizers:
-    """What trains each of the module's children that has parameters."""
-    return {}
-
-  @property
-  def scales(self) -> Mapping[str, float]:
-    """Factor of each loss in the total."""
-    return {}
 
 
 class StateReward(RewardModule):

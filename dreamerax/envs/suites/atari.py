@@ -11,7 +11,7 @@ import numpy as np
 
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.config import EnvConfig
-from dreamerax.envs.names import missing, near
+from dreamerax.envs.names import check_listed
 from dreamerax.envs.suites.actions import DiscreteActions
 from dreamerax.types import ArraySpec, EnvSpec
 
@@ -34,11 +34,7 @@ def make(config: EnvConfig, seed: int) -> Environment:
 
 def check(task: str) -> None:
   """Raises ValueError: there is no such game (names the nearest), or ale-py is not installed."""
-  known = names()
-  if not known:
-    raise missing(task, "ale-py", "atari")
-  if task not in known:
-    raise ValueError(f"task={task!r} is no game of ale-py.{near(task, known, PREFIX)}")
+  check_listed(task, names(), prefix=PREFIX, of="no game of ale-py", package="ale-py", extra="atari")
 
 
 def names() -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import numpy as np
 
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.config import EnvConfig
-from dreamerax.envs.names import missing, near
+from dreamerax.envs.names import check_listed
 from dreamerax.envs.suites import rendering
 from dreamerax.envs.suites.actions import BoxActions
 from dreamerax.types import ArraySpec, EnvSpec
@@ -29,11 +29,7 @@ def make(config: EnvConfig, seed: int) -> Environment:
 
 def check(task: str) -> None:
   """Raises ValueError: there is no such task (names the nearest), or metaworld is not installed."""
-  known = names()
-  if not known:
-    raise missing(task, "metaworld", "metaworld")
-  if task not in known:
-    raise ValueError(f"task={task!r} is not of Meta-World.{near(task, known, PREFIX)}")
+  check_listed(task, names(), prefix=PREFIX, of="not of Meta-World", package="metaworld", extra="metaworld")
 
 
 def names() -> tuple[str, ...]:

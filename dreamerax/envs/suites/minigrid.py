@@ -6,7 +6,7 @@ import gymnasium
 
 from dreamerax.envs.base import Environment
 from dreamerax.envs.config import EnvConfig
-from dreamerax.envs.names import missing, near
+from dreamerax.envs.names import check_listed
 from dreamerax.envs.suites.gymnasium import GymEnv
 
 PREFIX = "minigrid/"
@@ -29,11 +29,7 @@ def make(config: EnvConfig, seed: int) -> Environment:
 
 def check(task: str) -> None:
   """Raises ValueError: there is no such environment (names the nearest), or minigrid is not installed."""
-  known = names()
-  if not known:
-    raise missing(task, "minigrid", "minigrid")
-  if task not in known:
-    raise ValueError(f"task={task!r} is not of MiniGrid.{near(task, known, PREFIX)}")
+  check_listed(task, names(), prefix=PREFIX, of="not of MiniGrid", package="minigrid", extra="minigrid")
 
 
 def names() -> tuple[str, ...]:
