@@ -13,7 +13,7 @@ from dreamerax.replay.config import ReplayConfig
 from dreamerax.replay.log import reshard
 from dreamerax.replay.log.load import Loaded, Loader
 from dreamerax.replay.log.segment import Layout
-from dreamerax.replay.log.writer import RowLog, disk_budget
+from dreamerax.replay.log.writer import LogFiles, RowLog, disk_budget
 from dreamerax.replay.ring import Ring
 from dreamerax.replay.sampling import Sampler
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition, column_specs, to_columns, to_transition
@@ -86,6 +86,17 @@ class Replay:
   def bytes(self) -> int:
     """Bytes that the replay occupies once full."""
     return self._ring.nbytes
+
+  @property
+  def held(self) -> np.ndarray:
+    """First and one past the last position that each stream holds, [streams, 2] int64."""
+    return np.stack([self._ring.oldest, self._ring.written], -1)
+
+  def rows(self, stream: int) -> dict[str, np.ndarray]:
+    """Copies all rows that a stream holds, oldest first: {column: [rows, ...]}; `held` has their positions."""
+    first, end = self.held[stream]
+    copied = self._ring.read(self._ring.columns, np.array([stream]), np.array([first]), int(end - first))
+    return {name: column[0] for name, column in copied.items()}
 
   def decisions(self, since: Sequence[int] | None = None) -> int:
     """How many of the rows held, from a position of each stream on, an action has led to."""
@@ -166,7 +177,13 @@ class Replay:
     values = {LATENT + key: self._checked(LATENT + key, value, leading) for key, value in latents.items()}
     return self._ring.write(slots.streams, slots.positions, values)
 
-  def open_log(self, folder: Path, end: Mapping[str, Any] | None, say: Callable[[str], None]) -> Loaded:
+  def open_log(
+    self,
+    folder: Path,
+    end: Mapping[str, Any] | None,
+    say: Callable[[str], None],
+    files: LogFiles | None = None,
+  ) -> Loaded:
     """Loads the rows that a log holds, and from now on logs every added row. Does nothing where max_disk_bytes is 0.
 
     The order of later draws, and latents refreshed by training, are not in the log; `restore` brings them back.
@@ -176,6 +193,7 @@ class Replay:
       end: what `commit_log` returned: what follows it is cut from the log for good, so that the replay is the one of that
         moment. None keeps all that is there.
       say: is told in one line how much was loaded, and in another what is missing.
+      files: how the log is divided, see `RowLog`.
 
     Raises:
       ValueError: the log holds rows of another number of streams, or of other columns; nothing is changed then.
@@ -186,7 +204,7 @@ class Replay:
     if self._disk_bytes == 0:
       return Loaded(self._ring.stored, 0, 0, not any((end or {}).get("written", [])))
     started = time.perf_counter()
-    log = RowLog(folder, self._layout, rows=self._ring.rows, max_bytes=self._disk_bytes)
+    log = RowLog(folder, self._layout, rows=self._ring.rows, max_bytes=self._disk_bytes, files=files)
     written = None if end is None else end.get("written")
     missing, complete = Loader(self._ring, self._layout).load(log.open(end), written)
     self._log = log
@@ -240,7 +258,7 @@ class Replay:
       "random" [6] uint64 and "queue" [n, 2] int64 of the sampler; "held" [streams, 2] int64, first and one past the last
       position of each stream; with `latents` also "latent/..." [steps, ...], stream after stream, oldest rows first.
     """
-    state = {**self._sampler.state(), "held": np.stack([self._ring.oldest, self._ring.written], -1)}
+    state = {**self._sampler.state(), "held": self.held}
     names = [LATENT + key for key in self._latents] if latents else []
     return state | self._ring.export(names)
 

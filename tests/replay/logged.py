@@ -8,14 +8,16 @@ import numpy as np
 
 from dreamerax.replay import Replay
 from dreamerax.replay.log.segment import SegmentReader, segments
+from dreamerax.replay.log.writer import LogFiles
 from tests.replay.numbered import fill, make
 
 ROW = 79  # bytes of a record of `numbered`: its header, 24, and the row, 12 + 8 + 8 + 4 + 3 + 12 + 8
+SMALL = LogFiles(segment_bytes=4 * ROW)
 
 
-def logged(folder: Path, end: Any = None, streams: int = 1, **fields: Any) -> Replay:
+def logged(folder: Path, end: Any = None, streams: int = 1, files: LogFiles | None = None, **fields: Any) -> Replay:
   replay = make(streams, **fields)
-  replay.open_log(folder, end, lambda line: None)
+  replay.open_log(folder, end, lambda line: None, files)
   return replay
 
 
@@ -29,11 +31,11 @@ def written(folder: Path, rows: Sequence[int], **fields: Any) -> dict[str, Any]:
 
 
 def held(replay: Replay, stream: int = 0) -> dict[int, dict[str, np.ndarray]]:
-  """What the ring holds of a stream: {position: {column: value}}."""
-  ring = replay._ring
+  """What a replay holds of a stream: {position: {column: value}}."""
+  columns = replay.rows(stream)
   return {
-    position: {name: column[stream, position % ring.rows] for name, column in ring.columns.items()}
-    for position in range(int(ring.oldest[stream]), int(ring.written[stream]))
+    position: {name: column[index] for name, column in columns.items()}
+    for index, position in enumerate(range(*replay.held[stream].tolist()))
   }
 
 

@@ -11,17 +11,16 @@ from pathlib import Path
 import pytest
 
 from dreamerax.replay import ReplayConfig, inspect
-from dreamerax.replay.log import writer
 from dreamerax.replay.log.segment import segments
-from tests.replay.logged import ROW, logged, positions, written
+from dreamerax.replay.log.writer import LogFiles
+from tests.replay.logged import ROW, SMALL, logged, positions, written
 from tests.replay.numbered import fill, make
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_files_that_memory_has_overwritten_go(tmp_path, monkeypatch):
-  monkeypatch.setattr(writer, "_SEGMENT_BYTES", 4 * ROW)
-  replay = logged(tmp_path)
+def test_files_that_memory_has_overwritten_go(tmp_path):
+  replay = logged(tmp_path, files=SMALL)
   for count in range(100):
     fill(replay, [1], start=[count])
     if count % 10 == 0:
@@ -32,26 +31,23 @@ def test_files_that_memory_has_overwritten_go(tmp_path, monkeypatch):
   assert positions(logged(tmp_path)) == list(range(88, 100))
 
 
-def test_the_end_that_a_run_began_at_can_be_restored_again(tmp_path, monkeypatch):
-  monkeypatch.setattr(writer, "_SEGMENT_BYTES", 4 * ROW)
-  end = written(tmp_path, [40])
+def test_the_end_that_a_run_began_at_can_be_restored_again(tmp_path):
+  end = written(tmp_path, [40], files=SMALL)
   for _ in range(2):  # runs that die before their first checkpoint
     replay = make()
-    assert replay.open_log(tmp_path, end, lambda line: None).complete
+    assert replay.open_log(tmp_path, end, lambda line: None, files=SMALL).complete
     assert positions(replay) == list(range(28, 40))
     fill(replay, [30], start=[40])
     replay.close_log()
 
 
-def test_before_the_first_commit_only_what_memory_holds_is_kept(tmp_path, monkeypatch):
-  monkeypatch.setattr(writer, "_SEGMENT_BYTES", 4 * ROW)
-  fill(logged(tmp_path), [41])
+def test_before_the_first_commit_only_what_memory_holds_is_kept(tmp_path):
+  fill(logged(tmp_path, files=SMALL), [41])
   assert [path.stem for path in segments(tmp_path)] == [f"{n:08d}" for n in range(8, 12)]  # rows from 28 on
 
 
-def test_both_of_the_last_two_ends_can_be_restored(tmp_path, monkeypatch):
-  monkeypatch.setattr(writer, "_SEGMENT_BYTES", 4 * ROW)
-  replay = logged(tmp_path)
+def test_both_of_the_last_two_ends_can_be_restored(tmp_path):
+  replay = logged(tmp_path, files=SMALL)
   ends = []
   for count in range(0, 100, 10):
     fill(replay, [10], start=[count])
@@ -83,7 +79,7 @@ def test_the_budget_bounds_the_files_and_loss_is_said_once(tmp_path, caplog):
   replay = make(2, capacity=1000)
   loaded = replay.open_log(tmp_path, None, lambda line: None)
   assert not loaded.complete
-  assert replay._ring.written.tolist() == [200, 200]
+  assert replay.held[:, 1].tolist() == [200, 200]
   first = 200 - int(loaded.rows[0])
   assert first > 0 and positions(replay, 0) == list(range(first, 200))
 
@@ -94,8 +90,7 @@ def test_a_commit_waits_for_every_file_since_the_last_one_that_is_still_there(tm
     call = getattr(os, name)
     record = lambda fd, call=call: (synced.append(Path(os.readlink(f"/proc/self/fd/{fd}"))), call(fd))  # noqa: E731
     monkeypatch.setattr(os, name, record)
-  monkeypatch.setattr(writer, "_SEGMENT_BYTES", 4 * ROW)
-  replay = logged(tmp_path)
+  replay = logged(tmp_path, files=SMALL)
   fill(replay, [40])
   replay.commit_log()
   assert {*synced} >= {*segments(tmp_path), tmp_path} and len(synced) == len({*synced}) > 3
@@ -128,8 +123,7 @@ def test_a_full_disk_does_not_stop_training(tmp_path, monkeypatch, caplog):
     return pwrite(descriptor, data[:count], offset)
 
   monkeypatch.setattr(os, "pwrite", limited)
-  monkeypatch.setattr(writer, "_RETRY_ROWS", 2)
-  replay = logged(tmp_path)
+  replay = logged(tmp_path, files=LogFiles(retry_rows=2))
   fill(replay, [3])
   space[0] = ROW + ROW // 2  # row 3, half of row 4
   fill(replay, [4], start=[3])
@@ -150,12 +144,11 @@ def test_a_full_disk_does_not_stop_training(tmp_path, monkeypatch, caplog):
 _LIMITED = f"""
 import os, resource, signal, sys
 from pathlib import Path
-from dreamerax.replay.log import writer
+from dreamerax.replay.log.writer import LogFiles
 from tests.replay.logged import header_bytes, logged
 from tests.replay.numbered import fill
-writer._RETRY_ROWS = 2
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-replay = logged(Path(sys.argv[1]), capacity=1000)
+replay = logged(Path(sys.argv[1]), capacity=1000, files=LogFiles(retry_rows=2))
 fill(replay, [1])
 size = header_bytes(Path(sys.argv[1]) / "00000001.rows")
 resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10 * {ROW} + 5, resource.RLIM_INFINITY))

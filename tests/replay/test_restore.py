@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from dreamerax.replay import Replay, ReplayConfig
-from dreamerax.replay.log import writer
 from dreamerax.replay.log.segment import segments
+from dreamerax.replay.log.writer import LogFiles
 from dreamerax.types import ArraySpec
-from tests.replay.logged import ROW, flip, header_bytes, held, logged, only_file, positions, written
+from tests.replay.logged import ROW, SMALL, flip, header_bytes, held, logged, only_file, positions, written
 from tests.replay.numbered import SPEC, fill, make, step
 
 
@@ -17,7 +17,7 @@ def train(replay, rounds, fresh):
   """What a learner does: adds, samples, refreshes latents. Returns every array that it saw."""
   seen = []
   for count in range(rounds):
-    start = replay._ring.written.tolist()
+    start = replay.held[:, 1].tolist()
     fill(replay, [1, 1 + count % 2], start=start)
     batch, slots = replay.sample()
     seen += [*slots, *batch.steps.observation.values(), *batch.steps[1:], *batch.context.values()]
@@ -32,19 +32,18 @@ def train(replay, rounds, fresh):
 
 @pytest.mark.parametrize("online", [False, True])
 @pytest.mark.parametrize("before", [2, 9, 40])  # rounds: ring not full, just so, written over many times
-def test_a_restored_replay_goes_on_bit_for_bit(tmp_path, online, before, monkeypatch):
-  monkeypatch.setattr(writer, "_SEGMENT_BYTES", 8 * ROW)
+def test_a_restored_replay_goes_on_bit_for_bit(tmp_path, online, before):
   fields = {"streams": 2, "seed": 3, "online": online, "batch_size": 2}
-  replay = logged(tmp_path, **fields)
+  replay = logged(tmp_path, files=LogFiles(8 * ROW), **fields)
   fill(replay, [4, 4])
   train(replay, before, np.random.default_rng(1))
-  fill(replay, [8, 8], start=replay._ring.written.tolist())  # sequences that wait in the online queue
+  fill(replay, [8, 8], start=replay.held[:, 1].tolist())  # sequences that wait in the online queue
   end = json.loads(json.dumps(replay.commit_log()))
   state = {name: array.copy() for name, array in replay.state(latents=True).items()}
   expected = train(replay, 30, np.random.default_rng(2))  # it lives on, and is killed
 
   restored = make(**{**fields, "seed": 99})
-  loaded = restored.open_log(tmp_path, end, lambda line: None)
+  loaded = restored.open_log(tmp_path, end, lambda line: None, files=LogFiles(8 * ROW))
   assert loaded.complete and (loaded.skipped, loaded.missing) == (0, 0)
   restored.restore(state)
   assert restored.steps == int((state["held"][:, 1] - state["held"][:, 0]).sum())
@@ -91,12 +90,11 @@ def test_without_saved_latents_they_are_those_of_the_log(tmp_path):
   assert [row["latent/stoch"].tolist() for row in held(restored).values()] == [[0, n] for n in range(4)]
 
 
-def test_saved_latents_return_only_to_rows_that_are_held(tmp_path, monkeypatch):
-  monkeypatch.setattr(writer, "_SEGMENT_BYTES", 4 * ROW)
-  replay = logged(tmp_path, online=True)
+def test_saved_latents_return_only_to_rows_that_are_held(tmp_path):
+  replay = logged(tmp_path, online=True, files=SMALL)
   fill(replay, [12])
-  replay._ring.columns["latent/stoch"] += 100
   end, state = replay.commit_log(), replay.state(latents=True)
+  state["latent/stoch"] += 100
   segments(tmp_path)[0].unlink()
   restored = make()
   assert not restored.open_log(tmp_path, end, lambda line: None).complete
@@ -112,11 +110,9 @@ def test_saved_latents_return_only_to_rows_that_are_held(tmp_path, monkeypatch):
     make(2).restore(state)
 
 
-@pytest.mark.parametrize("small", [False, True])
-def test_what_came_after_the_end_is_cut(tmp_path, small, monkeypatch):
-  if small:
-    monkeypatch.setattr(writer, "_SEGMENT_BYTES", 4 * ROW)
-  replay = logged(tmp_path, capacity=100)
+@pytest.mark.parametrize("files", [SMALL, None])
+def test_what_came_after_the_end_is_cut(tmp_path, files):
+  replay = logged(tmp_path, capacity=100, files=files)
   fill(replay, [6])
   end = replay.commit_log()
   fill(replay, [9], start=[6])
@@ -124,7 +120,7 @@ def test_what_came_after_the_end_is_cut(tmp_path, small, monkeypatch):
   replay.close_log()
   lines = []
   replay = make(capacity=100)
-  loaded = replay.open_log(tmp_path, end, lines.append)
+  loaded = replay.open_log(tmp_path, end, lines.append, files=files)
   assert positions(replay) == list(range(6)) and loaded.complete
   assert len(lines) == 1 and f"6 steps (0.0 MiB) loaded from {tmp_path}" in lines[0]
   assert sum(path.stat().st_size - header_bytes(path) for path in segments(tmp_path)) == 6 * ROW
@@ -137,16 +133,15 @@ def test_what_came_after_the_end_is_cut(tmp_path, small, monkeypatch):
   assert positions(logged(tmp_path, end, capacity=100)) == list(range(6))
 
 
-def test_a_log_that_does_not_reach_the_end_is_loaded_and_said_so(tmp_path, monkeypatch):
-  monkeypatch.setattr(writer, "_SEGMENT_BYTES", 4 * ROW)
-  end = written(tmp_path, [7])
+def test_a_log_that_does_not_reach_the_end_is_loaded_and_said_so(tmp_path):
+  end = written(tmp_path, [7], files=SMALL)
   newest = segments(tmp_path)[-1]
   newest.unlink()
   lines = []
   replay = make()
   loaded = replay.open_log(tmp_path, end, lines.append)
   assert (loaded.complete, loaded.missing) == (False, 3)
-  assert replay._ring.written.tolist() == [7]  # the next row gets the number it would have had
+  assert replay.held[:, 1].tolist() == [7]  # the next row gets the number it would have had
   assert replay.commit_log()["written"] == [7]
   assert positions(replay) == [0, 1, 2, 3]
   assert len(lines) == 2 and "does not hold everything" in lines[1] and "3 steps missing" in lines[1]
@@ -220,10 +215,11 @@ def test_the_row_after_a_gap_counts_as_long_as_it_is_held(tmp_path):
 
 
 def test_a_row_that_was_logged_twice_is_taken_once(tmp_path):
-  replay = logged(tmp_path)
-  fill(replay, [6])
-  replay._ring.written[0] = 3
-  fill(replay, [5], start=[3])
+  written(tmp_path, [8])
+  path = only_file(tmp_path)
+  rows = header_bytes(path)
+  content = path.read_bytes()
+  path.write_bytes(content[: rows + 6 * ROW] + content[rows + 3 * ROW :])  # those of positions 3 to 5
   assert positions(logged(tmp_path)) == list(range(8))
 
 
@@ -257,6 +253,6 @@ def test_bfloat16_latents_return_bit_for_bit(tmp_path):
     transition, _ = step([0], [position])
     replay.add(transition, {"deter": np.full((1, 2), 1.5 + position, np.float32)})
   replay.close_log()
-  column = build()._ring.columns["latent/deter"][0, :4]
+  column = build().rows(0)["latent/deter"]
   assert column.dtype.name == "bfloat16"
   assert column.astype(np.float32)[:, 0].tolist() == [1.5, 2.5, 3.5, 4.5]

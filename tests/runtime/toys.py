@@ -106,8 +106,8 @@ class Regression:
 REPLAY = ReplayConfig(capacity=4000, batch_size=8, batch_length=8)
 
 
-def make_replay(config: ReplayConfig = REPLAY, streams: int = 4, seed: int = 0) -> Replay:
-  return Replay(SPEC, Regression.latent_spec, config=config, streams=streams, seed=seed)
+def make_replay(config: ReplayConfig = REPLAY, streams: int = 4, seed: int = 0, kind: type[Replay] = Replay) -> Replay:
+  return kind(SPEC, Regression.latent_spec, config=config, streams=streams, seed=seed)
 
 
 def run(logdir: Path, *, env_steps: int = 1200, seed: int = 0, **options: Any) -> TrainResult:

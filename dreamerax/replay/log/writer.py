@@ -14,11 +14,16 @@ from dreamerax.replay.log.segment import Layout, SegmentReader, segment_path, se
 
 _log = logging.getLogger(__name__)
 
-_SEGMENT_BYTES = 256 * 2**20
 _SEGMENTS = 8  # into how many files the budget is divided, so that little is lost when the oldest goes
 _LEAST_BUDGET = 2**30  # of max_bytes=None
-_RETRY_ROWS = 1000
 _NAMED = 5  # damaged records that one warning names
+
+
+class LogFiles(NamedTuple):
+  """How rows are divided into files, and when writing is tried again."""
+
+  segment_bytes: int = 256 * 2**20  # of one file, at most; an eighth of the log's budget where that is less
+  retry_rows: int = 1000  # that are not logged after a failure, before the next attempt
 
 
 class _Segment(NamedTuple):
@@ -43,17 +48,20 @@ class RowLog:
   positions when the log is read.
   """
 
-  def __init__(self, folder: Path, layout: Layout, *, rows: int, max_bytes: int):
+  def __init__(self, folder: Path, layout: Layout, *, rows: int, max_bytes: int, files: LogFiles | None = None):
     """Touches nothing; `open` comes first.
 
     Args:
       rows: newest rows of each stream that memory holds; older ones need not be kept.
       max_bytes: what the files may occupy together, see `disk_budget`.
+      files: the defaults of `LogFiles` where there is none.
     """
     self.folder = folder
     self.skipped = 0  # after `open`: damaged records
     self._layout, self._rows, self._max_bytes = layout, rows, max_bytes
-    self._segment_bytes = _segment_bytes(layout, max_bytes)
+    files = files or LogFiles()
+    self._segment_bytes = max(min(max_bytes // _SEGMENTS, files.segment_bytes), _least_segment(layout))
+    self._retry_rows = files.retry_rows
     self._segments: list[_Segment] = []
     self._unsynced: set[Path] = set()
     self._written = np.zeros(layout.streams, np.int64)
@@ -188,7 +196,7 @@ class RowLog:
         os.ftruncate(self._file, self._offset)
       with contextlib.suppress(OSError):
         self.close()
-    self._wait = _RETRY_ROWS
+    self._wait = self._retry_rows
     if not self._said_full:
       self._said_full = True
       _log.warning(
@@ -266,10 +274,6 @@ def _shorten(reader: SegmentReader, nbytes: int) -> None:
 
 def _least_segment(layout: Layout) -> int:
   return len(layout.header) + max(layout.streams, 4) * layout.record_bytes
-
-
-def _segment_bytes(layout: Layout, max_bytes: int) -> int:
-  return max(min(max_bytes // _SEGMENTS, _SEGMENT_BYTES), _least_segment(layout))
 
 
 def _sync(path: Path) -> None:

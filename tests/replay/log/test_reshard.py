@@ -40,7 +40,7 @@ def old(tmp_path: Path) -> list[OldLog]:
 
 def places(replay: Replay) -> list[tuple[int, ...]]:
   """Where each row held was first added, in the order of the streams."""
-  rows = [row for stream in range(replay._ring.streams) for row in held(replay, stream).values()]
+  rows = [row for stream in range(len(replay.held)) for row in held(replay, stream).values()]
   return [tuple(row["observation/where"].tolist()) for row in rows]
 
 

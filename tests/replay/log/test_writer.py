@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 
 from dreamerax.replay import Replay, ReplayConfig, inspect
-from dreamerax.replay.log import writer
 from dreamerax.replay.log.segment import SegmentReader, segment_path, segments
 from dreamerax.types import ArraySpec, EnvSpec
-from tests.replay.logged import ROW, flip, header_bytes, held, logged, only_file, positions, written
+from tests.replay.logged import ROW, SMALL, flip, header_bytes, held, logged, only_file, positions, written
 from tests.replay.numbered import LATENTS, SPEC, fill, make
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -29,17 +28,17 @@ _ENDLESS = f"""
 import sys
 from pathlib import Path
 import numpy as np
-from dreamerax.replay.log import writer
+from dreamerax.replay.log.writer import LogFiles
 from tests.replay.logged import logged
 from tests.replay.numbered import fill
-writer._SEGMENT_BYTES = 200_000
-replay = logged(Path(sys.argv[1]), streams={STREAMS}, capacity=20_000 * {STREAMS})
-count = int(replay._ring.written[0])
+replay = logged(Path(sys.argv[1]), streams={STREAMS}, capacity=20_000 * {STREAMS}, files=LogFiles(200_000))
+written = replay.held[:, 1]
+count = int(written[0])
 # Rows of one position are written in the order of their streams, and the kill may come between two of them.
-assert (np.isin(count - replay._ring.written, (0, 1)) & (np.diff(replay._ring.written, prepend=count) <= 0)).all()
-fill(replay, [count + 1 - int(n) for n in replay._ring.written], start=replay._ring.written.tolist())
+assert (np.isin(count - written, (0, 1)) & (np.diff(written, prepend=count) <= 0)).all()
+fill(replay, [count + 1 - int(n) for n in written], start=written.tolist())
 while True:
-  count = int(replay._ring.written[0])
+  count = int(replay.held[0, 1])
   print(count, flush=True)
   fill(replay, [1] * {STREAMS}, start=[count] * {STREAMS})
   if count % 50 == 0:
@@ -71,10 +70,9 @@ def test_what_was_written_survives_kill_9_at_any_moment(tmp_path):
     assert loaded.complete
     assert report.rows == loaded.steps
     assert (loaded.rows >= acknowledged).all() and (loaded.rows <= acknowledged + 1).all()
-    where = replay._ring.columns["observation/where"]
     for stream, count in enumerate(loaded.rows.tolist()):
-      np.testing.assert_array_equal(where[stream, :count, 0], stream)
-      np.testing.assert_array_equal(where[stream, :count, 1], np.arange(count))
+      where = replay.rows(stream)["observation/where"]
+      np.testing.assert_array_equal(where, np.stack([np.full(count, stream), np.arange(count)], -1))
     for path in segments(copy):
       path.unlink()
     copy.rmdir()
@@ -140,9 +138,8 @@ def test_a_flipped_byte_is_named_and_costs_one_row(tmp_path, byte, caplog):
 
 
 @pytest.mark.parametrize("byte", [0, 8, 12, 16, 60])
-def test_a_file_with_a_damaged_header_is_named_and_costs_its_rows(tmp_path, byte, caplog, monkeypatch):
-  monkeypatch.setattr(writer, "_SEGMENT_BYTES", 4 * ROW)
-  written(tmp_path, [12])
+def test_a_file_with_a_damaged_header_is_named_and_costs_its_rows(tmp_path, byte, caplog):
+  written(tmp_path, [12], files=SMALL)
   assert len(segments(tmp_path)) == 3
   second = segments(tmp_path)[1]
   flip(second, byte)
@@ -155,9 +152,8 @@ def test_a_file_with_a_damaged_header_is_named_and_costs_its_rows(tmp_path, byte
   assert second.exists()
 
 
-def test_rows_of_an_older_file_in_this_ones_blocks_are_not_taken_for_its_own(tmp_path, monkeypatch):
-  monkeypatch.setattr(writer, "_SEGMENT_BYTES", 4 * ROW)
-  written(tmp_path, [8])
+def test_rows_of_an_older_file_in_this_ones_blocks_are_not_taken_for_its_own(tmp_path):
+  written(tmp_path, [8], files=SMALL)
   first, second = segments(tmp_path)
   second.write_bytes(second.read_bytes()[: -2 * ROW] + first.read_bytes()[-2 * ROW :])
   assert inspect(tmp_path)[:3] == (6, (), 2 * ROW)

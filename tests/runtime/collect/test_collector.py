@@ -139,5 +139,6 @@ def test_parts_take_turns_and_one_is_always_in_flight():
   for _ in range(22):
     whole.send(PARAMS)
     whole.receive()
-  for name, column in twin._ring.columns.items():
-    np.testing.assert_array_equal(replay._ring.columns[name][:, :22], column[:, :22], err_msg=name)
+  for stream in range(3):
+    for name, column in twin.rows(stream).items():
+      np.testing.assert_array_equal(replay.rows(stream)[name][:22], column, err_msg=f"{name} of {stream}")

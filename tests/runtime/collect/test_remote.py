@@ -87,12 +87,12 @@ def test_a_death_costs_the_unfinished_episodes_of_that_actor_alone():
   assert {episode.length for episode in episodes} == {10}  # none is told that was cut
   assert replay.decisions() == steps + 2  # the rows that close two episodes are no steps of an environment
   assert replay.steps == 6 * CHUNK * 2 + 2
-  columns, written = replay._ring.columns, replay._ring.written
-  assert columns["is_last"][2:, CHUNK].all() and columns["is_first"][2:, CHUNK + 1].all()  # cut, and begun anew
+  for stream in (2, 3):
+    rows = replay.rows(stream)
+    assert rows["is_last"][CHUNK] and rows["is_first"][CHUNK + 1]  # cut, and begun anew
   for stream in (0, 1):
-    np.testing.assert_array_equal(
-      np.flatnonzero(columns["is_first"][stream, : written[stream]]), np.arange(0, written[stream], 11)
-    )
+    begins = replay.rows(stream)["is_first"]
+    np.testing.assert_array_equal(np.flatnonzero(begins), np.arange(0, len(begins), 11))
 
 
 def test_an_actor_that_dies_again_and_again_ends_the_run():
@@ -108,10 +108,11 @@ def test_after_a_restart_the_episodes_that_had_begun_are_closed_and_nothing_else
   assert len(extra["streams"]) == 4  # 16 rows are an episode of 11 and the beginning of another
   again, *_ = collect(Here(4, 7), replay, turns=0, extra=extra)
   assert again.lost == 4 and replay.steps == before + 4
-  columns = replay._ring.columns
-  assert columns["is_last"][:, CHUNK].all() and not columns["is_terminal"][:, CHUNK].any()
-  np.testing.assert_array_equal(columns["observation/x"][:, CHUNK], columns["observation/x"][:, CHUNK - 1])
-  assert not columns["reward"][:, CHUNK].any() and not columns["is_first"][:, CHUNK].any()
+  for stream in range(4):
+    rows = replay.rows(stream)
+    assert rows["is_last"][CHUNK] and not rows["is_terminal"][CHUNK]
+    np.testing.assert_array_equal(rows["observation/x"][CHUNK], rows["observation/x"][CHUNK - 1])
+    assert not rows["reward"][CHUNK] and not rows["is_first"][CHUNK]
   nothing, *_ = collect(Here(4, 7), make_replay(), turns=0, extra={"streams": np.zeros(0, np.int64)})
   assert nothing.lost == 0
 

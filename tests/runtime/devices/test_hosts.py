@@ -36,8 +36,9 @@ class OwnRows:
     return jax.tree.map(lambda array: array[self._rows], self.whole.sample())
 
   def update_latents(self, slots, latents) -> int:
-    at = [self.whole._ring.read(["observation/x"], *slots, self.config.batch_length)["observation/x"]]
-    np.testing.assert_array_equal(latents["memory"], 100 + at[0])  # of these rows and no others
+    for memory, stream, position in zip(latents["memory"], *slots, strict=True):
+      x = self.whole.rows(stream)["observation/x"][position - self.whole.held[stream, 0] :]
+      np.testing.assert_array_equal(memory, 100 + x[: len(memory)])  # of these rows and no others
     self.returned += len(slots.streams)
     return 0
 

@@ -18,8 +18,16 @@ from dreamerax.runtime.learn.update import Programs
 from tests.runtime.toys import Regression, make_envs, make_replay
 
 
-def filled(rows: int = 40) -> Replay:
-  replay = make_replay(streams=4)
+class Poisoned(Replay):
+  """Is given rewards of which one, the 21st of stream 2, is not a number."""
+
+  def add(self, transition, latents, streams=None):
+    bad = (np.arange(4)[slice(None) if streams is None else streams] == 2) & (self.held[2, 1] == 20)
+    super().add(transition._replace(reward=np.where(bad, np.nan, transition.reward)), latents, streams)
+
+
+def filled(rows: int = 40, kind: type[Replay] = Replay) -> Replay:
+  replay = make_replay(streams=4, kind=kind)
   agent = Regression()
   collector = Collector(Policy(agent, explore=True, key=jax.random.key(1)), make_envs(4, 0), replay)
   for _ in range(rows):
@@ -110,27 +118,20 @@ def test_metrics_are_means_since_they_were_last_taken():
   learner.close()
 
 
-def poisoned() -> Replay:
-  """Stream 2 has a reward that is not a number."""
-  replay = filled()
-  replay._ring.columns["reward"][2, 20] = np.nan
-  return replay
-
-
 def first_bad(replay: Replay) -> int:
   """The first update whose batch holds it, by drawing the same batches."""
   return next(i for i in range(100) if np.isnan(replay.sample()[0].steps.reward).any())
 
 
 def test_an_update_that_is_not_finite_ends_the_run_and_is_kept(tmp_path: Path):
-  bad = first_bad(poisoned())
-  learner = make_learner(poisoned(), guard=Guard(tmp_path))
+  bad = first_bad(filled(kind=Poisoned))
+  learner = make_learner(filled(kind=Poisoned), guard=Guard(tmp_path))
   with pytest.raises(Diverged) as error:
     for _ in range(10):
       learner.run(3)
   assert f"update {bad} is not finite (loss/reward = nan), nor is reward of environment 2" in str(error.value)
   assert "--nonfinite skip" in str(error.value)
-  sound = make_learner(poisoned())
+  sound = make_learner(filled(kind=Poisoned))
   sound.run(bad)
   assert float(learner.newest_params["k"]) == float(sound.newest_params["k"])  # nothing was made after it either
   with np.load(tmp_path / f"update-{bad}" / "batch.npz", allow_pickle=False) as batch:
@@ -142,7 +143,7 @@ def test_an_update_that_is_not_finite_ends_the_run_and_is_kept(tmp_path: Path):
 
 
 def test_updates_that_are_not_finite_can_be_left_out(caplog: pytest.LogCaptureFixture):
-  learner = make_learner(poisoned(), guard=Guard(skip=True))
+  learner = make_learner(filled(kind=Poisoned), guard=Guard(skip=True))
   learner.run(60)
   learner.flush()
   assert 1 < learner.skipped < 60
