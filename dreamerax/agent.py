@@ -150,7 +150,7 @@ class Agent:
     Returns:
       Actions [E, A], the next carry, and the latents [E, ...] to store with this step.
     """
-    world, behavior = self._modules(params)
+    world, behavior = self.modules(params)
     latent_key, action_key, noise_key = jax.random.split(key, 3)
     latent = world.observe_step(carry["latent"], carry["action"], observation, is_first, latent_key)
     hidden = {name: jnp.asarray(observation[name]) for name in behavior.needs}
@@ -163,19 +163,19 @@ class Agent:
 
   def choose(self, params: Params, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
     """The mode action [E, A] in the carry's latent states, without a look at the environment; the carry that has it."""
-    world, behavior = self._modules(params)
+    world, behavior = self.modules(params)
     now = Situation(carry["latent"], carry["memory"], carry["hidden"], params.get("state", {}))
     action, memory = behavior.act(_as_world(world), now, key, explore=False)
     return action, {**carry, "action": action, "memory": memory}
 
   def imagine(self, params: Params, carry: Carry, key: jax.Array) -> Carry:
     """The carry after its action was taken in the world model: the latents that it expects there."""
-    world, _ = self._modules(params)
+    world, _ = self.modules(params)
     return {**carry, "latent": world.step(carry["latent"], carry["action"], key)}
 
   def expect(self, params: Params, carry: Carry) -> LatentPrediction:
     """What the agent expects in the carry's latent states."""
-    world, behavior = self._modules(params)
+    world, behavior = self.modules(params)
     features = world.features(carry["latent"])
     return LatentPrediction(
       observation=world.decode(carry["latent"]),
@@ -219,12 +219,12 @@ class Agent:
 
   def predict(self, params: Params, batch: Batch, context: int, key: jax.Array) -> Prediction:
     """What the world model expects after `context` (static) observed steps, from the recorded actions: [B, T, ...]."""
-    world, _ = self._modules(params)
+    world, _ = self.modules(params)
     return world.predict(batch, context, key)
 
   def open_loop(self, params: Params, batch: Batch, context: int, key: jax.Array) -> dict[str, jax.Array]:
     """The world model's pictures of `context` (static) observed steps and of its dream from there: {image: [B, T, H, W, C]}."""
-    world, _ = self._modules(params)
+    world, _ = self.modules(params)
     return world.open_loop(batch, context, key)
 
   def _build(self, key: jax.Array) -> tuple[WorldModelBaseModule, BehaviorModule]:
@@ -246,7 +246,8 @@ class Agent:
       return "float32" if on_cpu() else "bfloat16"
     return self.config.compute_dtype
 
-  def _modules(self, params: Mapping[str, Any]) -> tuple[WorldModelBaseModule, BehaviorModule]:
+  def modules(self, params: Params) -> tuple[WorldModelBaseModule, BehaviorModule]:
+    """World model and behaviour with these parameters, those of a state or of `policy_params`."""
     return with_params(self._world, params["world_model"]), with_params(self._behavior, params["behavior"])
 
   def _learn_jointly(self, state: State, batch: Batch, key: jax.Array):

@@ -29,18 +29,18 @@ _WIDTHS = {
 
 def small(preset: str, **changes: Any) -> Agent:
   """changes: fields that are set wherever a part has them, such as warmup=0."""
-  config = _shrink(presets.build(preset, SMALLEST[preset]).agent, {**_WIDTHS, **changes})
+  config = shrink(presets.build(preset, SMALLEST[preset]).agent, {**_WIDTHS, **changes})
   return Agent(config, SPEC)
 
 
-def _shrink(part: Any, values: dict[str, Any]) -> Any:
+def shrink(part: Any, values: dict[str, Any]) -> Any:
   if isinstance(part, Mapping):
-    return {name: _shrink(each, values) for name, each in part.items()}
+    return {name: shrink(each, values) for name, each in part.items()}
   fields = {}
   for field in dataclasses.fields(part):
     value = getattr(part, field.name)
     if dataclasses.is_dataclass(value) or isinstance(value, Mapping):
-      fields[field.name] = _shrink(value, values)
+      fields[field.name] = shrink(value, values)
     elif field.name in values:
       fields[field.name] = values[field.name]
   return dataclasses.replace(part, **fields)

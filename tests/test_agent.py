@@ -51,8 +51,8 @@ def updated(compiled: Compiled):
 
 def test_the_first_state_and_its_shapes_are_traced_once(monkeypatch):
   agent, mesh, built = Agent(tiny.config(), tiny.PIXELS), local_mesh(), []
-  build = agent._build
-  monkeypatch.setattr(agent, "_build", lambda key: built.append(key) or build(key))
+  build = WorldModel.build
+  monkeypatch.setattr(WorldModel, "build", lambda *args, **options: built.append(args) or build(*args, **options))
   shapes = abstract_state(agent, mesh)
   state = init_state(agent, mesh, jax.random.key(3))
   assert jax.tree.map(lambda x: (x.shape, x.dtype), state) == jax.tree.map(lambda x: (x.shape, x.dtype), shapes)

@@ -76,7 +76,7 @@ def test_the_dreamers_learn_them(preset: str, horizon: int, tmp_path: Path):
   run = dataclasses.replace(
     run,
     env=dataclasses.replace(run.env, task="tests.envs.toys:levers", action_repeat=1),
-    agent=small_presets._shrink(run.agent, {**widths, **rates, "horizon": horizon}),
+    agent=small_presets.shrink(run.agent, {**widths, **rates, "horizon": horizon}),
     env_steps=6000,
     num_envs=4,
     replay=dataclasses.replace(run.replay, capacity=10_000, batch_size=16, batch_length=10),

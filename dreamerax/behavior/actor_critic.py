@@ -63,7 +63,7 @@ class ActorCriticModule(ActorCriticBaseModule):
 
   def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
     config = self.config
-    rollout = self._imagine(world, start, key)
+    rollout = self.imagine(world, start, key)
     reward, continues = world.reward(rollout.features), world.continues(rollout.features)  # [N, H + 1]
     values = frozen(self.critic)(rollout.features).mean()  # [N, H + 1]
     returns = lambda_return(reward, continues, values, config.return_lambda)  # [N, H]

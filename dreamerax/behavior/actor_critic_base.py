@@ -60,7 +60,7 @@ class ActorCriticBaseModule(BehaviorModule):
   def optimizers(self) -> Optimizers:
     return {"actor": self.config.actor_optimizer, "critic": self.config.critic_optimizer}
 
-  def _imagine(self, world: World, start: Latent, key: jax.Array) -> Rollout:
+  def imagine(self, world: World, start: Latent, key: jax.Array) -> Rollout:
     """`horizon` steps of the actor, whose gradient does not reach the features that it acts on."""
 
     def act(features: jax.Array, key: jax.Array) -> jax.Array:

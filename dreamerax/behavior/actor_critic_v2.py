@@ -72,7 +72,7 @@ class ActorCriticV2Module(ActorCriticBaseModule):
 
   def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
     config = self.config
-    rollout = self._imagine(world, start, key)
+    rollout = self.imagine(world, start, key)
     target_critic = frozen(with_params(self.critic, slow["critic"]) if slow else self.critic)
     reward, values = world.reward(rollout.features), target_critic(rollout.features).mean()  # [N, H + 1]
     continues = self._continues(world, rollout.features, replayed)

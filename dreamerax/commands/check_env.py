@@ -68,10 +68,10 @@ def examine(arguments: Arguments) -> Iterator[Check]:
   for violation in report.violations:
     yield Check("wrong" if violation.fatal else "not repeatable", violation.problem, f"{violation}", violation.fatal)
   if report.spec is not None and not any(violation.fatal for violation in report.violations):
-    yield _presets(report.spec)
+    yield fitting_presets(report.spec)
 
 
-def _presets(spec: EnvSpec) -> Check:
+def fitting_presets(spec: EnvSpec) -> Check:
   """Which presets can be trained on it, by what their own parts say, and why the default one can't."""
   refused: dict[str, list[str]] = {}
   for name in PRESETS:

@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dreamerax import checks
@@ -12,7 +12,7 @@ from dreamerax.commands.checks import Check, show
 from dreamerax.envs.suites import rendering
 from dreamerax.memory_limit import machine_memory
 
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "distrax", "orbax-checkpoint", "mujoco", "dm_control", "numpy")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "distrax", "orbax-checkpoint", "mujoco", "dm_control", "numpy")
 _GIB = 2**30
 
 
@@ -32,10 +32,10 @@ def run(arguments: Arguments) -> int:
   return show(diagnose(arguments.frames))
 
 
-def diagnose(frames: int) -> Iterator[Check]:
+def diagnose(frames: int, packages: Sequence[str] = PACKAGES) -> Iterator[Check]:
   """Findings, in the order in which a run would stumble over them."""
   yield _system()
-  yield from _packages()
+  yield from _packages(packages)
   yield _devices()
   yield from _renderers(frames)
   yield _memory()
@@ -49,8 +49,8 @@ def _system() -> Check:
   return Check("system", value)
 
 
-def _packages() -> Iterator[Check]:
-  for name in _PACKAGES:
+def _packages(names: Sequence[str]) -> Iterator[Check]:
+  for name in names:
     try:
       yield Check(name, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:

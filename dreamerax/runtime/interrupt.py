@@ -17,8 +17,6 @@ from typing import NoReturn
 from dreamerax.runtime.errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_EMPTY_HANDED_SECONDS = 2.0  # for a run without anything to save to end in good order
-_STALLED_SECONDS = 20.0  # without progress towards a save: batch systems kill a process 30 seconds after SIGTERM
 _LOOK_SECONDS = 0.25
 _OVER = b"\0"  # to the thread that waits for signals: the context is left
 
@@ -31,10 +29,16 @@ class StopSignals:
   (signal.set_wakeup_fd), and ends the process where the run does not.
   """
 
-  def __init__(self, *, run: bool = False):
-    """run: the process trains. It ends by itself where there is nothing to save, and where it does not come to save."""
+  def __init__(self, *, run: bool = False, empty_seconds: float = 2.0, stalled_seconds: float = 20.0):
+    """
+    Args:
+      run: the process trains. It ends by itself where there is nothing to save, and where it does not come to save.
+      empty_seconds: what a run without anything to save has to end in good order.
+      stalled_seconds: what a run has without progress towards a save; batch systems kill a process 30 seconds after SIGTERM.
+    """
     self.requested = False
     self._run = run
+    self._empty_seconds, self._stalled_seconds = empty_seconds, stalled_seconds
     self._progress: list[Callable[[], object]] = []  # of runs that have something to save
     self._saving = False
     self._handled = False  # a signal, by the main thread
@@ -105,7 +109,7 @@ class StopSignals:
     empty = self._run and not self._progress
     # Not print: the signal may have come in the middle of one.
     os.write(2, b"\nNothing is to be saved.\n" if empty else b"\nSaving; once more leaves at once.\n")
-    patience = (_EMPTY_HANDED_SECONDS if empty else _STALLED_SECONDS) if self._run else math.inf
+    patience = (self._empty_seconds if empty else self._stalled_seconds) if self._run else math.inf
     deadline = time.monotonic() + patience
     state = self._state()
     while self._saving or time.monotonic() < deadline:

@@ -10,17 +10,19 @@ from dreamerax.sweeps.spec import Resources
 class OnRay:
   """Queues all jobs with Ray, which begins each where its resources are free."""
 
-  def __init__(self, address: str):
+  def __init__(self, address: str, grace: float = 45.0):
     """
     Args:
       address: "local" starts a Ray on this machine, which listens on loopback alone and ends with this process; anything
         else is the address of a cluster.
+      grace: seconds that the other hosts of a trial have to notice that one is gone, before they are ended.
 
     Raises:
       ValueError: ray is not installed, or there is no cluster.
     """
     self._ray = ray = connect(address, "--ray")
     self._actor = ray.remote(max_restarts=0, max_task_retries=0)(Actor)
+    self._grace = grace
     self._remotes: list[Remote | Group] = []
 
   def check(self, resources: Resources) -> str | None:
@@ -47,7 +49,7 @@ class OnRay:
       "resources": dict(asked.custom),
     }
     if asked.hosts > 1:
-      self._remotes.append(Group(self._ray, job, self._actor, options))
+      self._remotes.append(Group(self._ray, job, self._actor, options, self._grace))
     else:
       self._remotes.append(Remote(self._ray, job, self._actor.options(**options).remote()))
 

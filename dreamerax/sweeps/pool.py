@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Protocol
 
-from dreamerax.sweeps.process import Attempt, Event, Job
+from dreamerax.sweeps.process import LOCK_SECONDS, Attempt, Event, Job
 
 
 class Pool(Protocol):
@@ -34,7 +34,9 @@ class Pool(Protocol):
 class OneByOne:
   """The pool of this machine, without Ray."""
 
-  def __init__(self):
+  def __init__(self, lock_seconds: float = LOCK_SECONDS):
+    """lock_seconds: how long an attempt waits for a directory that is in use."""
+    self._lock_seconds = lock_seconds
     self._queue: deque[Job] = deque()
     self._attempt: Attempt | None = None
 
@@ -51,7 +53,7 @@ class OneByOne:
     if not self._attempt and self._queue:
       job = self._queue.popleft()
       try:
-        self._attempt = Attempt(job)
+        self._attempt = Attempt(job, lock_seconds=self._lock_seconds)
         events.append(Event(job.name, "began"))
       except OSError as error:
         events.append(Event(job.name, "crashed", str(error)))

@@ -16,7 +16,7 @@ from dreamerax.sweeps.spec import Resources
 
 OUTPUT = "output.log"  # in the run directory: what all attempts have printed, on the first host
 _USERS_MISTAKE = 2  # exit status of dreamerax train
-_LOCK_SECONDS = 60.0  # for the kernel, or a network file system, to give up the lock of an attempt that was killed
+LOCK_SECONDS = 60.0  # for the kernel, or a network file system, to give up the lock of an attempt that was killed
 _TAIL_BYTES = 20_000
 
 
@@ -49,10 +49,11 @@ class Event(NamedTuple):
 class Attempt:
   """Starts the process; it is killed when this one ends, and saves its run at `stop`."""
 
-  def __init__(self, job: Job, environment: Mapping[str, str] | None = None):
+  def __init__(self, job: Job, environment: Mapping[str, str] | None = None, *, lock_seconds: float = LOCK_SECONDS):
     """
     Args:
       environment: variables on top of this process's own.
+      lock_seconds: how long another process may hold the run's directory before this attempt fails.
 
     Raises:
       OSError: the process cannot be started here.
@@ -61,7 +62,7 @@ class Attempt:
     logdir = Path(job.logdir)
     logdir.mkdir(parents=True, exist_ok=True)
     if job.host == 0:  # the others take no lock
-      _await_lock(logdir)
+      _await_lock(logdir, lock_seconds)
     with job.output.open("ab") as output:
       self._output_begins = output.tell()
       # A session of its own, so that Ctrl-C on a terminal asks the sweep alone.
@@ -113,9 +114,9 @@ class Attempt:
     return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
 
 
-def _await_lock(logdir: Path) -> None:
+def _await_lock(logdir: Path, seconds: float) -> None:
   """Where an attempt on a lost machine still trains, this one would be refused as somebody's mistake, which it is not."""
-  deadline = time.monotonic() + _LOCK_SECONDS
+  deadline = time.monotonic() + seconds
   while who := holder(logdir):
     if time.monotonic() > deadline:
       raise OSError(f"its directory is in use by {who}")

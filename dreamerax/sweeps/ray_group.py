@@ -9,20 +9,19 @@ from typing import Any
 from dreamerax.sweeps.process import Event, Job
 from dreamerax.sweeps.ray_actor import Remote, reason_of
 
-_GRACE_SECONDS = 45.0  # for the others to notice that one is gone, for which jax takes up to 30
-
 
 class Group:
   """Has the methods of `Remote`; what happens to its hosts is told as what happens to the one trial."""
 
-  def __init__(self, ray: ModuleType, job: Job, actor: Any, options: Mapping[str, Any]):
+  def __init__(self, ray: ModuleType, job: Job, actor: Any, options: Mapping[str, Any], grace: float):
     """
     Args:
       ray: the connected module.
       actor: the remote class of `Actor`.
       options: of the actor on each host.
+      grace: seconds that the others have to notice that one is gone, for which jax takes up to 30.
     """
-    self._ray, self._job = ray, job
+    self._ray, self._job, self._grace = ray, job, grace
     hosts = job.resources.hosts
     self._placement = ray.util.placement_group([job.resources.amounts()] * hosts, strategy="SPREAD")
     in_bundle = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy
@@ -43,7 +42,7 @@ class Group:
       if host not in self._ends and (event := remote.poll()) and event.kind != "began":
         self._ends[host] = event
         if event.kind in ("refused", "crashed"):
-          self._deadline = min(self._deadline, time.monotonic() + _GRACE_SECONDS)
+          self._deadline = min(self._deadline, time.monotonic() + self._grace)
     if len(self._ends) == len(self._remotes) or time.monotonic() > self._deadline:
       return merged(self._ends)
     if not self.began and all(remote.began for remote in self._remotes):

@@ -19,8 +19,6 @@ from dreamerax.types import Transition
 from dreamerax.viewer.dreams import Dream, Dreamer, Frame
 from dreamerax.viewer.starts import Starts
 
-_SESSIONS = 64  # dreams that are remembered
-
 
 class Forgotten(LookupError):
   """A dream that nobody has been in for too long."""
@@ -36,13 +34,14 @@ class _Session(NamedTuple):
 class Sessions:
   """Dreams by name. The one longest left alone makes way for a new one where they are too many. Safe in any thread."""
 
-  def __init__(self, dreamer: Dreamer, starts: Starts, *, title: Mapping[str, str], seed: int):
+  def __init__(self, dreamer: Dreamer, starts: Starts, *, title: Mapping[str, str], seed: int, most: int = 64):
     """
     Args:
       title: what the page says of the run.
       seed: of all draws; the n-th dream has its own.
+      most: dreams that are remembered.
     """
-    self._dreamer, self._starts, self._title = dreamer, starts, title
+    self._dreamer, self._starts, self._title, self._most = dreamer, starts, title, most
     self._key, self._numbers = key(seed), itertools.count()
     self._sessions: OrderedDict[str, _Session] = OrderedDict()
     self._lock = threading.Lock()
@@ -101,7 +100,7 @@ class Sessions:
   def _open(self, session: _Session) -> str:
     name = secrets.token_urlsafe(12)
     self._sessions[name] = session
-    if len(self._sessions) > _SESSIONS:
+    if len(self._sessions) > self._most:
       self._sessions.popitem(last=False)
     return name
 

@@ -65,7 +65,7 @@ def updated() -> tuple[Any, Any]:
   """A state after one update, and the features [B, T, F] of its batch."""
   state = init_state(AGENT, local_mesh(), jax.random.key(0))
   new, latents, _ = jax.jit(AGENT.update)(state, tiny.batch(AGENT), jax.random.key(1))
-  dynamics = AGENT._modules(state["params"])[0].dynamics  # type: ignore[attr-defined]
+  dynamics = AGENT.modules(state["params"])[0].dynamics  # type: ignore[attr-defined]
   return new, dynamics.features(dynamics.unpack(latents))
 
 
@@ -91,7 +91,7 @@ def test_acting_gets_what_it_needs_of_the_state_and_no_more():
   assert params.keys() == {"world_model", "behavior", "state"} and params["state"].keys() == {"gains"}
   act = jax.jit(AGENT.act, static_argnames="explore")
   action, carry, _ = act(params, carry, shown(), np.ones(3, bool), jax.random.key(0), explore=True)
-  features = AGENT._modules(params)[0].features(carry["latent"])
+  features = AGENT.modules(params)[0].features(carry["latent"])
   np.testing.assert_allclose(action, features @ state["slow"]["gains"], rtol=1e-4, atol=1e-6)
   again, _ = AGENT.choose(params, carry, jax.random.key(1))
   np.testing.assert_allclose(again, action, rtol=1e-4, atol=1e-6)

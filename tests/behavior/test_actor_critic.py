@@ -64,7 +64,7 @@ def compute(gradient):
       bound = with_params(module, params)
       slow = {**slow_state, "critic": slow_critic}
       out = bound.losses(slow, make_world(gain), {"x": start}, Replayed(features, features, steps), key)
-      return out.losses, (out, bound._imagine(make_world(gain), {"x": start}, key))
+      return out.losses, (out, bound.imagine(make_world(gain), {"x": start}, key))
 
     jacobian, (out, rollout) = jax.jacrev(losses, (0, 1, 2, 3, 4), has_aux=True)(
       params, slow_critic, gain, start, features
@@ -226,7 +226,7 @@ def test_pathwise_gradient_equals_finite_differences_of_the_imagined_return():
     params = params_of(module)
     params["actor"]["out"]["mean"]["bias"] = params["actor"]["out"]["mean"]["bias"] + shift
     bound = with_params(module, params)
-    rollout = bound._imagine(make_world(0.5), {"x": start}, jax.random.key(0))
+    rollout = bound.imagine(make_world(0.5), {"x": start}, jax.random.key(0))
     return rollout.features[..., 0].sum()
 
   step = 1e-2

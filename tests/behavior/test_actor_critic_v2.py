@@ -47,7 +47,7 @@ def compute(**changes):
     def losses(params):
       bound, world = with_params(module, params), make_world(0.5)
       out = bound.losses(slow, world, {"x": start}, Replayed(nothing, nothing, steps), jax.random.key(7))
-      return out.losses, bound._imagine(world, {"x": start}, jax.random.key(7))
+      return out.losses, bound.imagine(world, {"x": start}, jax.random.key(7))
 
     jacobian, rollout = jax.jacrev(losses, has_aux=True)(params)
     return losses(params)[0], jacobian, rollout

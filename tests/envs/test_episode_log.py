@@ -1,5 +1,7 @@
 """An environment's own numbers: what is kept of them, and that they arrive from wherever it steps."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -70,13 +72,16 @@ def test_what_is_no_number_is_named(info: dict, words: str):
     env.step(np.zeros(1))
 
 
-def test_a_step_with_something_else_than_numbers_is_named():
-  env = Checked(toys.Telling(0))
-  step = env.reset(0)
-  for log in ({"x": None}, {1: 2.0}, [1.0]):
-    assert not env.passes(step._replace(log=log))
-    with pytest.raises(Breach, match=r"log is .*: .*give a dict of names and numbers|log is"):
-      raise env._breach(step._replace(log=log))
+@pytest.mark.parametrize("log", [{"x": None}, {1: 2.0}, [1.0]])
+def test_a_step_with_something_else_than_numbers_is_named(log: Any):
+  class Odd(toys.Telling):
+    def step(self, action):
+      return super().step(action)._replace(log=log)
+
+  env = Checked(Odd(0))
+  env.reset(0)
+  with pytest.raises(Breach, match="log is "):
+    env.step(np.zeros(2))
 
 
 def logs(envs: EnvBatch, steps: int) -> list[dict]:

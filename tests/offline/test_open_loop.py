@@ -105,7 +105,7 @@ def test_the_model_predicts_as_one_that_steps_by_itself():
   batch = batch._replace(context={})
   key, context = jax.random.key(9), 3
   predicted = jax.jit(agent.predict, static_argnums=2)(params, batch, context, key)
-  world, _ = agent._modules(params)
+  world, _ = agent.modules(params)
 
   @jax.jit
   def step(latent, steps, dreaming):

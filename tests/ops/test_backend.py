@@ -21,5 +21,5 @@ def test_a_platform_that_is_not_there_is_named_with_the_way_out(monkeypatch: pyt
     on_cpu()
   refusal = refusals.explain(caught.value)
   assert refusal is not None and refusal.status == 1 and refusal.line == str(caught.value)
-  found = doctor._devices()
+  found = next(check for check in doctor.diagnose(0) if check.name == "devices")
   assert found.fatal and "JAX_PLATFORMS=cuda" in str(found)

@@ -13,14 +13,15 @@ import jax
 import numpy as np
 import pytest
 
-from dreamerax.replay.log.segment import SegmentReader, segments
+from dreamerax.replay.log.segment import Layout, SegmentReader, segments
 from dreamerax.runtime.checkpoint.checkpoints import FOLDER, load_state
 from dreamerax.runtime.checkpoint.folder import find_steps
 from dreamerax.runtime.checkpoint.replay import log_folder
 from dreamerax.runtime.telemetry.metrics import read_metrics
+from dreamerax.types import column_specs
 from tests.conftest import ROOT, cpu_devices
 from tests.runtime.host_runs import LOST, finish, free_port, start
-from tests.runtime.toys import REPLAY, Regression, make_replay, run
+from tests.runtime.toys import REPLAY, SPEC, Regression, run
 
 pytestmark = pytest.mark.slow
 PREFILLED = 8 * 9  # decisions of 8 environments in 9 turns, which make a whole sequence of 1 + 8 steps of each
@@ -44,7 +45,7 @@ def state_of(logdir: Path) -> list[np.ndarray]:
 
 def seen(folder: Path) -> Counter:
   """How often each number that an environment has shown is in a log."""
-  layout = make_replay()._layout
+  layout = Layout(column_specs(SPEC) | {f"latent/{name}": spec for name, spec in Regression.latent_spec.items()}, 4)
   blocks = (block for path in segments(folder) for block in SegmentReader(path).blocks())
   return Counter(x for block in blocks for x in layout.unpack(block)[2]["observation/x"][:, 0].tolist())
 

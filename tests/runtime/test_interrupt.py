@@ -16,9 +16,9 @@ def left(body: str) -> tuple[int, str, str]:
   """Exit status, stdout and stderr of a program that trains and signals itself; a hang fails the test."""
   program = (
     "import hashlib, os, signal, threading, time\nfrom dreamerax.runtime import interrupt\n"
-    "interrupt._EMPTY_HANDED_SECONDS, interrupt._STALLED_SECONDS = 0.3, 0.6\n"
     "def later(number):\n  threading.Timer(0.2, os.kill, (os.getpid(), number)).start()\n"
-    "with interrupt.StopSignals(run=True) as stop:\n" + "".join(f"  {line}\n" for line in body.splitlines())
+    "with interrupt.StopSignals(run=True, empty_seconds=0.3, stalled_seconds=0.6) as stop:\n"
+    + "".join(f"  {line}\n" for line in body.splitlines())
   )
   done = subprocess.run(
     [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False

@@ -13,7 +13,6 @@ from dreamerax.runtime.checkpoint.checkpoints import load_state, verify
 from dreamerax.runtime.errors import Diverged
 from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.offline import OfflineConfig, OfflineResult, train
-from dreamerax.runtime.telemetry import progress
 from dreamerax.runtime.telemetry.metrics import read_metrics
 from dreamerax.types import Batch, Transition
 from tests.runtime.toys import REPLAY, Regression, make_envs, make_replay
@@ -54,7 +53,7 @@ def run(
 
 
 def test_a_run_shows_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-  monkeypatch.setattr(progress, "_PLAIN_SECONDS", 0)
+  monkeypatch.setenv("FORCE_COLOR", "1")  # bars, as on a terminal
   run(tmp_path)
   shown = capsys.readouterr().out
   assert f"{UPDATES}/{UPDATES} updates" in shown and "env steps" not in shown

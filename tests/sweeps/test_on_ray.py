@@ -14,7 +14,7 @@ from tests.sweeps.pretended import TOTAL, attempts, sweep
 
 def check(folder: Path) -> None:
   """In a process of its own, as Ray reads its settings when it is imported."""
-  pool = OnRay("local")
+  pool = OnRay("local", grace=1.0)
   try:
     listening = {
       connection.laddr.ip
@@ -60,9 +60,6 @@ def check_death_of_host(folder: Path, pool) -> None:
 
   from ray.util import placement_group_table
 
-  from dreamerax.sweeps import ray_group
-
-  ray_group._GRACE_SECONDS = 1.0
   folder.mkdir()
   program = "import os, sys, time; open(sys.argv[-1], 'w').write(f'{os.getpid()} '); time.sleep(600)"
   pool.submit(Job("trial", ("-S", "-c", program), str(folder), TOTAL, str(folder), Resources(cpus=0.5, hosts=2)))

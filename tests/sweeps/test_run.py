@@ -13,7 +13,6 @@ import pytest
 
 from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.run_lock import RunLock, holder
-from dreamerax.sweeps import process
 from dreamerax.sweeps.manifest import FILE, Manifest
 from dreamerax.sweeps.pool import OneByOne
 from dreamerax.sweeps.process import Attempt
@@ -123,10 +122,9 @@ def test_a_manifest_that_cannot_be_written_ends_no_trial(tmp_path: Path, monkeyp
   assert "the manifest cannot be written (No space left on device)" in (tmp_path / "said").read_text()
 
 
-def test_a_directory_in_use_is_no_mistake_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-  monkeypatch.setattr(process, "_LOCK_SECONDS", 0.2)
+def test_a_directory_in_use_is_no_mistake_of_the_user(tmp_path: Path):
   with RunLock(tmp_path / "trial"):
-    manifest = sweep(tmp_path, {"trial": ""}, OneByOne(), retries=1)
+    manifest = sweep(tmp_path, {"trial": ""}, OneByOne(lock_seconds=0.2), retries=1)
   record = manifest["trial"]
   assert record.state == "failed" and record.reason.startswith("its directory is in use by process")
   assert not attempts(tmp_path, "trial")

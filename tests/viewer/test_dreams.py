@@ -30,7 +30,7 @@ def as_batch(agent: Agent, recorded: Transition) -> Batch:
 def test_a_dream_begins_where_observing_the_sequence_ends():
   agent = dreamer().agent
   recorded = steps(agent.spec)
-  world, _ = agent._modules(parameters(agent))
+  world, _ = agent.modules(parameters(agent))
   seen = jax.jit(world.observe)(as_batch(agent, recorded), KEY).latents
   dream, _ = dreamer().begin(recorded, KEY)
   for name, latent in dream.carry["latent"].items():
@@ -81,7 +81,7 @@ def test_choices_and_vectors():
     "position": (3,),
     "velocity": (2,),
   }
-  world, _ = dreamer("CHOICES").agent._modules(parameters(dreamer("CHOICES").agent))
+  world, _ = dreamer("CHOICES").agent.modules(parameters(dreamer("CHOICES").agent))
   decoder, latent = world.objectives["reconstruction"].decoder, dream.carry["latent"]
   decoded = decoder(latent["deter"], latent["stoch"])
   for name, vector in frame.vectors.items():  # in the environment's own units

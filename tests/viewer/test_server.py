@@ -13,7 +13,6 @@ import numpy as np
 import psutil
 import pytest
 
-from dreamerax.viewer import sessions
 from dreamerax.viewer.server import Server
 from tests.viewer import toys
 
@@ -89,8 +88,7 @@ def test_a_dream_can_begin_again(server: Server):
 
 
 def test_what_nobody_dreams_any_more_is_forgotten(server: Server, monkeypatch: pytest.MonkeyPatch):
-  monkeypatch.setattr(sessions, "_SESSIONS", 2)
-  monkeypatch.setattr(server, "sessions", toys.sessions())
+  monkeypatch.setattr(server, "sessions", toys.sessions(most=2))
   kept, left = begin(server)["dream"], begin(server)["dream"]
   step(server, kept, [0, 0])
   begin(server)

@@ -63,9 +63,10 @@ class Anywhere(Starts):
     return Start(steps(self._spec, seed=round(100 * where)), f"at {where}")
 
 
-def sessions(spec: str = "PIXELS") -> Sessions:
+def sessions(spec: str = "PIXELS", **options: int) -> Sessions:
   """spec: as `dreamer` has it."""
-  return Sessions(dreamer(spec), Anywhere(dreamer(spec).agent.spec), title={"run": "tiny", "task": "toy"}, seed=0)
+  title = {"run": "tiny", "task": "toy"}
+  return Sessions(dreamer(spec), Anywhere(dreamer(spec).agent.spec), title=title, seed=0, **options)
 
 
 @contextmanager

@@ -162,7 +162,7 @@ def test_the_encoder_learns_through_the_posterior(objective: Objective):
   objectives = {"kl": FreeBits(dynamics_scale=0, representation_scale=0), "other": objective}
   world_model = replace(config.world_model, objectives=objectives, reward_scale=0.0, continues=None)
   agent = Agent(replace(config, world_model=world_model), tiny.PIXELS)
-  world, _ = agent._modules(agent.init(jax.random.key(0))["params"])
+  world, _ = agent.modules(agent.init(jax.random.key(0))["params"])
   batch = tiny.batch(agent)
 
   @jax.jit

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from dreamerax.agent import Agent
 from dreamerax.behavior.base import Situation
@@ -79,7 +80,8 @@ def test_a_behaviour_whose_observation_is_not_shown_is_refused():
 
 
 def test_a_glance_is_the_first_step_of_an_episode():
-  world, _ = plain.randomised(lambda: agent(PLAIN)._build(jax.random.key(0))[0])
+  config = agent(PLAIN).config.world_model
+  world, _ = plain.randomised(lambda: config.build(PLAIN, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0)))
   shown, key = tiny.observation(PLAIN, 2, 3), jax.random.key(2)
   rows = jax.tree.map(lambda x: x.reshape(6, *x.shape[2:]), shown)
   before = {name: jnp.ones_like(x) for name, x in world.initial(6).items()}

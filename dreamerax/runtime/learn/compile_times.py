@@ -27,9 +27,13 @@ class Compiler:
   gives the estimate.
   """
 
-  def __init__(self, say: Callable[[str], None]):
-    """say: is told once, before the compiler begins."""
-    self._say = say
+  def __init__(self, say: Callable[[str], None], times: Path | None = None):
+    """
+    Args:
+      say: is told once, before the compiler begins.
+      times: the file in which they are kept; by default it lies beside the compile cache, where there is one.
+    """
+    self._say, self._path = say, times or _beside_cache()
     self._what, self._expected, self._began = _BEFORE, None, time.monotonic()
 
   @property
@@ -42,7 +46,7 @@ class Compiler:
   def compile(self, source: Source) -> Program:
     """Waits for the compiler."""
     lowered = trace(source).lower()
-    times = _read()
+    times = _read(self._path)
     same, alike = _digest(lowered.as_text()), _digest(str(jax.tree.map(_shape, source.arguments)))
     known = times.get(same)
     self._began = time.monotonic()
@@ -55,7 +59,7 @@ class Compiler:
     program = lowered.compile()
     took = time.monotonic() - self._began
     if known is None or took > known / 2:  # else it came from the cache
-      _write({same: took, alike: took})
+      _write(self._path, {same: took, alike: took})
     return program
 
 
@@ -75,14 +79,13 @@ def _digest(text: str) -> str:
   return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]
 
 
-def _path() -> Path | None:
+def _beside_cache() -> Path | None:
   folder = jax.config.values["jax_compilation_cache_dir"]
   return Path(folder) / _NAME if folder and "://" not in folder else None
 
 
-def _read() -> dict[str, float]:
+def _read(path: Path | None) -> dict[str, float]:
   """{} where there is nothing that can be read: an estimate is a convenience."""
-  path = _path()
   try:
     stored = json.loads(path.read_text()) if path else {}
     return {name: float(seconds) for name, seconds in stored.items() if float(seconds) > 0}
@@ -90,11 +93,10 @@ def _read() -> dict[str, float]:
     return {}
 
 
-def _write(times: Mapping[str, float]) -> None:
-  path = _path()
+def _write(path: Path | None, times: Mapping[str, float]) -> None:
   if path is None:
     return
-  stored = {name: seconds for name, seconds in _read().items() if name not in times}
+  stored = {name: seconds for name, seconds in _read(path).items() if name not in times}
   stored |= {name: round(seconds, 2) for name, seconds in times.items()}
   with suppress(OSError, ValueError):
     write_whole(path, json.dumps(dict(list(stored.items())[-_KEPT:])))

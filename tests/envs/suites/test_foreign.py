@@ -10,7 +10,6 @@ from dm_env import specs
 from gymnasium import spaces
 
 from dreamerax.envs.faults import Breach
-from dreamerax.envs.suites.actions import IntegerActions
 from dreamerax.envs.suites.dm_env import DmEnv
 from dreamerax.envs.suites.gymnasium import GymEnv
 from dreamerax.types import ActionSpec
@@ -239,4 +238,12 @@ def test_a_box_of_floats_is_stretched_and_not_rounded():
   class Floats(Plain):
     action_space = spaces.Box(0, 2, (1,), np.float32)
 
-  assert not isinstance(GymEnv(Floats(), name="floats", seed=0)._actions, IntegerActions)
+    def step(self, action):
+      self.taken = action
+      return super().step(action)
+
+  native = Floats()
+  env = GymEnv(native, name="floats", seed=0)
+  env.reset()
+  env.step(np.array([0.25]))
+  assert native.taken == [1.25] and native.taken.dtype == np.float32

@@ -5,6 +5,7 @@ import sys
 import psutil
 import pytest
 
+from dreamerax import die_with_parent
 from dreamerax.envs.suites import rendering
 
 
@@ -50,8 +51,8 @@ def test_a_broken_backend_is_an_answer_and_not_a_crash():
 
 
 def test_a_probe_that_was_begun_early_is_the_one_that_counts(fresh, monkeypatch):
-  begun, begin = [], rendering._begin
-  monkeypatch.setattr(rendering, "_begin", lambda *a: begun.append(begin(*a)) or begun[-1])
+  begun, start = [], die_with_parent.start
+  monkeypatch.setattr(die_with_parent, "start", lambda *a, **options: begun.append(a) or start(*a, **options))
   fresh["egl"] = "asked a second time"  # by `probe`, which answers as told here
   rendering.choose_soon()
   rendering.choose_soon()
@@ -59,17 +60,23 @@ def test_a_probe_that_was_begun_early_is_the_one_that_counts(fresh, monkeypatch)
 
 
 def test_osmesa_follows_where_a_probe_that_was_begun_early_fails(fresh, monkeypatch):
-  monkeypatch.setattr(rendering, "_PROBE", "raise SystemExit('no display')")
+  start = die_with_parent.start
+  failing = ("-c", "raise SystemExit('no display')")
+  monkeypatch.setattr(die_with_parent, "start", lambda arguments, **options: start(failing, **options))
   rendering.choose_soon()
   assert rendering.choose() == "osmesa"
 
 
 def test_a_probe_that_nobody_asks_for_ends_with_the_process():
   program = """
+import psutil
+from dreamerax import die_with_parent
 from dreamerax.envs.suites import rendering
-rendering._PROBE = "import time; time.sleep(100)"
+start = die_with_parent.start
+die_with_parent.start = lambda arguments, **options: start(("-c", "import time; time.sleep(100)"), **options)
 rendering.choose_soon()
-print(rendering._begun["egl"].pid)
+(probe,) = psutil.Process().children()
+print(probe.pid)
 """
   environment = {name: value for name, value in os.environ.items() if name != "MUJOCO_GL"}
   done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, env=environment)

@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from dreamerax.runtime.checkpoint import array_file, checksums
@@ -65,20 +66,15 @@ def test_a_run_that_ends_before_its_first_update_is_read_again(schedule: Schedul
   assert RunState.from_json(json.loads(json.dumps(row.to_json()))) == row
 
 
-def test_a_state_that_cannot_be_read_back_is_not_saved(tmp_path: Path, agent: Regression):
+def test_a_state_that_cannot_be_read_back_is_not_saved(
+  tmp_path: Path, agent: Regression, monkeypatch: pytest.MonkeyPatch
+):
   state = init_state(agent, local_mesh(), jax.random.key(0))
   told: list[str] = []
-  checkpoints = Checkpoints(tmp_path / FOLDER, told.append)
-  orbax = checkpoints._orbax
-  checkpoints._orbax = type(
-    "Forgetful",
-    (),
-    {
-      "save": lambda _, path, state: orbax.save(path, {"params": state["params"]}),
-      "wait_until_finished": lambda _: orbax.wait_until_finished(),
-      "close": lambda _: orbax.close(),
-    },
-  )()  # type: ignore[assignment]
+  checkpoints, write = Checkpoints(tmp_path / FOLDER, told.append), ocp.StandardCheckpointer.save
+  monkeypatch.setattr(
+    ocp.StandardCheckpointer, "save", lambda orbax, path, state: write(orbax, path, {"params": state["params"]})
+  )
   checkpoints.save(state, saved(10))
   checkpoints.close()
   assert checkpoints.failed is not None and "arrays can be read back" in checkpoints.failed

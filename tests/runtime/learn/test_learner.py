@@ -193,7 +193,8 @@ def check_on_eight_devices() -> None:
   assert mesh.size == 8
   learner = make_learner(filled())
   learner.run(3)
-  assert learner._newest.steps.reward.sharding.shard_shape((8, 8)) == (1, 8)
+  batches = [array for array in jax.live_arrays() if array.shape == (8, 8)]  # rewards and flags
+  assert batches and all(array.sharding.shard_shape((8, 8)) == (1, 8) for array in batches)
   assert learner.state["params"]["k"].sharding.is_fully_replicated
   print(float(learner.newest_params["k"]))
   learner.close()
