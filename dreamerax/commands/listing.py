@@ -8,7 +8,7 @@ from rich.table import Table
 
 from dreamerax import envs
 from dreamerax.agent import Agent
-from dreamerax.envs.suites import rendering
+from dreamerax.envs.suites import e2c, rendering
 from dreamerax.presets import PRESETS
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
@@ -37,7 +37,7 @@ def run(arguments: Arguments) -> int:
     "atari/<game>, crafter/reward, minigrid/<id> and metaworld/<task> come with `make setup EXTRAS=dev,atari,crafter,"
     "minigrid,metaworld`"
   )
-  console.print(", ".join(envs.task_names()), highlight=False)
+  console.print(", ".join((*envs.task_names(), *e2c.names())), highlight=False)
   try:
     rendering.choose()
   except rendering.NoRenderer as error:

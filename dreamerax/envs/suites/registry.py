@@ -60,6 +60,7 @@ SUITES = (
   Suite("atari/", "atari", "atari/<game>", repeats=True, image_size=64),
   Suite("crafter/", "crafter", "crafter/reward"),
   Suite("minigrid/", "minigrid", "minigrid/<id>"),
+  Suite("e2c/", "e2c", "e2c/<task>"),
   Suite("metaworld/", "metaworld", "metaworld/<task>", repeats=True, mujoco=True),
   Suite("", "custom", "package.module:factory", adapts=True),
 )

@@ -1,0 +1,155 @@
+"""The tasks that locally linear latents are compared on: `e2c/planar`, `e2c/balance`, `e2c/swingup`, `e2c/cartpole`.
+
+Watter et al. 2015 (E2C) posed them; the figures are those of the published code of PCC (Levine et al. 2020) and PC3
+(Shu et al. 2020). Each shows images and, as `goal/image`, the image of its goal.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from dreamerax.envs.base import Environment, Step
+from dreamerax.envs.config import EnvConfig
+from dreamerax.envs.names import near
+from dreamerax.envs.suites.actions import BoxActions, DiscreteActions
+from dreamerax.envs.suites.plane import Plane
+from dreamerax.envs.suites.poles import CartPole, Pendulum
+from dreamerax.types import ArraySpec, EnvSpec
+
+PREFIX = "e2c/"
+
+
+class Scene(Protocol):
+  """How something moves, and how it looks."""
+
+  @property
+  def side(self) -> int:
+    """Of its picture, in pixels."""
+    ...
+
+  @property
+  def frames(self) -> int:
+    """Pictures, one after the other, that an image consists of: velocities need two."""
+    ...
+
+  @property
+  def actions(self) -> int:
+    """Length of an action."""
+    ...
+
+  @property
+  def limit(self) -> float:
+    """Of an action's entries, in the scene's units."""
+    ...
+
+  def move(self, state: np.ndarray, action: np.ndarray) -> np.ndarray:
+    """The next state, under an action in the scene's units."""
+    ...
+
+  def allows(self, state: np.ndarray) -> bool:
+    """Whether an episode may begin in that state."""
+    ...
+
+  def in_goal(self, state: np.ndarray, goal: np.ndarray) -> bool: ...
+
+  def draw(self, state: np.ndarray) -> np.ndarray:
+    """uint8 [side, side]."""
+    ...
+
+
+@dataclass(frozen=True)
+class Task:
+  """A scene with where its episodes begin and what their goals are."""
+
+  scene: Scene
+  starts: tuple[tuple[float, ...], tuple[float, ...]]  # the least and the greatest of uniform first states
+  goals: tuple[tuple[float, ...], ...]  # states, of which each episode draws one
+  steps: int  # of an episode
+  moves: bool = False  # choices: each entry of an action is at its least, 0, or at its greatest
+
+
+_CORNERS = ((37.0, 37.0), (37.0, 3.0), (3.0, 37.0))
+_NEAR_ORIGIN, _ANYWHERE = ((3.0, 3.0), (7.0, 7.0)), ((1.5, 1.5), (38.5, 38.5))
+TASKS = {
+  "e2c/planar": Task(Plane(), _NEAR_ORIGIN, _CORNERS, steps=40),
+  "e2c/planar_opposite": Task(Plane(), _NEAR_ORIGIN, _CORNERS[:1], steps=40),
+  "e2c/planar_moves": Task(Plane(), _ANYWHERE, _CORNERS[:1], steps=40, moves=True),
+  "e2c/balance": Task(Pendulum(), ((0.0, 0.0), (0.0, 0.0)), ((0.0, 0.0),), steps=100),
+  "e2c/swingup": Task(Pendulum(), ((0.9 * np.pi, 0.0), (0.95 * np.pi, 0.0)), ((0.0, 0.0),), steps=100),
+  "e2c/cartpole": Task(
+    CartPole(), ((-np.pi / 8, 0.0, 0.0, 0.0), (np.pi / 8, 0.0, 0.0, 0.0)), ((0.0, 0.0, 0.0, 0.0),), steps=50
+  ),
+}
+
+
+def make(config: EnvConfig, seed: int) -> Environment:
+  """Raises ValueError: there is no such task."""
+  check(config.task)
+  return SceneEnv(config.task, seed)
+
+
+def check(task: str) -> None:
+  """Raises ValueError: there is no such task; names the nearest."""
+  if task not in TASKS:
+    raise ValueError(f"task={task!r} is not of Embed to Control.{near(task, TASKS, PREFIX)}")
+
+
+def names() -> tuple[str, ...]:
+  """All tasks."""
+  return tuple(TASKS)
+
+
+class SceneEnv(Environment):
+  """A task of the table. The reward is 1 in the goal, else 0, so that return / steps is the share of steps in the goal.
+
+  An image has the newest picture as its first channel and, where the scene needs two, the one before as its second. Of a
+  reset and of a goal, both are the same. Episodes end by time limit alone.
+  """
+
+  state: np.ndarray  # the true one, in the scene's units, which the agent does not see
+  goal: np.ndarray  # likewise
+
+  def __init__(self, task: str, seed: int):
+    """seed: of the episodes, where their resets give none."""
+    self._name, self._task, self._scene = task, TASKS[task], TASKS[task].scene
+    count, limit = self._scene.actions, self._scene.limit
+    self._choices = np.stack(np.meshgrid(*[np.array([-limit, 0, limit])] * count, indexing="ij"), -1).reshape(-1, count)
+    bound = np.full(count, limit)
+    self._actions = DiscreteActions(len(self._choices)) if self._task.moves else BoxActions(-bound, bound)
+    self._rng, self._clock = np.random.default_rng(seed), self._task.steps
+
+  @property
+  def spec(self) -> EnvSpec:
+    image = ArraySpec((self._scene.side, self._scene.side, self._scene.frames), "uint8")
+    return EnvSpec({"image": image, "goal/image": image}, self._actions.spec)
+
+  def reset(self, seed: int | None = None) -> Step:
+    if seed is not None:
+      self._rng = np.random.default_rng(seed)
+    self.state = self._rng.uniform(*self._task.starts)
+    while not self._scene.allows(self.state):
+      self.state = self._rng.uniform(*self._task.starts)
+    self.goal = np.array(self._task.goals[self._rng.integers(len(self._task.goals))])
+    picture, goal = self._scene.draw(self.state), self._scene.draw(self.goal)
+    self._pictures = deque([picture] * self._scene.frames, maxlen=self._scene.frames)
+    self._goal_image, self._clock = np.stack([goal] * self._scene.frames, -1), 0
+    return self._step(0.0)
+
+  def step(self, action: np.ndarray) -> Step:
+    if self._clock == self._task.steps:
+      raise RuntimeError(f"{self._name}: no episode is under way: reset first.")
+    taken = self._actions(action, self._name)
+    taken = self._choices[taken] if self._task.moves else taken
+    self.state, self._clock = self._scene.move(self.state, taken), self._clock + 1
+    self._pictures.appendleft(self._scene.draw(self.state))
+    return self._step(float(self._scene.in_goal(self.state, self.goal)))
+
+  def render(self) -> np.ndarray:
+    """The newest picture, in grey."""
+    return self._pictures[0][..., None].repeat(3, -1)
+
+  def _step(self, reward: float) -> Step:
+    observation = {"image": np.stack(self._pictures, -1), "goal/image": self._goal_image.copy()}
+    return Step(observation, reward, self._clock == 0, self._clock == self._task.steps, False)
