@@ -37,7 +37,7 @@ from dreamerax.replay import Replay
 from dreamerax.run_config import RunConfig
 from dreamerax.run_directory import env_spec
 from dreamerax.runtime.collect.collector import Collector
-from dreamerax.runtime.collect.policy import Policy
+from dreamerax.runtime.collect.policy import AgentPolicy
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.devices.mesh import divide_cpu, local_mesh
 from dreamerax.runtime.devices.sharding import abstract_state, init_state
@@ -72,7 +72,7 @@ class Turn(NamedTuple):
 
 
 class Worker:
-  """A run without evaluations, checkpoints and metrics, put together in the order of `runtime.train.train`."""
+  """A run without evaluations, checkpoints and metrics, put together in the order of `train_run`."""
 
   def __init__(self, config: RunConfig, stack: ExitStack):
     """stack: closes what the run has opened."""
@@ -89,7 +89,7 @@ class Worker:
     init, explore, train = jax.random.split(jax.random.key(config.seed), 3)
     learner = Learner(self.programs, self._replay, state=init_state(agent, mesh, init), updates=0, key=train)
     self.learner = stack.enter_context(closing(learner))
-    self._collector = Collector(Policy(agent, explore=True, key=explore), batch, self._replay)
+    self._collector = Collector(AgentPolicy(agent, explore=True, key=explore), batch, self._replay)
     self._schedule = config.schedule.build(config.replay.batch_size * config.replay.batch_length)
     self.prefill_seconds = 0.0
 

@@ -19,7 +19,7 @@ from dreamerax.nets.modules import Params, frozen, params_of, with_params
 from dreamerax.ops.backend import on_cpu
 from dreamerax.ops.optimizers import LaProp, Optimizer
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec
-from dreamerax.world_model.base import Prediction, WorldModelBase, WorldModelBaseModule
+from dreamerax.world_model.base import SequencePrediction, WorldModelBase, WorldModelBaseModule
 from dreamerax.world_model.model import WorldModel
 
 State = dict[str, Any]
@@ -217,7 +217,7 @@ class Agent:
     seen = batch.steps.observation
     return {f"open_loop/{name}": comparison_video.draw(seen[name], video, context) for name, video in predicted.items()}
 
-  def predict(self, params: Params, batch: Batch, context: int, key: jax.Array) -> Prediction:
+  def predict(self, params: Params, batch: Batch, context: int, key: jax.Array) -> SequencePrediction:
     """What the world model expects after `context` (static) observed steps, from the recorded actions: [B, T, ...]."""
     world, _ = self.modules(params)
     return world.predict(batch, context, key)

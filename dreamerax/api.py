@@ -13,7 +13,7 @@ from dreamerax.agent import Agent
 from dreamerax.config import changed
 from dreamerax.config_file import spec_to_dict
 from dreamerax.deploy import export
-from dreamerax.deploy.policy import Policy as LoadedPolicy
+from dreamerax.deploy.policy import LoadedPolicy
 from dreamerax.own_code import NOBODY, Trusted
 from dreamerax.run_config import RunConfig
 from dreamerax.run_directory import RunDirectory, env_spec
@@ -21,7 +21,7 @@ from dreamerax.runtime import seeds
 from dreamerax.runtime.checkpoint import checkpoints
 from dreamerax.runtime.collect import evaluate as evaluation
 from dreamerax.runtime.collect.evaluate import EvalResult
-from dreamerax.runtime.collect.policy import Policy
+from dreamerax.runtime.collect.policy import AgentPolicy
 from dreamerax.training import train, train_seeds
 
 __all__ = [
@@ -92,7 +92,7 @@ def evaluate(
   config = load_config(run_dir, trust)
   agent = Agent(config.agent, env_spec(config))
   state, _ = checkpoints.load_state(Path(run_dir).absolute(), agent)
-  policy = Policy(agent, explore=False, key=seeds.key(seed))
+  policy = AgentPolicy(agent, explore=False, key=seeds.key(seed))
   return evaluation.evaluate(
     policy,
     agent.policy_params(state),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dreamerax import __version__, run_list
 from dreamerax.commands import options, refusals, short_help
-from dreamerax.commands.table import COMMANDS, Command, help_page
+from dreamerax.commands.table import COMMANDS, Subcommand, help_page
 from dreamerax.config import nearest
 from dreamerax.envs.suites import rendering
 from dreamerax.envs.suites.dm_control import PREFIX as DMC
@@ -124,7 +124,7 @@ def read_run(arguments: Sequence[str]) -> "RunConfig":
   return _module(row).to_config(_read("train", row, list(arguments))[1])
 
 
-def _read(name: str, row: Command, arguments: list[str]) -> tuple[str | None, Any]:
+def _read(name: str, row: Subcommand, arguments: list[str]) -> tuple[str | None, Any]:
   """The preset that is named, and the command's Arguments."""
   module, default, description = _module(row), None, None
   preset = arguments.pop(0) if row.preset and arguments and not arguments[0].startswith("-") else None
@@ -143,7 +143,7 @@ def _read(name: str, row: Command, arguments: list[str]) -> tuple[str | None, An
   return preset, options.read(module.Arguments, arguments, command=command, default=default, description=description)
 
 
-def _module(row: Command) -> Any:
+def _module(row: Subcommand) -> Any:
   return importlib.import_module(f"dreamerax.commands.{row.module}")
 
 

@@ -19,17 +19,17 @@ from dreamerax.ray_connection import connect
 from dreamerax.replay.replay import Replay
 from dreamerax.run_config import RunConfig
 from dreamerax.run_directory import RunDirectory, env_spec, find_seeds, seed_dir
-from dreamerax.runtime import train as runtime_train
 from dreamerax.runtime.checkpoint.checkpoints import FOLDER
 from dreamerax.runtime.checkpoint.folder import find_steps
 from dreamerax.runtime.collect.ray_actors import RayActors
 from dreamerax.runtime.collect.remote import Actors
-from dreamerax.runtime.collect.rollout_worker import Setup
+from dreamerax.runtime.collect.rollout_worker import StepperSetup
 from dreamerax.runtime.devices.mesh import divide_cpu, learner_mesh
 from dreamerax.runtime.devices.sharding import batch_rows
 from dreamerax.runtime.result import TrainResult
 from dreamerax.runtime.seeds import own_seed
 from dreamerax.runtime.settings import Parts, RunSettings
+from dreamerax.runtime.train import train_run
 from dreamerax.runtime.train_seeds import train_runs
 
 
@@ -99,7 +99,7 @@ def train_seeds(
 
   Raises:
     ValueError: a value does not fit, or the directory holds other runs; nothing is overwritten.
-    what `runtime.train.train` raises: for some of them, named in the message, when the others are over.
+    what `train_run` raises: for some of them, named in the message, when the others are over.
   """
   config, preset = _run_of(config, preset)
   divide_cpu(config.mesh, config.replay.batch_size)
@@ -155,7 +155,7 @@ def _share_of_machine(config: RunConfig, seeds: int) -> RunConfig:
 
 def _ray_actors(config: RunConfig, agent: Agent, ray: ModuleType) -> Callable[[int, int], Actors]:
   on_cpu = dataclasses.replace(config.agent, compute_dtype="float32")
-  setup = Setup(
+  setup = StepperSetup(
     partial(Agent, on_cpu, agent.spec),
     partial(envs.make_batch, config.env, skip_nonfinite=config.loop.nonfinite == "skip"),
     {name: array.dtype for name, array in agent.latent_spec.items()},
@@ -175,7 +175,7 @@ def _trainer(
   recorded: RunConfig | None = None,
   remote: Callable[[int, int], Actors] | None = None,
 ) -> Callable[..., TrainResult]:
-  """`runtime.train.train` with all that follows from the configuration.
+  """`train_run` with all that follows from the configuration.
 
   Args:
     there: the run in `logdir` that goes on; None: a new one begins.
@@ -217,7 +217,7 @@ def _trainer(
     mesh=config.mesh,
   )
   begin = partial(config_file.write, recorded or config, agent.spec, logdir, preset, stored=stored, **about)
-  return partial(runtime_train.train, parts, settings, begin=begin)
+  return partial(train_run, parts, settings, begin=begin)
 
 
 def _beginning(there: RunDirectory | None, given: str | Path | None) -> Path | None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dreamerax import captions
-from dreamerax.analysis.dream import Dream, film
+from dreamerax.analysis.dream import DreamedEpisode, film
 from dreamerax.commands import video_file
 
 
@@ -27,7 +27,7 @@ def test_text_is_written_within_its_strip(width: int):
 def test_a_film_tells_the_columns_the_step_and_what_was_seen(shape: tuple[int, int, int]):
   rng = np.random.default_rng(0)
   truth = rng.integers(0, 256, (4, *shape), dtype=np.uint8)
-  made = film(Dream(truth, rng.random(truth.shape, np.float32), np.array([1, 1, 0, 0], bool), np.ones(4)))
+  made = film(DreamedEpisode(truth, rng.random(truth.shape, np.float32), np.array([1, 1, 0, 0], bool), np.ones(4)))
   head, pictures = made[:, :40], made[:, 40:]
   height, width = pictures.shape[1], pictures.shape[2] // 3
   assert min(height, width) >= min(256, *shape[:2]) and pictures.shape[2] == 3 * width

@@ -458,9 +458,9 @@ def test_check_env_says_which_presets_take_its_images(shape: tuple[int, int, int
 
 
 @pytest.fixture
-def probes(monkeypatch: pytest.MonkeyPatch) -> dict[str, rendering.Probe]:
+def probes(monkeypatch: pytest.MonkeyPatch) -> dict[str, rendering.BackendProbe]:
   """What each backend answers; both work unless told otherwise."""
-  answers = {name: rendering.Probe(name, None, 12.4) for name in rendering.BACKENDS}
+  answers = {name: rendering.BackendProbe(name, None, 12.4) for name in rendering.BACKENDS}
   monkeypatch.setattr(rendering, "probe", lambda backend, frames: answers[backend])
   return answers
 
@@ -473,13 +473,13 @@ def test_doctor_finds_nothing_wrong(dreamerax, probes):
 
 
 def test_doctor_needs_only_one_renderer(dreamerax, probes):
-  probes["osmesa"] = rendering.Probe("osmesa", "'NoneType' object has no attribute 'glGetError'")
+  probes["osmesa"] = rendering.BackendProbe("osmesa", "'NoneType' object has no attribute 'glGetError'")
   answer = dreamerax("doctor")
   assert answer.status == 0 and "not needed" in answer.text and "Nothing is wrong." in answer.text
 
 
 def test_doctor_says_how_to_mend_rendering(dreamerax, probes):
-  probes.update({name: rendering.Probe(name, "[no] display") for name in rendering.BACKENDS})
+  probes.update({name: rendering.BackendProbe(name, "[no] display") for name in rendering.BACKENDS})
   answer = dreamerax("doctor")
   assert answer.status == 1
   assert "[no] display" in answer.text and "apt-get install libegl1 libgl1 libosmesa6" in answer.text
@@ -487,7 +487,7 @@ def test_doctor_says_how_to_mend_rendering(dreamerax, probes):
 
 def test_doctor_tells_wrong_versions_from_a_missing_renderer(dreamerax, probes):
   error = "AttributeError: 'MjModel' object has no attribute 'flex_vertedge'"
-  probes.update({name: rendering.Probe(name, error) for name in rendering.BACKENDS})
+  probes.update({name: rendering.BackendProbe(name, error) for name in rendering.BACKENDS})
   answer = dreamerax("doctor")
   assert answer.status == 1 and "make setup" in answer.text and "apt-get" not in answer.text
 

@@ -11,13 +11,13 @@ from dreamerax.agent import Agent
 from dreamerax.envs.base import EnvBatch
 from dreamerax.images import colored
 from dreamerax.own_code import NOBODY, Trust
-from dreamerax.runtime.collect.policy import Policy
+from dreamerax.runtime.collect.policy import AgentPolicy
 from dreamerax.runtime.seeds import key
 from dreamerax.types import Batch, Transition
 from dreamerax.words import number_of
 
 
-class Dream(NamedTuple):
+class DreamedEpisode(NamedTuple):
   """T steps of an episode, in turns of seeing and dreaming."""
 
   truth: np.ndarray  # uint8 [T, H, W, C]
@@ -30,7 +30,7 @@ class Dream(NamedTuple):
     return np.abs(self.prediction - self.truth / np.float32(255)).mean((1, 2, 3))
 
 
-def dream(run_dir: Path, *, steps: int, context: int, horizon: int, seed: int, trust: Trust = NOBODY) -> Dream:
+def dream(run_dir: Path, *, steps: int, context: int, horizon: int, seed: int, trust: Trust = NOBODY) -> DreamedEpisode:
   """Plays an episode with mode actions, then lets the model see `context` of its steps, dream `horizon`, and so on.
 
   Args:
@@ -52,7 +52,7 @@ def dream(run_dir: Path, *, steps: int, context: int, horizon: int, seed: int, t
   batch = envs.make_batch(api.load_config(run_dir, trust).env, 1, seed)
   act_key, dream_key = jax.random.split(key(seed))
   try:
-    rows, latents = _play(Policy(agent, explore=False, key=act_key), agent, params, batch, steps)
+    rows, latents = _play(AgentPolicy(agent, explore=False, key=act_key), agent, params, batch, steps)
   finally:
     batch.close()
   turn = context + horizon
@@ -66,10 +66,10 @@ def dream(run_dir: Path, *, steps: int, context: int, horizon: int, seed: int, t
   predicted = jax.jit(agent.open_loop, static_argnums=2)(params, Batch(turned, before), context, dream_key)[name]
   truth = rows.observation[name][: turns * turn]
   prediction = np.clip(np.asarray(predicted, np.float32), 0, 1).reshape(truth.shape)
-  return Dream(truth, prediction, np.tile(np.arange(turn) < context, turns), rows.reward[: turns * turn])
+  return DreamedEpisode(truth, prediction, np.tile(np.arange(turn) < context, turns), rows.reward[: turns * turn])
 
 
-def film(dreamt: Dream) -> np.ndarray:
+def film(dreamt: DreamedEpisode) -> np.ndarray:
   """uint8 [T, H', W', 3]: truth, prediction and error side by side, enlarged, under what each is and where the episode is.
 
   A green strip says that the model sees the frame, a red one that it dreams it.
@@ -88,7 +88,7 @@ def film(dreamt: Dream) -> np.ndarray:
 
 
 def _play(
-  policy: Policy, agent: Agent, params, batch: EnvBatch, steps: int
+  policy: AgentPolicy, agent: Agent, params, batch: EnvBatch, steps: int
 ) -> tuple[Transition, dict[str, np.ndarray]]:
   """Rows [T, ...] of one episode, and the latents [T, ...] before each: zeros before the first."""
   carry, row = policy.initial_carry(1), batch.reset()

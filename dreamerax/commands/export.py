@@ -73,7 +73,7 @@ def run(arguments: Arguments) -> int:
   return 0
 
 
-def _latency(loaded: policy.Policy, batch: int) -> list[float]:
+def _latency(loaded: policy.LoadedPolicy, batch: int) -> list[float]:
   """Seconds of each call, with what goes to the device and back."""
   shown = loaded.header["spec"]["observation"]
   observation = {name: np.zeros((batch, *array["shape"]), array["dtype"]) for name, array in shown.items()}

@@ -15,7 +15,7 @@ from dreamerax.own_code import NOBODY, Trust
 from dreamerax.recordings import EpisodeFolder, record, uniform
 from dreamerax.recordings.recorder import Act
 from dreamerax.replay.budget import size_of
-from dreamerax.runtime.collect.policy import Policy
+from dreamerax.runtime.collect.policy import AgentPolicy
 from dreamerax.runtime.seeds import check_seed, key, sequence
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.words import number_of
@@ -116,7 +116,7 @@ def _actor(arguments: Arguments, spec: EnvSpec, num_envs: int, seed: int) -> Act
       f"policy={arguments.policy} was trained on {agent.spec}, and this environment is {spec}: give the task, size and "
       "observations of its config.json"
     )
-  policy = Policy(agent, explore=arguments.explore, key=key(seed))
+  policy = AgentPolicy(agent, explore=arguments.explore, key=key(seed))
   carry = policy.initial_carry(num_envs)
 
   def act(rows: Transition, call: int) -> np.ndarray:

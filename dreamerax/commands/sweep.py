@@ -13,7 +13,7 @@ from dreamerax.run_directory import RunDirectory
 from dreamerax.runtime.interrupt import StopSignals
 from dreamerax.runtime.run_lock import RunLock, holder
 from dreamerax.sweeps import spec
-from dreamerax.sweeps.display import Display
+from dreamerax.sweeps.display import SweepDisplay
 from dreamerax.sweeps.manifest import Manifest, Record
 from dreamerax.sweeps.on_ray import OnRay
 from dreamerax.sweeps.pool import OneByOne, Pool
@@ -59,7 +59,7 @@ def run(arguments: Arguments, build: Build) -> int:
     gone = manifest.plan({trial.name: Record(trial.arguments, trial.config.env_steps) for trial in trials})
     _check_nobody_trains(manifest, logdir)
     pool = stack.enter_context(closing(_make_pool(arguments.ray, trials)))
-    display = stack.enter_context(closing(Display(manifest)))
+    display = stack.enter_context(closing(SweepDisplay(manifest)))
     for name in gone:
       display.say(f"{name} is in the sweep no more; its directory stays")
     stop = stack.enter_context(StopSignals())  # after Ray, which has handlers of its own

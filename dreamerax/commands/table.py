@@ -9,7 +9,7 @@ from dreamerax.run_list import RUNS
 _COLUMN = 19  # where the help page's summaries begin
 
 
-class Command(NamedTuple):
+class Subcommand(NamedTuple):
   """One way to call a command. Its module has a dataclass `Arguments` and a `run` that returns the exit status."""
 
   module: str  # in dreamerax.commands
@@ -25,9 +25,9 @@ class Command(NamedTuple):
   otherwise: tuple[str, ...] = ()  # the arguments where there are none
 
 
-COMMANDS: Mapping[str, tuple[Command, ...]] = {
+COMMANDS: Mapping[str, tuple[Subcommand, ...]] = {
   "train": (
-    Command(
+    Subcommand(
       "train",
       "[PRESET]",
       "train an agent; without a preset: quick, cartpole_balance on a laptop's CPU",
@@ -39,16 +39,18 @@ COMMANDS: Mapping[str, tuple[Command, ...]] = {
     ),
   ),
   "sweep": (
-    Command("sweep", "SPEC", "train many: presets, tasks, seeds and options, one after another or on Ray", builds=True),
+    Subcommand(
+      "sweep", "SPEC", "train many: presets, tasks, seeds and options, one after another or on Ray", builds=True
+    ),
   ),
-  "eval": (Command("evaluate", "RUN_DIR", "score a trained agent, and film it"),),
-  "compare": (Command("compare", "RUN_DIR", "runs beside published scores"),),
-  "plot": (Command("plot", "RUN_DIR", "learning curves as a picture or a page; several runs make a mean"),),
-  "video": (Command("video", "RUN_DIR", "behaviour beside the world model's dream of it"),),
-  "dream": (Command("dream", "RUN_DIR", "a page on which you steer inside the world model"),),
-  "export": (Command("export", "RUN_DIR", "the agent as one file that jax alone can run"),),
+  "eval": (Subcommand("evaluate", "RUN_DIR", "score a trained agent, and film it"),),
+  "compare": (Subcommand("compare", "RUN_DIR", "runs beside published scores"),),
+  "plot": (Subcommand("plot", "RUN_DIR", "learning curves as a picture or a page; several runs make a mean"),),
+  "video": (Subcommand("video", "RUN_DIR", "behaviour beside the world model's dream of it"),),
+  "dream": (Subcommand("dream", "RUN_DIR", "a page on which you steer inside the world model"),),
+  "export": (Subcommand("export", "RUN_DIR", "the agent as one file that jax alone can run"),),
   "train-world-model": (
-    Command(
+    Subcommand(
       "train_world_model",
       "[PRESET] --data DIR",
       "train a preset's world model alone, on recorded episodes",
@@ -58,22 +60,24 @@ COMMANDS: Mapping[str, tuple[Command, ...]] = {
     ),
   ),
   "record": (
-    Command("record", "", "play episodes in any environment and keep them on disk", decisive=("policy",), checks=True),
+    Subcommand(
+      "record", "", "play episodes in any environment and keep them on disk", decisive=("policy",), checks=True
+    ),
   ),
   "runs": (
-    Command(
+    Subcommand(
       "runs", "[DIR]", "the runs in ./runs: task, steps, return, state; RUN_DIR may be `latest`", otherwise=(str(RUNS),)
     ),
   ),
-  "list": (Command("listing", "", "presets, model sizes, tasks"),),
+  "list": (Subcommand("listing", "", "presets, model sizes, tasks"),),
   "check-env": (
-    Command(
+    Subcommand(
       "check_env", "TASK", "what an environment of your own shows and takes, what is wrong with it, and how to mend it"
     ),
   ),
   "doctor": (  # with a run directory the second, else the first
-    Command("doctor", "", "what this machine has, what is wrong, and how to mend it"),
-    Command("doctor_run", "RUN_DIR", "whether a run can go on from what its directory holds"),
+    Subcommand("doctor", "", "what this machine has, what is wrong, and how to mend it"),
+    Subcommand("doctor_run", "RUN_DIR", "whether a run can go on from what its directory holds"),
   ),
 }
 

@@ -76,7 +76,7 @@ def run(preset: str | None, arguments: Arguments) -> int:
   """Trains; returns the exit status.
 
   Raises:
-    ValueError: no episodes are named, or what `offline.train` refuses.
+    ValueError: no episodes are named, or what `offline.train_world_model` refuses.
   """
   if arguments.data is None:
     raise ValueError("data: name the folder of the episodes, --data DIR; `dreamerax record --out DIR` makes one")
@@ -104,7 +104,7 @@ def _train(base: RunConfig, folder: EpisodeFolder, logdir: Path, preset: str | N
     console.print(f"held-out episodes after {updates:,} updates", highlight=False)
     console.print(printing.table(*figures.rows(found, folder.spec)))
 
-  result = offline.train(
+  result = offline.train_world_model(
     replace(base, **chosen),
     folder,
     logdir,

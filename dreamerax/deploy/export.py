@@ -14,19 +14,19 @@ from jax.tree_util import keystr, tree_leaves_with_path
 
 from dreamerax import files
 from dreamerax.agent import Agent
-from dreamerax.deploy.policy import FORMAT, HEADER, PARAMETERS, PROGRAM, Policy, State, Step, check_computes
+from dreamerax.deploy.policy import FORMAT, HEADER, PARAMETERS, PROGRAM, LoadedPolicy, PolicyState, Step, check_computes
 from dreamerax.nets.modules import Params
 from dreamerax.types import ArrayDict
 
 
-def make_policy(agent: Agent, params: Params, *, explore: bool, header: Mapping[str, Any]) -> Policy:
+def make_policy(agent: Agent, params: Params, *, explore: bool, header: Mapping[str, Any]) -> LoadedPolicy:
   """Acts in this program.
 
   Args:
     params: of the agent, on one device.
     explore: samples actions as in training, in place of the mode.
   """
-  return Policy(jax.jit(_step(agent, explore)), params, agent.initial_carry, {**header, "batch": None})
+  return LoadedPolicy(jax.jit(_step(agent, explore)), params, agent.initial_carry, {**header, "batch": None})
 
 
 def export(
@@ -53,7 +53,7 @@ def export(
   structure, names = jax.tree.structure(params), list(flat)
   step = _step(agent, explore)
 
-  def of_some(some: Mapping[str, Any], state: State, observation: ArrayDict, is_first: jax.Array):
+  def of_some(some: Mapping[str, Any], state: PolicyState, observation: ArrayDict, is_first: jax.Array):
     # A parameter that is not among those used, the decoder's say, has no influence, and is compiled away.
     leaves = [some[name] if name in some else jnp.zeros(flat[name].shape, flat[name].dtype) for name in names]
     return step(jax.tree.unflatten(structure, leaves), state, observation, is_first)
@@ -85,9 +85,11 @@ def export(
 
 
 def _step(agent: Agent, explore: bool) -> Step:
-  """The agent's decision, as `Policy` calls it."""
+  """The agent's decision, as `LoadedPolicy` calls it."""
 
-  def step(params: Params, state: State, observation: ArrayDict, is_first: jax.Array) -> tuple[jax.Array, State]:
+  def step(
+    params: Params, state: PolicyState, observation: ArrayDict, is_first: jax.Array
+  ) -> tuple[jax.Array, PolicyState]:
     now, later = jax.random.split(jax.random.wrap_key_data(state["random"], impl="threefry2x32"))
     action, carry, _ = agent.act(params, state["carry"], observation, is_first, now, explore=explore)
     return action, {"carry": carry, "random": jax.random.key_data(later)}
@@ -95,7 +97,7 @@ def _step(agent: Agent, explore: bool) -> Step:
   return step
 
 
-def _arguments(agent: Agent, batch: int | None) -> tuple[State, ArrayDict, jax.ShapeDtypeStruct]:
+def _arguments(agent: Agent, batch: int | None) -> tuple[PolicyState, ArrayDict, jax.ShapeDtypeStruct]:
   """Shapes of state, observation and is_first for `batch` environments, or for a symbol."""
   size = jax.export.symbolic_shape("batch")[0] if batch is None else batch
 

@@ -38,17 +38,17 @@ _UNREADABLE = (
   RuntimeError,  # RecursionError; an archive that is encrypted, or packed in a way that Python does not know
 )
 
-State = Any  # pytree of arrays: "carry" [N, ...], what the agent remembers, and "random" [2], where its draws are
+PolicyState = Any  # pytree of arrays: "carry" [N, ...], what the agent remembers, and "random" [2], where its draws are
 Observation = Mapping[str, Any]
 # (parameters, state, observation {name: [N, ...]}, is_first [N]) -> actions [N, A], the next state
-Step = Callable[[Any, State, Observation, Any], tuple[jax.Array, State]]
+Step = Callable[[Any, PolicyState, Observation, Any], tuple[jax.Array, PolicyState]]
 
 
 class WrongPlatform(ValueError):
   """The policy was exported for other devices than this machine's."""
 
 
-class Policy:
+class LoadedPolicy:
   """Acts in N environments at once. A call changes nothing but what it returns: the same arguments, the same actions."""
 
   def __init__(self, step: Step, parameters: Any, carry: Callable[[int], Any], header: Mapping[str, Any]):
@@ -63,7 +63,7 @@ class Policy:
     self.header = header
     """What is known of the policy: spec, task, env steps that it was trained for, ..."""
 
-  def initial_state(self, batch: int, seed: int = 0) -> State:
+  def initial_state(self, batch: int, seed: int = 0) -> PolicyState:
     """The state before the first observation of `batch` environments. seed: of all that the policy draws, 64 bits."""
     fixed = self.header["batch"]
     if batch < 1 or fixed not in (None, batch):
@@ -75,8 +75,8 @@ class Policy:
     return {"carry": self._carry(batch), "random": random}
 
   def __call__(
-    self, observation: Observation, state: State | None = None, is_first: Any | None = None
-  ) -> tuple[np.ndarray, State]:
+    self, observation: Observation, state: PolicyState | None = None, is_first: Any | None = None
+  ) -> tuple[np.ndarray, PolicyState]:
     """Decides in N environments; waits for the actions.
 
     Args:
@@ -123,7 +123,7 @@ class Policy:
     return arrays, batch[0]
 
 
-def load(path: str | Path) -> Policy:
+def load(path: str | Path) -> LoadedPolicy:
   """The policy in a file that `dreamerax export` wrote. Nothing in it is unpickled, and its program can only compute.
 
   Raises:
@@ -152,7 +152,7 @@ def load(path: str | Path) -> Policy:
       lambda x: np.zeros([n if isinstance(n, int) else batch for n in x.shape], x.dtype), state["carry"]
     )
 
-  return Policy(jax.jit(program.call), parameters, carry, header)
+  return LoadedPolicy(jax.jit(program.call), parameters, carry, header)
 
 
 def _check_size(entries: Iterable[zipfile.ZipInfo]) -> None:

@@ -12,7 +12,7 @@ from dreamerax.envs.check import Met
 from dreamerax.envs.faults import last_line
 from dreamerax.envs.suites import rendering
 from dreamerax.envs.violations import Violation
-from dreamerax.envs.workers.process import START_SECONDS, Setup, WorkerFault, WorkerProcess
+from dreamerax.envs.workers.process import START_SECONDS, WorkerFault, WorkerProcess, WorkerSetup
 from dreamerax.envs.workers.shared_arrays import reserve
 from dreamerax.own_code import module_of
 from dreamerax.types import EnvSpec
@@ -131,9 +131,9 @@ def _ask(
   answer: Callable[[WorkerProcess], dict[str, Any]],
   **purpose: Any,
 ) -> dict[str, Any]:
-  """What a process of its own answers about an environment. purpose: fields of Setup."""
+  """What a process of its own answers about an environment. purpose: fields of WorkerSetup."""
   memory = reserve()
-  setup = Setup(config, (0,), (0,), num_envs=1, skip_nonfinite=False, film=False, backend=None, **purpose)
+  setup = WorkerSetup(config, (0,), (0,), num_envs=1, skip_nonfinite=False, film=False, backend=None, **purpose)
   process = WorkerProcess(setup, memory, variables)
   try:
     return answer(process)

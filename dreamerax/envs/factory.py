@@ -15,7 +15,7 @@ from dreamerax.envs.journal import derive_seeds
 from dreamerax.envs.pictures import shown_as
 from dreamerax.envs.suites import registry, rendering
 from dreamerax.envs.vector import SerialEnvs
-from dreamerax.envs.workers.process import Setup, WorkerProcess
+from dreamerax.envs.workers.process import WorkerProcess, WorkerSetup
 from dreamerax.envs.workers.worker_envs import WorkerEnvs
 from dreamerax.envs.workers.workers import Workers
 from dreamerax.envs.wrappers import ActionRepeat
@@ -159,5 +159,5 @@ def _start_worker(
   if workers.gpus:
     environment[rendering.DEVICE] = str(workers.gpus[worker % len(workers.gpus)])
   return WorkerProcess(
-    Setup(asdict(config), tuple(rows), tuple(seeds), num_envs, skip_nonfinite, film, backend), memory, environment
+    WorkerSetup(asdict(config), tuple(rows), tuple(seeds), num_envs, skip_nonfinite, film, backend), memory, environment
   )

@@ -32,7 +32,7 @@ from dreamerax.envs.workers.process import (
   SLOTS,
   UNFIT,
   Command,
-  Setup,
+  WorkerSetup,
   frame_to_bytes,
   no_frame_to_bytes,
   rows_spec,
@@ -71,7 +71,7 @@ def main(connection: Connection, memory: int) -> None:
   """Answers until the other side hangs up."""
   faulthandler.enable()  # a crash or an abort leaves a stack in stderr, which the other side reads
   try:
-    setup = Setup(**json.loads(connection.recv_bytes()))
+    setup = WorkerSetup(**json.loads(connection.recv_bytes()))
     _serve(connection, memory, setup)
   except (EOFError, BrokenPipeError, ConnectionResetError):
     pass  # nobody is left to answer to
@@ -83,7 +83,7 @@ def main(connection: Connection, memory: int) -> None:
     connection.send_bytes(FAILED + traceback.format_exc().encode())
 
 
-def _serve(connection: Connection, memory: int, setup: Setup) -> None:
+def _serve(connection: Connection, memory: int, setup: WorkerSetup) -> None:
   if setup.backend is not None:
     rendering.adopt(setup.backend)
     rendering.check_device()

@@ -11,12 +11,12 @@ import numpy as np
 from dreamerax import checks
 from dreamerax.runtime.protocol import Params
 from dreamerax.types import Array, ArraySpec, Batch, EnvSpec, Transition
-from dreamerax.world_model.base import Prediction
+from dreamerax.world_model.base import SequencePrediction
 
 REWARD = "reward"
 MODEL, LAST, MEAN = "model", "last frame", "mean"
 PREDICTORS = (MODEL, LAST, MEAN)
-Predict = Callable[[Params, Batch, jax.Array], Prediction]  # jitted: a batch of windows -> [B, T, ...]
+Predict = Callable[[Params, Batch, jax.Array], SequencePrediction]  # jitted: a batch of windows -> [B, T, ...]
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def horizon_errors(
 
 
 def _errors(
-  steps: Transition, predicted: Prediction, baseline: Means, spec: EnvSpec, horizon: int
+  steps: Transition, predicted: SequencePrediction, baseline: Means, spec: EnvSpec, horizon: int
 ) -> dict[str, dict[str, np.ndarray]]:
   """[B, H] for each predictor and name."""
   found: dict[str, dict[str, np.ndarray]] = {predictor: {} for predictor in PREDICTORS}

@@ -20,10 +20,9 @@ from dreamerax.offline.open_loop import HorizonErrors, OpenLoopConfig, cut, hori
 from dreamerax.recordings import EpisodeFolder
 from dreamerax.run_config import RunConfig
 from dreamerax.run_directory import RunDirectory
-from dreamerax.runtime import offline
 from dreamerax.runtime.devices.mesh import divide_cpu, local_mesh, policy_mesh
 from dreamerax.runtime.devices.sharding import batch_rows, put_on
-from dreamerax.runtime.offline import OfflineConfig, OfflineResult
+from dreamerax.runtime.offline import OfflineConfig, OfflineResult, train_offline
 from dreamerax.runtime.protocol import Params
 from dreamerax.words import number_of
 
@@ -63,7 +62,7 @@ def world_model_only(config: RunConfig, folder: EpisodeFolder) -> RunConfig:
   )
 
 
-def train(
+def train_world_model(
   config: RunConfig,
   folder: EpisodeFolder,
   logdir: str | Path,
@@ -74,7 +73,7 @@ def train(
   preset: str | None = None,
   show: Callable[[HorizonErrors, int], None] = lambda found, updates: None,
 ) -> OfflineResult:
-  """Trains the world model of `config` (see `alone`), or goes on from the checkpoint in `logdir`.
+  """Trains the world model of `config` (see `world_model_only`), or goes on from the checkpoint in `logdir`.
 
   Args:
     held_out: share of the episodes that are not trained on.
@@ -110,7 +109,7 @@ def train(
     return figures.scalars(found, folder.spec)
 
   stored, about = {} if there is None else there.stored, {RECORDED: to_dict(recorded)}
-  return offline.train(
+  return train_offline(
     agent,
     replay,
     loop,

@@ -7,7 +7,7 @@ from functools import partial
 from dreamerax import captions
 from dreamerax.envs.faults import NoPicture
 from dreamerax.runtime.collect.evaluate import EvalResult, evaluate
-from dreamerax.runtime.collect.policy import Policy
+from dreamerax.runtime.collect.policy import AgentPolicy
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.learn.learner import Learner
 from dreamerax.runtime.protocol import MakeEnvs
@@ -23,7 +23,7 @@ _FILM_PIXELS = 128  # a side of the films of evaluations, at least, so that thei
 class Evaluator:
   """Plays episodes with the newest parameters, in environments of its own."""
 
-  policy: Policy  # mode actions
+  policy: AgentPolicy  # mode actions
   learner: Learner
   make_envs: MakeEnvs
   num_envs: int

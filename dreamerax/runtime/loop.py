@@ -9,7 +9,7 @@ from dreamerax.envs.base import Work
 from dreamerax.runtime.checkpoint.metadata import RESHARDS
 from dreamerax.runtime.collect.collector import Episode
 from dreamerax.runtime.collect.evaluate import EvalResult
-from dreamerax.runtime.collect.policy import Policy
+from dreamerax.runtime.collect.policy import AgentPolicy
 from dreamerax.runtime.collect.protocol import Collecting
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.errors import Interrupted
@@ -36,7 +36,7 @@ class Run:
   settings: RunSettings
   learner: Learner
   collector: Collecting
-  policy: Policy  # explores
+  policy: AgentPolicy  # explores
   evaluator: Evaluator
   session: Session
   agreement: Agreement

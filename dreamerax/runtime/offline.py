@@ -65,7 +65,7 @@ class OfflineResult(NamedTuple):
   interrupted: bool  # by Ctrl-C or SIGTERM; saved
 
 
-def train(
+def train_offline(
   agent: Agent,
   replay: Replay,
   config: OfflineConfig,

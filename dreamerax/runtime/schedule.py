@@ -5,46 +5,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 from dreamerax import checks
+from dreamerax.runtime.counters import Counters
 
 _NOT_BEGUN = -1
-
-
-class Counters(NamedTuple):
-  """How far a run is."""
-
-  env_steps: int = 0  # simulator control steps, action repeat included
-  agent_steps: int = 0  # decisions, over all environments
-  updates: int = 0
-
-
-class Progress(Protocol):
-  """How far a run is; the run's counters fit."""
-
-  @property
-  def env_steps(self) -> int:
-    """Simulator control steps, action repeat included."""
-    ...
-
-  @property
-  def agent_steps(self) -> int:
-    """Decisions, over all environments."""
-    ...
-
-  @property
-  def updates(self) -> int: ...
 
 
 class Schedule(Protocol):
   """Decides after each collected step how many updates follow it."""
 
-  def due(self, counters: Progress) -> int:
+  def due(self, counters: Counters) -> int:
     """Updates to make now. Called only once the prefill is collected; what it returns counts as made."""
     ...
 
-  def waive(self, counters: Progress) -> None:
+  def waive(self, counters: Counters) -> None:
     """No update is owed for what was collected up to now: a restarted run has refilled its replay."""
     ...
 
@@ -84,7 +60,7 @@ class TrainRatio:
     self._last = _NOT_BEGUN  # agent steps at the newest call
     self._owed = Fraction(0)  # less than one update
 
-  def due(self, counters: Progress) -> int:
+  def due(self, counters: Counters) -> int:
     """Updates to make now, so that the ratio holds up to `counters.agent_steps`."""
     if self._last == _NOT_BEGUN:
       self._last = counters.agent_steps
@@ -95,7 +71,7 @@ class TrainRatio:
     self._owed -= count
     return count
 
-  def waive(self, counters: Progress) -> None:
+  def waive(self, counters: Counters) -> None:
     """Lets the ratio count from `counters.agent_steps` on; what was still owed of an update stays owed."""
     if self._last != _NOT_BEGUN:
       self._last = counters.agent_steps
@@ -144,7 +120,7 @@ class Bursts:
     self._updates, self._every, self._first, self._unit = updates, every, first, unit
     self._last = _NOT_BEGUN  # steps at which the newest burst fell due
 
-  def due(self, counters: Progress) -> int:
+  def due(self, counters: Counters) -> int:
     """Updates to make now."""
     now = getattr(counters, self._unit)
     if self._last == _NOT_BEGUN:
@@ -154,7 +130,7 @@ class Bursts:
     self._last += bursts * self._every
     return bursts * self._updates
 
-  def waive(self, counters: Progress) -> None:
+  def waive(self, counters: Counters) -> None:
     """Lets the next burst fall due `every` steps from here."""
     if self._last != _NOT_BEGUN:
       self._last = getattr(counters, self._unit)

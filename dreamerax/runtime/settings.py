@@ -102,8 +102,8 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Start:
-  """What `train.train` was given, and what follows from it."""
+class RunStart:
+  """What `train_run` was given, and what follows from it."""
 
   parts: Parts
   settings: RunSettings

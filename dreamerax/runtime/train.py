@@ -11,7 +11,7 @@ from dreamerax.replay import Replay
 from dreamerax.runtime.checkpoint.metadata import ConfigFile, RunState
 from dreamerax.runtime.checkpoint.replay import Restored, restore_replay
 from dreamerax.runtime.collect.collector import Collector
-from dreamerax.runtime.collect.policy import Acting, Policy, UniformPolicy
+from dreamerax.runtime.collect.policy import Acting, AgentPolicy, UniformPolicy
 from dreamerax.runtime.collect.protocol import Collecting
 from dreamerax.runtime.collect.remote import Actors, RemoteCollector
 from dreamerax.runtime.context import RunContext, single_run
@@ -30,13 +30,13 @@ from dreamerax.runtime.protocol import State
 from dreamerax.runtime.result import TrainResult
 from dreamerax.runtime.seeds import COLLECT, PREFILL, environment_seed
 from dreamerax.runtime.session import Session
-from dreamerax.runtime.settings import ACT, INIT, MODE, UPDATE, Parts, RunSettings, Start
+from dreamerax.runtime.settings import ACT, INIT, MODE, UPDATE, Parts, RunSettings, RunStart
 from dreamerax.runtime.telemetry.progress import Progress
 from dreamerax.runtime.telemetry.timing import Timer
 from dreamerax.words import number_of
 
 
-def train(
+def train_run(
   parts: Parts,
   settings: RunSettings,
   *,
@@ -71,7 +71,7 @@ def train(
   enable_cache()
   hosts = Hosts()
   with ExitStack() as stack, hosts.noticing():
-    start = Start(
+    start = RunStart(
       parts,
       replace(settings, logdir=Path(settings.logdir).absolute()),
       hosts,
@@ -83,7 +83,7 @@ def train(
     return _train(start, begin, stack)
 
 
-def _train(start: Start, begin: Callable[[], ConfigFile], stack: ExitStack) -> TrainResult:
+def _train(start: RunStart, begin: Callable[[], ConfigFile], stack: ExitStack) -> TrainResult:
   hosts, logdir = start.hosts, start.settings.logdir
   session = Session(
     logdir,
@@ -129,7 +129,7 @@ def _train(start: Start, begin: Callable[[], ConfigFile], stack: ExitStack) -> T
   return _make_run(start, programs, state, envs, found, written, session, progress, stack).run()
 
 
-def _begin_envs(start: Start, found: Restored) -> EnvBatch | Actors:
+def _begin_envs(start: RunStart, found: Restored) -> EnvBatch | Actors:
   """Where episodes go on, they and those after them have the seeds that they would have had. Those of actors do not."""
   goes_on = start.parts.remote is None and "episodes" in found.extra.get("collector", {})
   first_seed = environment_seed(start.own_seed, COLLECT, 0 if goes_on else found.counters.env_steps)
@@ -137,7 +137,7 @@ def _begin_envs(start: Start, found: Restored) -> EnvBatch | Actors:
 
 
 def _make_run(
-  start: Start,
+  start: RunStart,
   programs: Programs,
   state: State,
   envs: EnvBatch | Actors,
@@ -151,7 +151,7 @@ def _make_run(
   config, saved, stages = start.settings.loop, session.saved, Timer()
   agreement = Agreement(start.hosts, start.context.stop, start.parts.replay)
   learner = stack.enter_context(closing(_make_learner(start, programs, state, saved, found, stages)))
-  policy = Policy(start.parts.agent, explore=True, key=start.key(ACT), mesh=start.actors)
+  policy = AgentPolicy(start.parts.agent, explore=True, key=start.key(ACT), mesh=start.actors)
   chance = UniformPolicy(start.parts.agent, envs.spec, environment_seed(start.own_seed, PREFILL, 0))
   filled = agreement.turn.is_filled(config, start.hosts.count)
   first = chance if config.prefill_policy == "random" and not filled else policy
@@ -193,7 +193,7 @@ def _make_collector(
   return RemoteCollector(policy, source, replay, calls=saved.calls, timer=timer, extra=extra)
 
 
-def _make_programs(start: Start, state: State) -> Programs:
+def _make_programs(start: RunStart, state: State) -> Programs:
   """state: as shapes."""
   return Programs(
     start.parts.agent,
@@ -207,7 +207,7 @@ def _make_programs(start: Start, state: State) -> Programs:
 
 
 def _make_learner(
-  start: Start, programs: Programs, state: State, saved: RunState, found: Restored, timer: Timer
+  start: RunStart, programs: Programs, state: State, saved: RunState, found: Restored, timer: Timer
 ) -> Learner:
   return Learner(
     programs,
@@ -221,8 +221,8 @@ def _make_learner(
   )
 
 
-def _make_evaluator(start: Start, learner: Learner, session: Session) -> Evaluator:
-  policy = Policy(start.parts.agent, explore=False, key=start.key(MODE), mesh=start.actors)
+def _make_evaluator(start: RunStart, learner: Learner, session: Session) -> Evaluator:
+  policy = AgentPolicy(start.parts.agent, explore=False, key=start.key(MODE), mesh=start.actors)
   return Evaluator(
     policy, learner, start.parts.make_envs, start.settings.num_envs, start.settings.loop, start.settings.seed, session
   )

@@ -19,7 +19,7 @@ def train_runs(runs: Mapping[str, Callable[..., TrainResult]]) -> dict[str, Trai
   on; Ctrl-C and SIGTERM save all. Call it in the main thread.
 
   Args:
-    runs: `train.train` but for its `context`, by the names that begin their lines.
+    runs: `train_run` but for its `context`, by the names that begin their lines.
 
   Raises:
     Diverged, EnvironmentFault, NotSaved: of one run or several, once the others are over.

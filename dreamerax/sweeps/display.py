@@ -15,7 +15,7 @@ _PLAIN_SECONDS = 60.0  # between summaries where there is no terminal
 _TABLE_SECONDS = 0.5
 
 
-class Display:
+class SweepDisplay:
   """Shows a manifest as it changes."""
 
   def __init__(self, manifest: Manifest, console: Console | None = None):

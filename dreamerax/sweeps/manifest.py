@@ -12,7 +12,7 @@ from dreamerax import files
 from dreamerax.config import from_dict
 
 FILE = "manifest.json"
-State = Literal["waiting", "running", "finished", "failed"]
+TrialState = Literal["waiting", "running", "finished", "failed"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Record:
   """Of dreamerax train."""
   total: int
   """Env steps of the whole run."""
-  state: State = "waiting"
+  state: TrialState = "waiting"
   reason: str = ""
   """Why the last attempt ended, unless the trial has finished."""
   attempts: int = 0
@@ -78,7 +78,7 @@ class Manifest:
     """Names and records."""
     yield from self._records.items()
 
-  def count(self, state: State) -> int:
+  def count(self, state: TrialState) -> int:
     """How many trials are in a state."""
     return sum(record.state == state for record in self._records.values())
 

@@ -2,7 +2,7 @@
 
 from dreamerax.ray_connection import connect
 from dreamerax.sweeps.process import Event, Job
-from dreamerax.sweeps.ray_actor import Actor, Remote
+from dreamerax.sweeps.ray_actor import AttemptActor, Remote
 from dreamerax.sweeps.ray_group import Group
 from dreamerax.sweeps.spec import Resources
 
@@ -21,7 +21,7 @@ class OnRay:
       ValueError: ray is not installed, or there is no cluster.
     """
     self._ray = ray = connect(address, "--ray")
-    self._actor = ray.remote(max_restarts=0, max_task_retries=0)(Actor)
+    self._actor = ray.remote(max_restarts=0, max_task_retries=0)(AttemptActor)
     self._grace = grace
     self._remotes: list[Remote | Group] = []
 

@@ -11,7 +11,7 @@ _GPU_MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
 _JAX_SHARE = 0.75  # of a GPU's memory that jax takes by itself
 
 
-class Actor:
+class AttemptActor:
   """Holds an attempt on some node. Its methods return at once, and Ray repeats none of them."""
 
   def free_address(self) -> str:
@@ -41,7 +41,7 @@ class Remote:
     """
     Args:
       ray: the connected module.
-      actor: a handle of an `Actor`, which is told to begin.
+      actor: a handle of an `AttemptActor`, which is told to begin.
     """
     self._ray, self._job, self._actor = ray, job, actor
     self.began = False

@@ -17,7 +17,7 @@ class Group:
     """
     Args:
       ray: the connected module.
-      actor: the remote class of `Actor`.
+      actor: the remote class of `AttemptActor`.
       options: of the actor on each host.
       grace: seconds that the others have to notice that one is gone, for which jax takes up to 30.
     """

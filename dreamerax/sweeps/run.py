@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dreamerax.runtime.interrupt import StopSignals
-from dreamerax.sweeps.display import Display
+from dreamerax.sweeps.display import SweepDisplay
 from dreamerax.sweeps.follow import Follower
 from dreamerax.sweeps.manifest import Manifest, now
 from dreamerax.sweeps.pool import Pool
@@ -18,7 +18,7 @@ _SAVE_SECONDS = 10.0  # between writes of the manifest where nothing but numbers
 class SweepRun:
   """One start of a sweep."""
 
-  def __init__(self, jobs: Sequence[Job], manifest: Manifest, pool: Pool, display: Display, retries: int):
+  def __init__(self, jobs: Sequence[Job], manifest: Manifest, pool: Pool, display: SweepDisplay, retries: int):
     """
     Args:
       jobs: of all trials; those that have finished are skipped.

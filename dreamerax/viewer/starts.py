@@ -17,7 +17,7 @@ from dreamerax.types import Transition
 _FRESH = 16  # episodes
 
 
-class Start(NamedTuple):
+class DreamStart(NamedTuple):
   """What the model sees before it dreams."""
 
   steps: Transition  # [T, ...]
@@ -31,11 +31,11 @@ class Starts(abc.ABC):
   """What the places are, for people."""
 
   @abc.abstractmethod
-  def at(self, where: float) -> Start:
+  def at(self, where: float) -> DreamStart:
     """Raises ValueError where there is no such place, or nothing in it."""
 
 
-class Replayed(Starts):
+class ReplayedStarts(Starts):
   """Sequences of the replay's log as it is when asked: from the oldest, 0, to the newest, 1."""
 
   label = "replayed state, oldest to newest"
@@ -43,15 +43,15 @@ class Replayed(Starts):
   def __init__(self, folder: Path, context: int):
     self._folder, self._context = folder, context
 
-  def at(self, where: float) -> Start:
+  def at(self, where: float) -> DreamStart:
     sequence = read_sequence(self._folder, where, self._context)
     if sequence is None:
       raise ValueError("the replay holds nothing whole there any more: choose another start")
     last = sequence.position + len(sequence.steps.reward) - 1
-    return Start(sequence.steps, f"environment {sequence.stream}, agent step {last:,}")
+    return DreamStart(sequence.steps, f"environment {sequence.stream}, agent step {last:,}")
 
 
-class Fresh(Starts):
+class FreshStarts(Starts):
   """First observations of episodes of the run's environment, made here at once: a renderer is bound to its thread."""
 
   label = "fresh episode"
@@ -62,18 +62,18 @@ class Fresh(Starts):
     env = envs.make(config.env, seeds[0])
     try:
       action = np.zeros(env.spec.action.size, np.float32)
-      self._starts = [Start(to_row(env.reset(each), action), f"episode of seed {each}") for each in seeds]
+      self._starts = [DreamStart(to_row(env.reset(each), action), f"episode of seed {each}") for each in seeds]
     finally:
       env.close()
 
-  def at(self, where: float) -> Start:
+  def at(self, where: float) -> DreamStart:
     if not 0 <= where <= 1:
       raise ValueError(f"where={where} must lie in [0, 1]")
     return self._starts[round(where * (_FRESH - 1))]
 
 
 def find_starts(run_dir: Path, config: RunConfig, context: int, seed: int) -> Starts:
-  """Replayed ones where the run's replay has any.
+  """ReplayedStarts ones where the run's replay has any.
 
   Args:
     context: steps that the model sees before a replayed start.
@@ -81,5 +81,5 @@ def find_starts(run_dir: Path, config: RunConfig, context: int, seed: int) -> St
   """
   folder = newest_log(run_dir)
   if folder is None or read_sequence(folder, 0.0, 1) is None:
-    return Fresh(config, seed)
-  return Replayed(folder, context)
+    return FreshStarts(config, seed)
+  return ReplayedStarts(folder, context)

@@ -37,7 +37,7 @@ class Observed(Protocol):
     ...
 
 
-class Prediction(NamedTuple):
+class SequencePrediction(NamedTuple):
   """What a world model expects to see."""
 
   # {name: [B, T, *shape]} of what the model decodes; images in [0, 1], or around it where the decoder is unbounded
@@ -154,7 +154,7 @@ class WorldModelBaseModule(nnx.Module):
       updates: how many updates were made before this one, a scalar.
     """
 
-  def predict(self, batch: Batch, context: int, key: jax.Array) -> Prediction:
+  def predict(self, batch: Batch, context: int, key: jax.Array) -> SequencePrediction:
     """What the model makes of `context` observed steps, and then of imagination along the recorded actions.
 
     An episode that begins after the context is not foreseen.
@@ -165,7 +165,7 @@ class WorldModelBaseModule(nnx.Module):
     last = jax.tree.map(lambda x: x[:, -1], seen)
     dreamt = self.imagine(last, batch.steps.action[:, context:], imagine_key)
     latents = jax.tree.map(lambda a, b: jnp.concatenate([a, b], 1), seen, dreamt)
-    return Prediction(self.decode(latents), self.expected_reward(self.features(latents)))
+    return SequencePrediction(self.decode(latents), self.expected_reward(self.features(latents)))
 
   def open_loop(self, batch: Batch, context: int, key: jax.Array) -> dict[str, jax.Array]:
     """The pictures of `predict`: {image: [B, T, H, W, C]}."""

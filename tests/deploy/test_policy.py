@@ -14,7 +14,7 @@ import pytest
 from dreamerax.agent import Agent
 from dreamerax.deploy import policy as loader
 from dreamerax.deploy.export import export, make_policy
-from dreamerax.deploy.policy import Policy, WrongPlatform, load
+from dreamerax.deploy.policy import LoadedPolicy, WrongPlatform, load
 from tests import tiny
 
 HEADER = {
@@ -32,7 +32,7 @@ def params() -> Any:
 
 
 @pytest.fixture(scope="module")
-def policy(params) -> Policy:
+def policy(params) -> LoadedPolicy:
   return make_policy(AGENT, params, explore=False, header=HEADER)
 
 
@@ -47,7 +47,7 @@ def pictures(batch: int, seed: int = 0) -> dict[str, np.ndarray]:
   return tiny.observation(tiny.PIXELS, batch, seed=seed)
 
 
-def play(policy: Policy, batch: int, steps: int = 3) -> np.ndarray:
+def play(policy: LoadedPolicy, batch: int, steps: int = 3) -> np.ndarray:
   """Actions [steps, batch, A] of episodes that begin."""
   state, actions = None, []
   for step in range(steps):
@@ -56,7 +56,7 @@ def play(policy: Policy, batch: int, steps: int = 3) -> np.ndarray:
   return np.stack(actions)
 
 
-def test_it_acts_as_the_agent_does(policy: Policy, params):
+def test_it_acts_as_the_agent_does(policy: LoadedPolicy, params):
   actions = play(policy, 2)
   act = jax.jit(partial(AGENT.act, explore=False))
   carry, random = AGENT.initial_carry(2), jax.random.key(0, impl="threefry2x32")
@@ -69,7 +69,7 @@ def test_it_acts_as_the_agent_does(policy: Policy, params):
   assert np.abs(np.diff(actions, axis=0)).max() > 1e-3  # it looks at what it is shown
 
 
-def test_a_row_that_begins_again_forgets(policy: Policy):
+def test_a_row_that_begins_again_forgets(policy: LoadedPolicy):
   _, state = policy(pictures(2, 0))
   again, _ = policy(pictures(2, 1), state, np.array([True, False]))
   on, _ = policy(pictures(2, 1), state)
@@ -89,11 +89,11 @@ def test_the_same_state_gives_the_same_action_and_another_seed_another(params):
   assert np.abs(one - other).max() > 1e-3 and np.abs(one - later).max() > 1e-3
 
 
-def test_the_file_acts_as_the_policy_does(policy: Policy, file: Path):
+def test_the_file_acts_as_the_policy_does(policy: LoadedPolicy, file: Path):
   np.testing.assert_allclose(play(load(file), 3), play(policy, 3), atol=1e-6)
 
 
-def test_the_loader_needs_nothing_of_this_package(policy: Policy, file: Path, tmp_path: Path):
+def test_the_loader_needs_nothing_of_this_package(policy: LoadedPolicy, file: Path, tmp_path: Path):
   copy = tmp_path / "loader.py"
   copy.write_text(Path(loader.__file__).read_text())
   np.save(tmp_path / "image.npy", pictures(2)["image"])
@@ -167,13 +167,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_observations_of_another_kind_are_refused(policy: Policy, case: str):
+def test_observations_of_another_kind_are_refused(policy: LoadedPolicy, case: str):
   observation, message = REFUSED[case]
   with pytest.raises(ValueError, match=message):
     policy(observation)
 
 
-def test_a_wrong_number_of_beginnings_is_refused(policy: Policy):
+def test_a_wrong_number_of_beginnings_is_refused(policy: LoadedPolicy):
   with pytest.raises(ValueError, match=r"is_first has shape \(1,\)"):
     policy(pictures(2), None, np.array([True]))
 

@@ -11,7 +11,7 @@ from dreamerax.dynamics.stochastic import Deterministic
 from dreamerax.offline import figures
 from dreamerax.offline.open_loop import Means, OpenLoopConfig, cut, horizon_errors, means
 from dreamerax.types import ActionSpec, ArraySpec, Batch, EnvSpec, Transition
-from dreamerax.world_model.base import Prediction
+from dreamerax.world_model.base import SequencePrediction
 from tests import tiny
 
 SPEC = EnvSpec({"image": ArraySpec((12, 12, 3), "uint8"), "position": ArraySpec((2,))}, ActionSpec(2))
@@ -56,7 +56,7 @@ def test_means_are_over_all_steps():
   assert found.reward == pytest.approx(np.concatenate([episode.reward for episode in episodes]).mean(), rel=1e-5)
 
 
-def predict(params, batch: Batch, key: jax.Array) -> Prediction:
+def predict(params, batch: Batch, key: jax.Array) -> SequencePrediction:
   """A model of the toy kind: what was seen last, moved by the sum of the actions since."""
   steps, context = batch.steps, CONFIG.context
   moved = np.cumsum(steps.action[:, context:], 1)  # [B, H, A]
@@ -67,7 +67,7 @@ def predict(params, batch: Batch, key: jax.Array) -> Prediction:
   }
   seen = {name: np.full((len(image), context, *x.shape[2:]), np.nan) for name, x in dreamt.items()}  # nobody's business
   reward = np.concatenate([np.full((len(image), context), np.nan), 2 * moved[..., 1]], 1)
-  return Prediction({name: np.concatenate([seen[name], x], 1) for name, x in dreamt.items()}, reward)
+  return SequencePrediction({name: np.concatenate([seen[name], x], 1) for name, x in dreamt.items()}, reward)
 
 
 def test_errors_equal_those_of_a_plain_loop():
@@ -130,7 +130,7 @@ def test_a_perfect_model_has_no_error_and_the_table_says_so():
 
   def know(params, batch, key):
     images = batch.steps.observation["image"].astype(np.float32) / 255
-    return Prediction({"image": images, "position": batch.steps.observation["position"]}, batch.steps.reward)
+    return SequencePrediction({"image": images, "position": batch.steps.observation["position"]}, batch.steps.reward)
 
   baseline = Means({"image": np.zeros((12, 12, 3)), "position": np.zeros(2)}, 0.0)
   found = horizon_errors(know, {}, windows, baseline, SPEC, batch_size=2)

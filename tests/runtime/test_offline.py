@@ -12,7 +12,7 @@ import pytest
 from dreamerax.runtime.checkpoint.checkpoints import load_state, verify
 from dreamerax.runtime.errors import Diverged
 from dreamerax.runtime.interrupt import StopSignals
-from dreamerax.runtime.offline import OfflineConfig, OfflineResult, train
+from dreamerax.runtime.offline import OfflineConfig, OfflineResult, train_offline
 from dreamerax.runtime.telemetry.metrics import read_metrics
 from dreamerax.types import Batch, Transition
 from tests.runtime.toys import REPLAY, Regression, make_envs, make_replay
@@ -49,7 +49,7 @@ def run(
 
   loop = OfflineConfig(**{"updates": updates, "eval_every": 5, "log_every": 1e-9, **config})
   replay = filled(nan)
-  return train(Remembering(), replay, loop, evaluate or note, logdir=logdir, seed=0), evaluated
+  return train_offline(Remembering(), replay, loop, evaluate or note, logdir=logdir, seed=0), evaluated
 
 
 def test_a_run_shows_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

@@ -19,7 +19,7 @@ from dreamerax.runtime.result import TrainResult
 from dreamerax.runtime.schedule import TrainRatio
 from dreamerax.runtime.seeds import own_seed
 from dreamerax.runtime.settings import LoopConfig, Parts, RunSettings
-from dreamerax.runtime.train import train
+from dreamerax.runtime.train import train_run
 from dreamerax.types import ActionSpec, ArraySpec, Batch, EnvSpec
 
 SPEC = EnvSpec({"image": ArraySpec((4, 4, 3), "uint8"), "x": ArraySpec((1,))}, ActionSpec(1))
@@ -130,4 +130,4 @@ def run(logdir: Path, *, env_steps: int = 1200, seed: int = 0, **options: Any) -
     task="follow",
     mesh=mesh,
   )
-  return train(Parts(agent, envs, made, schedule, initial, remote), settings, context=context)
+  return train_run(Parts(agent, envs, made, schedule, initial, remote), settings, context=context)

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dreamerax.runtime.interrupt import StopSignals
-from dreamerax.sweeps.display import Display
+from dreamerax.sweeps.display import SweepDisplay
 from dreamerax.sweeps.manifest import Manifest, Record
 from dreamerax.sweeps.pool import Pool
 from dreamerax.sweeps.process import Job
@@ -32,7 +32,7 @@ def sweep(
   manifest = Manifest.load(folder)
   manifest.plan({job.name: Record(job.command, job.env_steps) for job in jobs})
   with (folder / "said").open("a") as said:
-    display = Display(manifest, Console(file=said, width=200))
+    display = SweepDisplay(manifest, Console(file=said, width=200))
     SweepRun(jobs, manifest, pool, display, retries).run(stop or StopSignals())
     display.close()
   return manifest

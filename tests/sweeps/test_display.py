@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dreamerax.sweeps.display import Display
+from dreamerax.sweeps.display import SweepDisplay
 from dreamerax.sweeps.manifest import Manifest, Record
 
 
@@ -14,7 +14,7 @@ def test_a_terminal_shows_a_table_with_what_runs_first(tmp_path: Path):
   done = Record((), 1000, "finished", attempts=1, env_steps=1000, eval_return=512.3, seconds=600)
   runs = Record((), 2000, "running", attempts=2, env_steps=1234)
   manifest = Manifest(tmp_path / "manifest.json", {"done": done, "runs": runs, "waits": Record((), 3000)})
-  display = Display(manifest, Console(file=printed, force_terminal=True, width=80, color_system=None))
+  display = SweepDisplay(manifest, Console(file=printed, force_terminal=True, width=80, color_system=None))
   manifest.change("waits", state="failed", reason="killed by SIGKILL")
   display.changed("runs")  # the table tells
   display.changed("waits")

@@ -16,7 +16,7 @@ from dreamerax.types import EnvSpec, Transition
 from dreamerax.viewer.dreams import Dreamer
 from dreamerax.viewer.server import Server
 from dreamerax.viewer.sessions import Sessions
-from dreamerax.viewer.starts import Start, Starts
+from dreamerax.viewer.starts import DreamStart, Starts
 from tests import tiny
 
 
@@ -57,10 +57,10 @@ class Anywhere(Starts):
   def __init__(self, spec: EnvSpec):
     self._spec = spec
 
-  def at(self, where: float) -> Start:
+  def at(self, where: float) -> DreamStart:
     if not 0 <= where <= 1:
       raise ValueError(f"where={where} must lie in [0, 1]")
-    return Start(steps(self._spec, seed=round(100 * where)), f"at {where}")
+    return DreamStart(steps(self._spec, seed=round(100 * where)), f"at {where}")
 
 
 def sessions(spec: str = "PIXELS", **options: int) -> Sessions:

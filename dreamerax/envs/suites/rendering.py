@@ -47,7 +47,7 @@ class WrongDevice(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Probe:
+class BackendProbe:
   """What a backend did when asked for a frame."""
 
   backend: str
@@ -55,7 +55,7 @@ class Probe:
   frames_per_second: float | None = None  # of cartpole at 64×64, where measured
 
 
-def probe(backend: str, frames: int = 0) -> Probe:
+def probe(backend: str, frames: int = 0) -> BackendProbe:
   """Draws a frame in a new process, and then `frames` more against the clock."""
   return _answer(backend, _begin(backend, frames))
 
@@ -97,17 +97,17 @@ def _forget_begun() -> None:
   _begun.clear()
 
 
-def _answer(backend: str, process: subprocess.Popen[str]) -> Probe:
+def _answer(backend: str, process: subprocess.Popen[str]) -> BackendProbe:
   with process:
     try:
       out, errors = process.communicate(timeout=_PROBE_SECONDS)
     except subprocess.TimeoutExpired:
       process.kill()
-      return Probe(backend, f"no frame within {_PROBE_SECONDS} seconds")
+      return BackendProbe(backend, f"no frame within {_PROBE_SECONDS} seconds")
   if process.returncode != 0:
     last = errors.strip().splitlines()[-1:] or [f"exit status {process.returncode}"]
-    return Probe(backend, last[0].strip())
-  return Probe(backend, None, json.loads(out.splitlines()[-1]))
+    return BackendProbe(backend, last[0].strip())
+  return BackendProbe(backend, None, json.loads(out.splitlines()[-1]))
 
 
 @functools.cache
@@ -191,7 +191,7 @@ def _egl_device() -> int | None:
   return devices.index(device.value) if device.value in devices else None
 
 
-def _advice(probes: list[Probe], explicit: str | None) -> str:
+def _advice(probes: list[BackendProbe], explicit: str | None) -> str:
   answers = "; ".join(f"{probe.backend}: {probe.error}" for probe in probes)
   unset = f" Or unset {VARIABLE}, which leaves nothing but {explicit} to try." if explicit else ""
   return (

@@ -1,6 +1,6 @@
 """Owns one worker process: starts it, tells it to step, reads its answers, and notices its death.
 
-The owner sends a `Setup` as JSON; the worker makes its environments and answers with their spec. From then on the owner
+The owner sends a `WorkerSetup` as JSON; the worker makes its environments and answers with their spec. From then on the owner
 sends commands, and the worker answers each, in order, once the rows are written. An answer begins with DONE, before what is
 worth a line in the log, or with FAILED or UNFIT before the reason why the worker leaves. Logs of
 episodes that ended follow, as JSON by row, after LOGS. Frames and actions never travel
@@ -50,7 +50,7 @@ class WorkerFault(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Setup:
+class WorkerSetup:
   """What a worker needs to know before it begins."""
 
   config: Mapping[str, Any]  # fields of EnvConfig
@@ -82,7 +82,7 @@ class Command(NamedTuple):
 class WorkerProcess:
   """Starts a worker. It ends when this object is closed, or with the process that it belongs to."""
 
-  def __init__(self, setup: Setup, memory: int, environment: Mapping[str, str]):
+  def __init__(self, setup: WorkerSetup, memory: int, environment: Mapping[str, str]):
     """
     Args:
       memory: file descriptor of the shared arrays.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from dreamerax.replay.log.segment import SegmentReader, segments
 
 
-class Report(NamedTuple):
+class LogReport(NamedTuple):
   """What a folder's log holds."""
 
   rows: int  # intact
@@ -30,7 +30,7 @@ def find_lost(folder: Path, end: Mapping[str, Any]) -> list[str]:
   return lost
 
 
-def inspect(folder: Path) -> Report:
+def inspect(folder: Path) -> LogReport:
   """Reads and checks a whole log. Changes nothing, and takes any columns.
 
   Raises:
@@ -45,4 +45,4 @@ def inspect(folder: Path) -> Report:
     corrupt += reader.damaged(newest) if reader.problem is None else [f"{reader.path}: {reader.problem}"]
     torn += reader.nbytes - reader.end(newest)
     total += reader.nbytes
-  return Report(rows, tuple(corrupt), torn, total, len(readers))
+  return LogReport(rows, tuple(corrupt), torn, total, len(readers))

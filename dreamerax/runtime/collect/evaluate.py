@@ -10,7 +10,7 @@ import numpy as np
 from dreamerax.envs.quota import episodes_each
 from dreamerax.runtime.collect.collector import Episode, EpisodeTracker
 from dreamerax.runtime.collect.film import Film
-from dreamerax.runtime.collect.policy import Policy
+from dreamerax.runtime.collect.policy import AgentPolicy
 from dreamerax.runtime.protocol import MakeEnvs, Params
 from dreamerax.runtime.telemetry.timing import Interval
 from dreamerax.words import number_of
@@ -42,7 +42,7 @@ class EvalResult(NamedTuple):
 
 
 def evaluate(
-  policy: Policy,
+  policy: AgentPolicy,
   params: Params,
   make_envs: MakeEnvs,
   *,

@@ -40,7 +40,7 @@ class Acting(Protocol):
     ...
 
 
-class Policy:
+class AgentPolicy:
   """An agent's policy, compiled once for each number of environments."""
 
   uniform = False
@@ -94,7 +94,7 @@ class Policy:
 
 
 class UniformPolicy:
-  """Uniform actions, to fill the replay before the first update; called like `Policy`."""
+  """Uniform actions, to fill the replay before the first update; called like `AgentPolicy`."""
 
   uniform = True
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from dreamerax.envs.faults import EnvironmentFault
 from dreamerax.runtime.collect.remote import Chunk, Lost
-from dreamerax.runtime.collect.rollout_worker import Setup, Stepper
+from dreamerax.runtime.collect.rollout_worker import Stepper, StepperSetup
 from dreamerax.runtime.protocol import Params
 from dreamerax.runtime.seeds import actor_seed
 from dreamerax.types import EnvSpec
@@ -21,7 +21,7 @@ _ON_CPUS = {"env_vars": {"JAX_PLATFORMS": "cpu"}}
 class RayActors:
   """See `remote.Actors`. Each has a CPU to itself; none is restarted by Ray, and no chunk is made twice."""
 
-  def __init__(self, ray: ModuleType, setup: Setup, count: int, timeout: float, num_envs: int, seed: int):
+  def __init__(self, ray: ModuleType, setup: StepperSetup, count: int, timeout: float, num_envs: int, seed: int):
     """Starts all actors and waits until the first has made its environments.
 
     Args:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dreamerax.envs.base import Work
 from dreamerax.runtime.collect.collector import Collector
-from dreamerax.runtime.collect.policy import Policy, UniformPolicy
+from dreamerax.runtime.collect.policy import AgentPolicy, UniformPolicy
 from dreamerax.runtime.collect.remote import Chunk
 from dreamerax.runtime.protocol import Agent, MakeEnvs, Params
 from dreamerax.runtime.seeds import key
@@ -18,7 +18,7 @@ CHUNK = 16  # steps of each environment
 
 
 @dataclass(frozen=True)
-class Setup:
+class StepperSetup:
   """How to make a `Stepper`; can be pickled."""
 
   make_agent: Callable[[], Agent]
@@ -49,7 +49,7 @@ class _Recorder:
 class Stepper:
   """Some environments of a run, and a policy."""
 
-  def __init__(self, setup: Setup, num_envs: int, seed: int):
+  def __init__(self, setup: StepperSetup, num_envs: int, seed: int):
     """
     Args:
       seed: of the environments and of the policy's noise.
@@ -59,7 +59,7 @@ class Stepper:
     """
     agent, self._envs = setup.make_agent(), setup.make_envs(num_envs, seed)
     self._uniform = UniformPolicy(agent, self._envs.spec, seed)
-    self._policy = Policy(agent, explore=True, key=key(seed))
+    self._policy = AgentPolicy(agent, explore=True, key=key(seed))
     self._random = True
     self._recorder = _Recorder(setup.latents)
     self._collector = Collector(self._uniform, self._envs, self._recorder)

@@ -15,7 +15,7 @@ def fresh(monkeypatch):
   answers = {}
   monkeypatch.delenv("MUJOCO_GL", raising=False)
   monkeypatch.delitem(__import__("sys").modules, "dm_control._render", raising=False)
-  monkeypatch.setattr(rendering, "probe", lambda backend: rendering.Probe(backend, answers.get(backend)))
+  monkeypatch.setattr(rendering, "probe", lambda backend: rendering.BackendProbe(backend, answers.get(backend)))
   rendering.choose.cache_clear()
   yield answers
   rendering.choose.cache_clear()

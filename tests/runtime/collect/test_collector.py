@@ -5,7 +5,7 @@ import numpy as np
 
 from dreamerax.envs.vector import SerialEnvs
 from dreamerax.runtime.collect.collector import Collector, EpisodeTracker
-from dreamerax.runtime.collect.policy import Policy, UniformPolicy
+from dreamerax.runtime.collect.policy import AgentPolicy, UniformPolicy
 from dreamerax.types import ActionSpec, EnvSpec, Transition
 from tests.runtime.toys import SPEC, Follow, Regression, make_envs, make_replay
 
@@ -14,7 +14,7 @@ PARAMS = {"k": np.float32(1.0)}
 
 def test_rows_reach_replay_with_the_latents_of_their_own_observation():
   replay = make_replay(streams=1)
-  collector = Collector(Policy(Regression(), explore=False, key=jax.random.key(0)), make_envs(1, 0), replay)
+  collector = Collector(AgentPolicy(Regression(), explore=False, key=jax.random.key(0)), make_envs(1, 0), replay)
   for _ in range(60):
     collector.send(PARAMS)
     collector.receive()
@@ -32,7 +32,7 @@ def test_rows_reach_replay_with_the_latents_of_their_own_observation():
 
 def test_resets_are_no_steps_and_episodes_add_up():
   collector = Collector(
-    Policy(Regression(), explore=False, key=jax.random.key(0)), make_envs(3, 0), make_replay(streams=3)
+    AgentPolicy(Regression(), explore=False, key=jax.random.key(0)), make_envs(3, 0), make_replay(streams=3)
   )
   steps, episodes = 0, []
   for _ in range(32):
@@ -60,7 +60,7 @@ def test_streams_end_on_their_own():
 
 
 def test_noise_differs_from_call_to_call_and_repeats_with_the_index():
-  policy = Policy(Regression(), explore=True, key=jax.random.key(0))
+  policy = AgentPolicy(Regression(), explore=True, key=jax.random.key(0))
   row, carry = make_envs(2, 0).reset(), policy.initial_carry(2)
   first, again, next_one = (policy(PARAMS, carry, row, index)[0].tolist() for index in (0, 0, 1))
   assert first == again != next_one
@@ -71,7 +71,7 @@ def test_chance_fills_the_replay_until_the_policy_follows():
   collector = Collector(UniformPolicy(Regression(), SPEC, seed=0), make_envs(2, 0), replay)
   for step in range(100):
     if step == 50:
-      collector.follow(Policy(Regression(), explore=False, key=jax.random.key(0)))
+      collector.follow(AgentPolicy(Regression(), explore=False, key=jax.random.key(0)))
     collector.send(PARAMS)
     collector.receive()
   random, chosen = [], []
@@ -120,7 +120,7 @@ class Noting(SerialEnvs):
 
 def test_parts_take_turns_and_one_is_always_in_flight():
   envs, replay = Split([Follow() for _ in range(3)], range(3)), make_replay(streams=3)
-  collector = Collector(Policy(Regression(), explore=False, key=jax.random.key(0)), envs, replay)
+  collector = Collector(AgentPolicy(Regression(), explore=False, key=jax.random.key(0)), envs, replay)
   steps, episodes = 0, []
   for _ in range(45):
     collector.send(PARAMS)
@@ -134,7 +134,9 @@ def test_parts_take_turns_and_one_is_always_in_flight():
   assert replay.steps == 23 * 2 + 22
   twin = make_replay(streams=3)  # the same environments in one part show the same
   whole = Collector(
-    Policy(Regression(), explore=False, key=jax.random.key(0)), SerialEnvs([Follow() for _ in range(3)], range(3)), twin
+    AgentPolicy(Regression(), explore=False, key=jax.random.key(0)),
+    SerialEnvs([Follow() for _ in range(3)], range(3)),
+    twin,
   )
   for _ in range(22):
     whole.send(PARAMS)

@@ -9,7 +9,7 @@ from dreamerax.envs import Environment
 from dreamerax.envs.faults import NoPicture
 from dreamerax.envs.vector import SerialEnvs
 from dreamerax.runtime.collect.evaluate import evaluate
-from dreamerax.runtime.collect.policy import Policy
+from dreamerax.runtime.collect.policy import AgentPolicy
 from dreamerax.runtime.errors import Interrupted
 from dreamerax.types import EnvSpec
 from tests.runtime.toys import SPEC, Follow, Regression, make_envs
@@ -18,11 +18,11 @@ PARAMS = {"k": jnp.ones(())}
 
 
 @pytest.fixture(scope="module")
-def policy() -> Policy:
-  return Policy(Regression(), explore=False, key=jax.random.key(0))
+def policy() -> AgentPolicy:
+  return AgentPolicy(Regression(), explore=False, key=jax.random.key(0))
 
 
-def test_every_environment_has_its_share_however_long_its_episodes_are(policy: Policy):
+def test_every_environment_has_its_share_however_long_its_episodes_are(policy: AgentPolicy):
   closed = []
 
   class Uneven(SerialEnvs):
@@ -39,7 +39,7 @@ def test_every_environment_has_its_share_however_long_its_episodes_are(policy: P
 
 
 @pytest.mark.parametrize(("episodes", "num_envs", "made"), [(10, 16, 10), (10, 4, 4), (4, 4, 4), (5, 4, 3), (1, 4, 1)])
-def test_no_more_environments_than_are_kept_busy(policy: Policy, episodes: int, num_envs: int, made: int):
+def test_no_more_environments_than_are_kept_busy(policy: AgentPolicy, episodes: int, num_envs: int, made: int):
   counts = []
 
   def envs(count: int, seed: int):
@@ -50,13 +50,13 @@ def test_no_more_environments_than_are_kept_busy(policy: Policy, episodes: int, 
   assert counts == [made] and len(result.returns) == episodes
 
 
-def test_the_seed_decides_the_returns(policy: Policy):
+def test_the_seed_decides_the_returns(policy: AgentPolicy):
   params = {"k": jnp.zeros(())}
   first, same, other = (evaluate(policy, params, make_envs, episodes=3, num_envs=3, seed=seed) for seed in (5, 5, 6))
   assert first.returns.tolist() == same.returns.tolist() != other.returns.tolist()
 
 
-def test_the_video_is_the_first_episode(policy: Policy):
+def test_the_video_is_the_first_episode(policy: AgentPolicy):
   video = evaluate(policy, PARAMS, make_envs, episodes=3, num_envs=1, seed=0, video=True).video
   assert video is not None and video.shape == (11, 4, 4, 3)
   assert video[:, 0, 0, 0].tolist() == list(range(11))
@@ -85,7 +85,7 @@ def blind_envs(count: int, seed: int, *, film: bool = False):
   return SerialEnvs([Blind(length=5) for _ in range(count)], range(seed, seed + count))
 
 
-def test_an_environment_without_images_is_filmed_as_it_draws_itself(policy: Policy):
+def test_an_environment_without_images_is_filmed_as_it_draws_itself(policy: AgentPolicy):
   Blind.drawn = 0
   result = evaluate(policy, PARAMS, blind_envs, episodes=4, num_envs=2, seed=0, video=True)
   assert result.video is not None and result.rewards is not None
@@ -97,7 +97,7 @@ def test_an_environment_without_images_is_filmed_as_it_draws_itself(policy: Poli
   assert Blind.drawn == 0
 
 
-def test_what_cannot_be_filmed_is_told_before_anything_is_played(policy: Policy):
+def test_what_cannot_be_filmed_is_told_before_anything_is_played(policy: AgentPolicy):
   steps = []
 
   class Undrawn(Blind):
@@ -115,7 +115,7 @@ def test_what_cannot_be_filmed_is_told_before_anything_is_played(policy: Policy)
   assert not steps
 
 
-def test_a_film_that_cannot_go_on_ends(policy: Policy, caplog: pytest.LogCaptureFixture):
+def test_a_film_that_cannot_go_on_ends(policy: AgentPolicy, caplog: pytest.LogCaptureFixture):
   class Growing(Blind):
     def render(self):
       return np.zeros((6, 8 + self.clock // 3, 3), np.uint8)
@@ -128,7 +128,7 @@ def test_a_film_that_cannot_go_on_ends(policy: Policy, caplog: pytest.LogCapture
   assert "ends after 3 frames" in caplog.text
 
 
-def test_it_can_be_left(policy: Policy):
+def test_it_can_be_left(policy: AgentPolicy):
   def check():
     raise Interrupted
 
@@ -136,13 +136,13 @@ def test_it_can_be_left(policy: Policy):
     evaluate(policy, PARAMS, make_envs, episodes=1, num_envs=1, seed=0, check=check)
 
 
-def test_episodes_must_be_positive(policy: Policy):
+def test_episodes_must_be_positive(policy: AgentPolicy):
   with pytest.raises(ValueError, match="episodes=0"):
     evaluate(policy, PARAMS, make_envs, episodes=0, num_envs=1, seed=0)
 
 
 @pytest.mark.parametrize("lengths", [(1000, 1000), (1000, 3), (14, 3), (12, 1000)])
-def test_episodes_are_cut_where_they_have_as_many_steps_as_they_may(policy: Policy, lengths: tuple[int, int]):
+def test_episodes_are_cut_where_they_have_as_many_steps_as_they_may(policy: AgentPolicy, lengths: tuple[int, int]):
   def envs(count: int, seed: int):
     return SerialEnvs([Follow(length=lengths[i]) for i in range(count)], range(seed, seed + count))
 
@@ -153,7 +153,7 @@ def test_episodes_are_cut_where_they_have_as_many_steps_as_they_may(policy: Poli
   assert result.scalars().get("eval/cut_episodes", 0) == result.cut
 
 
-def test_an_evaluation_that_takes_long_says_how_far_it_is(policy: Policy, monkeypatch: pytest.MonkeyPatch):
+def test_an_evaluation_that_takes_long_says_how_far_it_is(policy: AgentPolicy, monkeypatch: pytest.MonkeyPatch):
   clock, said = iter(range(0, 100_000, 10)), []
   monkeypatch.setattr("dreamerax.runtime.collect.evaluate.time.monotonic", lambda: next(clock))
 
@@ -165,7 +165,7 @@ def test_an_evaluation_that_takes_long_says_how_far_it_is(policy: Policy, monkey
   assert said[0].startswith("evaluation: 0 of 2 episodes have ended after 5 steps") and "TimeLimit" in said[0]
 
 
-def test_an_environments_own_numbers_are_means_over_episodes(policy: Policy):
+def test_an_environments_own_numbers_are_means_over_episodes(policy: AgentPolicy):
   result = evaluate(policy, PARAMS, make_envs, episodes=5, num_envs=2, seed=0)
   assert set(result.logs) == {"x", "success"} and 0 < result.logs["success"] <= 1
   assert result.scalars()["eval/log/x"] == result.logs["x"] and -0.9 < result.logs["x"] < 0.9

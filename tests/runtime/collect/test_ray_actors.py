@@ -14,12 +14,12 @@ import pytest
 from dreamerax.ray_connection import LOCAL, connect
 from dreamerax.replay import inspect
 from dreamerax.runtime.collect.ray_actors import RayActors
-from dreamerax.runtime.collect.rollout_worker import Setup
+from dreamerax.runtime.collect.rollout_worker import StepperSetup
 from dreamerax.runtime.telemetry.metrics import read_metrics
 from tests.conftest import error_without_ray, run_apart
 from tests.runtime.toys import Regression, make_envs, run
 
-SETUP = Setup(Regression, make_envs, {"memory": "float32"})
+SETUP = StepperSetup(Regression, make_envs, {"memory": "float32"})
 
 
 def actor_processes() -> list[psutil.Process]:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from dreamerax.replay import Replay
-from dreamerax.runtime.collect.policy import Policy, UniformPolicy
+from dreamerax.runtime.collect.policy import AgentPolicy, UniformPolicy
 from dreamerax.runtime.collect.remote import AHEAD, Chunk, Lost, RemoteCollector
-from dreamerax.runtime.collect.rollout_worker import CHUNK, Setup, Stepper
+from dreamerax.runtime.collect.rollout_worker import CHUNK, Stepper, StepperSetup
 from dreamerax.runtime.telemetry.metrics import read_metrics
 from tests.runtime.toys import REPLAY, SPEC, Regression, make_envs, make_replay, run
 
-SETUP = Setup(Regression, make_envs, {"memory": "float32"})
+SETUP = StepperSetup(Regression, make_envs, {"memory": "float32"})
 
 
 class Here:
@@ -57,7 +57,7 @@ class Here:
 
 
 def collect(actors: Here, replay: Replay, turns: int, **options) -> tuple[RemoteCollector, int, list]:
-  policy = Policy(Regression(), explore=True, key=jax.random.key(1))
+  policy = AgentPolicy(Regression(), explore=True, key=jax.random.key(1))
   collector = RemoteCollector(policy, actors, replay, **options)
   steps, episodes = 0, []
   for _ in range(turns):
@@ -121,7 +121,7 @@ def test_chance_acts_where_that_is_asked_for():
   actors = Here(4, 0)
   collector = RemoteCollector(UniformPolicy(Regression(), SPEC, 0), actors, make_replay())
   collector.send({"k": np.float32(0.0)})
-  collector.follow(Policy(Regression(), explore=True, key=jax.random.key(1)))
+  collector.follow(AgentPolicy(Regression(), explore=True, key=jax.random.key(1)))
   for _ in range(2 * AHEAD):
     collector.receive()
   collector.send({"k": np.float32(0.0)})

@@ -8,7 +8,7 @@ import pytest
 
 from dreamerax.replay import Replay
 from dreamerax.runtime.collect.collector import Collector
-from dreamerax.runtime.collect.policy import Policy
+from dreamerax.runtime.collect.policy import AgentPolicy
 from dreamerax.runtime.devices.mesh import local_mesh
 from dreamerax.runtime.devices.sharding import abstract_state, check_batch_size, init_state
 from dreamerax.runtime.errors import Diverged
@@ -29,7 +29,7 @@ class Poisoned(Replay):
 def filled(rows: int = 40, kind: type[Replay] = Replay) -> Replay:
   replay = make_replay(streams=4, kind=kind)
   agent = Regression()
-  collector = Collector(Policy(agent, explore=True, key=jax.random.key(1)), make_envs(4, 0), replay)
+  collector = Collector(AgentPolicy(agent, explore=True, key=jax.random.key(1)), make_envs(4, 0), replay)
   for _ in range(rows):
     collector.send({"k": np.float32(0.0)})
     collector.receive()
@@ -182,7 +182,7 @@ def test_a_learner_goes_on_as_if_it_had_never_stopped():
 
 
 def test_a_policy_that_is_not_finite_is_refused():
-  collector = Collector(Policy(Regression(), explore=False, key=jax.random.key(1)), make_envs(4, 0), make_replay())
+  collector = Collector(AgentPolicy(Regression(), explore=False, key=jax.random.key(1)), make_envs(4, 0), make_replay())
   with pytest.raises(Diverged, match="actions are no longer finite"):
     collector.send({"k": np.float32(np.nan)})
 
