@@ -154,7 +154,11 @@ def export_policy(
 
 def load_agent(run_dir: str | Path, trust: Trusted = NOBODY) -> tuple[Agent, Any]:
   """The newest checkpoint's agent, and the parameters that acting needs, on a device. Raises what `load_policy` does."""
-  directory = RunDirectory.open(run_dir, trust)
+  return agent_of(RunDirectory.open(run_dir, trust))
+
+
+def agent_of(directory: RunDirectory) -> tuple[Agent, Any]:
+  """As `load_agent`, of a run directory that has been opened."""
   return _trained(directory, directory.config)
 
 

@@ -100,8 +100,8 @@ def _start(name: str, arguments: list[str]) -> int:
   row = COMMANDS[name][-1 if arguments and not arguments[0].startswith("-") else 0]
   if row.draws and (options.value_of(arguments, "--task") or DMC).startswith(DMC):
     rendering.choose_soon()
-  preset, parsed = _read(name, row, arguments or list(row.otherwise))
-  given = (*([preset] if row.preset else []), parsed, *([read_run] if row.builds else []))
+  parsed, begun = _read(name, row, arguments or list(row.otherwise))
+  given = (*([begun] if row.decisive else []), parsed, *([read_run] if row.builds else []))
   # What may be positional is no option, and only the class tells that; only the instance has a preset's parts.
   try:
     with options.named(parsed if row.decisive else type(parsed), arguments):
@@ -121,18 +121,18 @@ def read_run(arguments: Sequence[str]) -> "RunConfig":
     ValueError: the command would be refused.
   """
   row = COMMANDS["train"][0]
-  return _module(row).to_config(_read("train", row, list(arguments))[1])
+  return _module(row).to_config(_read("train", row, list(arguments))[0])
 
 
-def _read(name: str, row: Subcommand, arguments: list[str]) -> tuple[str | None, Any]:
-  """The preset that is named, and the command's Arguments."""
-  module, default, description = _module(row), None, None
+def _read(name: str, row: Subcommand, arguments: list[str]) -> tuple[Any, Any]:
+  """The command's Arguments, and what was read for their defaults."""
+  module, default, begun, description = _module(row), None, None, None
   preset = arguments.pop(0) if row.preset and arguments and not arguments[0].startswith("-") else None
   if row.decisive:
     with options.named(module.Arguments, arguments):
       named = {option: options.value_of(arguments, f"--{option}") for option in row.decisive}
       leading = {"preset": preset} if row.preset else {}
-      default = module.defaults(**leading, **named, trust=_peek_trust(arguments))
+      default, begun = module.defaults(**leading, **named, trust=_peek_trust(arguments))
   command = f"dreamerax {name}"
   if row.short:
     command, description = f"{command} {preset or '[PRESET]'}", module.describe(preset)
@@ -140,7 +140,8 @@ def _read(name: str, row: Subcommand, arguments: list[str]) -> tuple[str | None,
       print(short_help.page(command, description, row.short, default))
       raise SystemExit(0)
     arguments = ["--help" if word == "--help-all" else word for word in arguments]
-  return preset, options.read(module.Arguments, arguments, command=command, default=default, description=description)
+  parsed = options.read(module.Arguments, arguments, command=command, default=default, description=description)
+  return parsed, begun
 
 
 def _module(row: Subcommand) -> Any:
@@ -151,7 +152,7 @@ def _peek_trust(arguments: Sequence[str]) -> Trust:
   """What --trust says, before anything is read whose code it is about."""
   from dreamerax.commands.trusting import to_trust
 
-  words = (_peek_all(arguments[i:], "--trust") for i in range(len(arguments)))
+  words = (_peek_all(arguments[i:], "--trust") for i in reversed(range(len(arguments))))
   return to_trust(next((each for each in words if each is not None), None))
 
 

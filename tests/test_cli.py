@@ -53,7 +53,7 @@ def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
   def started(*arguments, **options):
     pytest.fail("training has started")
 
-  monkeypatch.setattr(training.runtime_train, "train", started)
+  monkeypatch.setattr(training, "train_run", started)
   monkeypatch.setattr(envs, "make_batch", started)
 
 
@@ -194,7 +194,7 @@ def test_a_bug_shows_its_traceback_and_ends_in_one_line(dreamerax, monkeypatch: 
   def fail(*arguments, **options):
     raise KeyError("deter")
 
-  monkeypatch.setattr(training.runtime_train, "train", fail)
+  monkeypatch.setattr(training, "train_run", fail)
   answer = dreamerax("train")
   assert answer.status == 1 and "Traceback" in answer.text
   assert re.search(r"dreamerax train: KeyError: 'deter' in .*\.py, line \d+\. This is a bug: report", answer.text)
@@ -216,7 +216,7 @@ def test_what_the_system_refuses_is_one_line(error, line: str, status: int, drea
   def fail(*arguments, **options):
     raise error
 
-  monkeypatch.setattr(training.runtime_train, "train", fail)
+  monkeypatch.setattr(training, "train_run", fail)
   answer = dreamerax("train")
   assert answer.status == status and answer.lines == 1 and re.search(line, answer.text)
 
@@ -225,7 +225,7 @@ def test_divergence_is_one_line(dreamerax, monkeypatch: pytest.MonkeyPatch):
   def diverge(*arguments, **options):
     raise Diverged("loss/actor became nan")
 
-  monkeypatch.setattr(training.runtime_train, "train", diverge)
+  monkeypatch.setattr(training, "train_run", diverge)
   assert dreamerax("train") == Answer(1, "dreamerax train: loss/actor became nan")
 
 
@@ -282,7 +282,7 @@ def test_the_stored_run_goes_on_and_may_be_longer(dreamerax, monkeypatch: pytest
     begin()
     return ENDED
 
-  monkeypatch.setattr(training.runtime_train, "train", train)
+  monkeypatch.setattr(training, "train_run", train)
   assert dreamerax("train", "--logdir", "run", "--env-steps", "123456", "--eval-every", "7").status == 0
   assert seen["env_steps"] == 123456 and seen["loop"].eval_every == 7
   assert seen["num_envs"] == config.num_envs and seen["task"] == config.env.task
@@ -291,21 +291,20 @@ def test_the_stored_run_goes_on_and_may_be_longer(dreamerax, monkeypatch: pytest
   assert api.load_preset(tmp_path / "run") == "quick"
 
 
-def test_a_run_that_goes_on_is_read_once_for_its_options_and_once_for_all_else(
-  dreamerax, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
+def test_a_stored_configuration_is_read_once(dreamerax, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
   def train(*arguments, begin, **options):
     begin()
     return ENDED
 
   config = begun(tmp_path / "run")
   opened, read = [], config_file.read
-  monkeypatch.setattr(training.runtime_train, "train", train)
+  monkeypatch.setattr(training, "train_run", train)
   monkeypatch.setattr(config_file, "read", lambda path: opened.append(path) or read(path))
-  assert dreamerax("train", "quick", "--logdir", "run").status == 0 and len(opened) == 2
-  opened.clear()
+  for line in ("train quick --logdir run", "train --logdir elsewhere --logdir run"):  # what comes last counts
+    assert dreamerax(*line.split()).status == 0 and opened == [Path("run")], line
+    opened.clear()
   api.train(config, "run")
-  assert len(opened) == 1
+  assert opened == [tmp_path / "run"]
   assert api.load_config("run") == config
 
 
@@ -317,7 +316,7 @@ def test_several_seeds_have_a_run_directory_each(dreamerax, monkeypatch: pytest.
     begin()
     return ENDED
 
-  monkeypatch.setattr(training.runtime_train, "train", train)
+  monkeypatch.setattr(training, "train_run", train)
   root = tmp_path / "all"
   assert dreamerax("train", "--seed", "3", "--seeds", "2", "--env-steps", "9999", "--logdir", "all").status == 0
   assert started == {3: root / "seed-3", 4: root / "seed-4"}

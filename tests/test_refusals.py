@@ -24,7 +24,7 @@ from dreamerax.own_code import account
 from dreamerax.run_config import RunConfig
 from tests.conftest import ROOT
 
-OPTIONS = sorted(Options(train.defaults(None, size=None, logdir=None), ()).known())
+OPTIONS = sorted(Options(train.defaults(None, size=None, logdir=None)[0], ()).known())
 NUMBERS = ["0", "-1", "1", "7", "1e5", "100k", "-5k", "1.5", "1e-3", "nan", "inf", "-inf", "1e999", "0x10", str(2**63)]
 NUMBERS += [str(2**64), "9" * 5000, "1_0", "1e400000000", "--", "-", "None", "True", "[1]", "null"]
 WORDS = [

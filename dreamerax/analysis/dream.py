@@ -11,6 +11,7 @@ from dreamerax.agent import Agent
 from dreamerax.envs.base import EnvBatch
 from dreamerax.images import colored
 from dreamerax.own_code import NOBODY, Trust
+from dreamerax.run_directory import RunDirectory
 from dreamerax.runtime.collect.policy import AgentPolicy
 from dreamerax.runtime.seeds import key
 from dreamerax.types import Batch, Transition
@@ -42,14 +43,15 @@ def dream(run_dir: Path, *, steps: int, context: int, horizon: int, seed: int, t
     FileNotFoundError: no run or no checkpoint is there. ValueError: the world model decodes no images, or the episode
       is shorter than a turn.
   """
-  agent, params = api.load_agent(run_dir, trust)
+  directory = RunDirectory.open(run_dir, trust)
+  agent, params = api.agent_of(directory)
   name = next((name for name in agent.decoded if agent.spec.observation[name].is_image), None)
   if name is None:
     raise ValueError(
       f"the world model of {run_dir} decodes no images, so it dreams none: `dreamerax eval RUN_DIR --video film.mp4` "
       "films what the environment shows"
     )
-  batch = envs.make_batch(api.load_config(run_dir, trust).env, 1, seed)
+  batch = envs.make_batch(directory.config.env, 1, seed)
   act_key, dream_key = jax.random.split(key(seed))
   try:
     rows, latents = _play(AgentPolicy(agent, explore=False, key=act_key), agent, params, batch, steps)

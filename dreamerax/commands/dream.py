@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dreamerax import api, checks
 from dreamerax.commands.trusting import TrustOption
+from dreamerax.run_directory import RunDirectory
 from dreamerax.runtime.learn.compilation import enable_cache
 from dreamerax.runtime.seeds import check_seed
 from dreamerax.viewer.dreams import Dreamer
@@ -43,8 +44,8 @@ def run(arguments: Arguments) -> int:
   """
   logging.getLogger("absl").setLevel(logging.ERROR)  # orbax warns that a checkpoint which is only read is only read
   enable_cache()
-  config = api.load_config(arguments.run_dir, arguments.trusted)
-  dreamer = Dreamer(*api.load_agent(arguments.run_dir, arguments.trusted))
+  directory = RunDirectory.open(arguments.run_dir, arguments.trusted)
+  config, dreamer = directory.config, Dreamer(*api.agent_of(directory))
   starts = find_starts(arguments.run_dir, config, arguments.context, arguments.seed)
   title = {"run": arguments.run_dir.resolve().name, "task": config.env.task}
   sessions = Sessions(dreamer, starts, title=title, seed=arguments.seed)

@@ -125,12 +125,12 @@ def named(part: Any, arguments: Sequence[str]) -> Iterator[None]:
 
 
 def value_of(arguments: Sequence[str], option: str) -> str | None:
-  """What was typed for `option`: some options decide what the defaults of all others are."""
-  for i, argument in enumerate(arguments):
-    if argument == option and i + 1 < len(arguments) and not arguments[i + 1].startswith("--"):
+  """What was typed for `option`, the last time that it was: some options decide the defaults of all others."""
+  for i in reversed(range(len(arguments))):
+    if arguments[i] == option and i + 1 < len(arguments) and not arguments[i + 1].startswith("--"):
       return arguments[i + 1]
-    if argument.startswith(option + "="):
-      return argument.removeprefix(option + "=")
+    if arguments[i].startswith(option + "="):
+      return arguments[i].removeprefix(option + "=")
   return None
 
 

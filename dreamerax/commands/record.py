@@ -15,6 +15,7 @@ from dreamerax.own_code import NOBODY, Trust
 from dreamerax.recordings import EpisodeFolder, record, uniform
 from dreamerax.recordings.recorder import Act
 from dreamerax.replay.budget import size_of
+from dreamerax.run_directory import RunDirectory
 from dreamerax.runtime.collect.policy import AgentPolicy
 from dreamerax.runtime.seeds import check_seed, key, sequence
 from dreamerax.types import EnvSpec, Transition
@@ -49,16 +50,17 @@ class Arguments(TrustOption, EnvConfig):
     check_seed(self.seed)
 
 
-def defaults(policy: str | None, trust: Trust = NOBODY) -> Arguments:
-  """Arguments before further options: an agent acts in the environment of its run.
+def defaults(policy: str | None, trust: Trust = NOBODY) -> tuple[Arguments, RunDirectory | None]:
+  """Arguments before further options, and the run of an agent, which acts in its environment.
 
   Raises:
     FileNotFoundError: there is no such run.
   """
   if policy in (None, CHANCE):
-    return Arguments()
-  env = api.load_config(policy, trust).env
-  return Arguments(**{each.name: getattr(env, each.name) for each in fields(env)})
+    return Arguments(), None
+  directory = RunDirectory.open(policy, trust)
+  env = directory.config.env
+  return Arguments(**{each.name: getattr(env, each.name) for each in fields(env)}), directory
 
 
 def check_typed(arguments: Arguments, typed: Collection[str]) -> None:
@@ -66,8 +68,11 @@ def check_typed(arguments: Arguments, typed: Collection[str]) -> None:
   envs.check_applies(arguments, typed)
 
 
-def run(arguments: Arguments) -> int:
+def run(directory: RunDirectory | None, arguments: Arguments) -> int:
   """Records; returns the exit status.
+
+  Args:
+    directory: the run whose agent acts; None: uniform actions.
 
   Raises:
     ValueError: the task does not exist, the agent does not fit it, or the folder holds other episodes.
@@ -79,7 +84,7 @@ def run(arguments: Arguments) -> int:
   count = len(episodes_each(arguments.episodes, arguments.num_envs))
   batch = envs.make_batch(config, count, int(seeds[0]), arguments.workers)
   try:
-    act = _actor(arguments, batch.spec, count, int(seeds[1]))
+    act = _actor(directory, arguments, batch.spec, count, int(seeds[1]))
     folder = EpisodeFolder.create(arguments.out, batch.spec, {"env": asdict(config)})
     seen = _Seen(arguments.episodes)
     files = record(batch, act, folder, episodes=arguments.episodes, after=seen.add)
@@ -107,10 +112,10 @@ class _Seen:
       )
 
 
-def _actor(arguments: Arguments, spec: EnvSpec, num_envs: int, seed: int) -> Act:
-  if arguments.policy == CHANCE:
+def _actor(directory: RunDirectory | None, arguments: Arguments, spec: EnvSpec, num_envs: int, seed: int) -> Act:
+  if directory is None:
     return uniform(spec, seed)
-  agent, params = api.load_agent(arguments.policy, arguments.trusted)
+  agent, params = api.agent_of(directory)
   if agent.spec != spec:
     raise ValueError(
       f"policy={arguments.policy} was trained on {agent.spec}, and this environment is {spec}: give the task, size and "

@@ -15,10 +15,12 @@ class Subcommand(NamedTuple):
   module: str  # in dreamerax.commands
   takes: str  # what follows the command's name
   summary: str
-  preset: bool = False  # whether a preset's name may come first, which `defaults` and `run` are given
+  preset: bool = False  # whether a preset's name may come first, which `defaults` is given
   # The options that --help shows, below what the module's `describe` says of a preset; None: all.
   short: dict[str, Sequence[short_help.Shown]] | None = None
-  decisive: tuple[str, ...] = ()  # options that decide the defaults of all others: the module has `defaults` of them
+  # Options that decide the defaults of all others: the module has `defaults` of them, whose second result, what was
+  # read for that, `run` is given first.
+  decisive: tuple[str, ...] = ()
   checks: bool = False  # the module has `check_typed`, which is given the arguments and the names of the options typed
   draws: bool = False  # whether MuJoCo draws: a backend is looked for while the module is imported
   builds: bool = False  # whether `run` is given `cli.read_run`, which makes runs of command lines

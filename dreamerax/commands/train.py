@@ -4,7 +4,7 @@ from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 
@@ -67,9 +67,17 @@ class Arguments(TrustOption, RunConfig):
     return self.distributed or any(x is not None for x in (self.coordinator, self.processes, self.process))
 
 
+class Beginning(NamedTuple):
+  """What a run begins from."""
+
+  preset: str
+  there: RunDirectory | None
+  """The run in the directory, or the first of several seeds in it."""
+
+
 def defaults(
   preset: str | None, size: str | None, logdir: str | None, *, config: str | None = None, trust: Trust = NOBODY
-) -> Arguments:
+) -> tuple[Arguments, Beginning]:
   """What a run looks like before further options: that of the run directory if one is there, else what `config` has, else
   the preset's.
 
@@ -86,16 +94,18 @@ def defaults(
   there = _run_in(logdir, trust)
   if there is not None:
     there.check_started_as(preset, size)
-    stored = replace(there, trust=_trust_with(trust, preset, there)).config
+    there = replace(there, trust=_trust_with(trust, preset, there))
+    preset, stored = there.preset, there.config
   elif config is not None:
     begun = RunDirectory.open(config, trust)
-    stored = begun.config
+    preset, stored = begun.preset, begun.config
     begun.check_acts()
     if size not in (None, stored.size):
       raise ValueError(f"size={size!r}: {config} has {stored.size!r}; begin with a preset for another size")
   else:
     stored = presets.build(preset or DEFAULT_PRESET, size)
-  return Arguments(**{field.name: getattr(stored, field.name) for field in fields(stored)}, seeds=len(seeds) or 1)
+  arguments = Arguments(**{field.name: getattr(stored, field.name) for field in fields(stored)}, seeds=len(seeds) or 1)
+  return arguments, Beginning(preset or DEFAULT_PRESET, there)
 
 
 def _trust_with(trust: Trust, preset: str | None, there: RunDirectory) -> Trust:
@@ -126,7 +136,7 @@ def check_typed(arguments: Arguments, typed: Collection[str]) -> None:
   envs.check_applies(arguments.env, typed)
 
 
-def run(preset: str | None, arguments: Arguments) -> int:
+def run(begun: Beginning, arguments: Arguments) -> int:
   """Trains; returns the exit status.
 
   Raises:
@@ -138,25 +148,20 @@ def run(preset: str | None, arguments: Arguments) -> int:
     if logdir is None:
       raise ValueError("--distributed needs --logdir: a directory that all hosts share")
     hosts.join(arguments.coordinator, arguments.processes, arguments.process)
-  there = _run_in(logdir)
-  if there is not None:
-    preset = there.preset
-  elif arguments.config is not None:
-    preset = RunDirectory.open(arguments.config).preset
-  preset = preset or DEFAULT_PRESET
   with ExitStack() as stack:
     if logdir is None:
       last = config.seed + arguments.seeds - 1
       seeds = f"seed{config.seed}" if arguments.seeds == 1 else f"seeds{config.seed}-{last}"
-      logdir = stack.enter_context(run_list.new_run_dir(f"{preset}-{config.env.task}-{seeds}"))
-    lines = _train(config, logdir, preset, arguments, there)
+      logdir = stack.enter_context(run_list.new_run_dir(f"{begun.preset}-{config.env.task}-{seeds}"))
+    lines = _train(config, logdir, begun, arguments)
     if jax.process_index() == 0:
       print("\n".join(lines))
   return 0
 
 
-def _train(config: RunConfig, logdir: Path, preset: str, arguments: Arguments, there: RunDirectory | None) -> list[str]:
-  """Trains; returns what there is to say at the end. there: the run in `logdir`, or the first of several seeds."""
+def _train(config: RunConfig, logdir: Path, begun: Beginning, arguments: Arguments) -> list[str]:
+  """Trains; returns what there is to say at the end."""
+  preset, there = begun
   initial, total, trust = arguments.init_world_model, config.env_steps, arguments.trusted
   own = sorted({module_of(path) for path in (config.env.task, preset) if ":" in path})
   if arguments.seeds > 1 or find_seeds(logdir):

@@ -8,7 +8,7 @@ from pathlib import Path
 from dreamerax import presets, run_list
 from dreamerax.agent import AgentConfig
 from dreamerax.commands import ending, printing, short_help
-from dreamerax.commands.train import DEFAULT_PRESET
+from dreamerax.commands.train import DEFAULT_PRESET, Beginning
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.offline import figures
 from dreamerax.offline import train as offline
@@ -45,7 +45,7 @@ class Arguments(TrustOption, OfflineConfig):
 
 def defaults(
   preset: str | None, *, data: str | None, size: str | None, logdir: str | None, trust: Trust = NOBODY
-) -> Arguments:
+) -> tuple[Arguments, Beginning]:
   """A run before further options: that of the run directory if one is there, else the preset's, alone.
 
   Raises:
@@ -56,9 +56,12 @@ def defaults(
     recorded = offline.load(there)
     there.check_started_as(preset, size)
     loop = {each.name: getattr(recorded.loop, each.name) for each in fields(OfflineConfig)}
-    return _arguments(there.config, **loop, held_out=recorded.held_out, open_loop=recorded.open_loop)
-  config = presets.build(preset or DEFAULT_PRESET, size)
-  return _arguments(offline.world_model_only(config, EpisodeFolder(data)) if data else config)
+    arguments = _arguments(there.config, **loop, held_out=recorded.held_out, open_loop=recorded.open_loop)
+    return arguments, Beginning(there.preset or DEFAULT_PRESET, there)
+  preset = preset or DEFAULT_PRESET
+  config = presets.build(preset, size)
+  config = offline.world_model_only(config, EpisodeFolder(data)) if data else config
+  return _arguments(config), Beginning(preset, None)
 
 
 def describe(preset: str | None) -> str:
@@ -72,7 +75,7 @@ def _arguments(config: RunConfig, **more) -> Arguments:
   return Arguments(**kept, **more)
 
 
-def run(preset: str | None, arguments: Arguments) -> int:
+def run(begun: Beginning, arguments: Arguments) -> int:
   """Trains; returns the exit status.
 
   Raises:
@@ -81,21 +84,19 @@ def run(preset: str | None, arguments: Arguments) -> int:
   if arguments.data is None:
     raise ValueError("data: name the folder of the episodes, --data DIR; `dreamerax record --out DIR` makes one")
   folder, logdir = EpisodeFolder(arguments.data), arguments.logdir
-  there = None if logdir is None else RunDirectory.find(logdir, arguments.trusted)
-  if there is not None:
-    preset, base = there.preset, there.config
+  if begun.there is not None:
+    base = begun.there.config
   else:
-    preset = preset or DEFAULT_PRESET
-    base = offline.world_model_only(presets.build(preset, arguments.size), folder)
+    base = offline.world_model_only(presets.build(begun.preset, arguments.size), folder)
   with ExitStack() as stack:
     if logdir is None:
-      logdir = stack.enter_context(run_list.new_run_dir(f"world-model-{preset}-seed{arguments.seed}"))
-    lines = _train(base, folder, logdir, preset, arguments)
+      logdir = stack.enter_context(run_list.new_run_dir(f"world-model-{begun.preset}-seed{arguments.seed}"))
+    lines = _train(base, folder, logdir, begun, arguments)
   print("\n".join(lines))
   return 0
 
 
-def _train(base: RunConfig, folder: EpisodeFolder, logdir: Path, preset: str | None, arguments: Arguments) -> list[str]:
+def _train(base: RunConfig, folder: EpisodeFolder, logdir: Path, begun: Beginning, arguments: Arguments) -> list[str]:
   """Trains; returns what there is to say at the end."""
   chosen = {name: getattr(arguments, name) for name in ("seed", "mesh", "replay", "agent")}
 
@@ -111,8 +112,9 @@ def _train(base: RunConfig, folder: EpisodeFolder, logdir: Path, preset: str | N
     held_out=arguments.held_out,
     open_loop=arguments.open_loop,
     loop=OfflineConfig(**{each.name: getattr(arguments, each.name) for each in fields(OfflineConfig)}),
-    preset=preset,
+    preset=begun.preset,
     show=show,
+    there=begun.there,
   )
   if not result.interrupted:
     print(f"plot: {logdir / offline.PLOT}")

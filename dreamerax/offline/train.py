@@ -72,12 +72,14 @@ def train_world_model(
   loop: OfflineConfig | None = None,
   preset: str | None = None,
   show: Callable[[HorizonErrors, int], None] = lambda found, updates: None,
+  there: RunDirectory | None = None,
 ) -> OfflineResult:
   """Trains the world model of `config` (see `world_model_only`), or goes on from the checkpoint in `logdir`.
 
   Args:
     held_out: share of the episodes that are not trained on.
     show: is given each evaluation, and how many updates the model has had.
+    there: the run in `logdir`, where the caller has opened it.
 
   Raises:
     ValueError: a value or an episode does not fit, or `logdir` holds another run; nothing is overwritten.
@@ -86,7 +88,9 @@ def train_world_model(
   logdir, open_loop, loop = Path(logdir).absolute(), open_loop or OpenLoopConfig(), loop or OfflineConfig()
   episodes = data.split(folder, held_out, config.seed)
   recorded = Recorded(len(folder.files()), episodes.steps, held_out, open_loop, loop)
-  there = _to_continue(logdir, config, recorded)
+  there = there or RunDirectory.find(logdir)
+  if there is not None:
+    _check_goes_on_with(there, config, recorded)
   agent = Agent(config.agent, folder.spec)
   size = batch_rows(config.replay.batch_size, config.mesh, local_mesh(config.mesh))
   replay_config = dataclasses.replace(config.replay, batch_size=size)
@@ -134,12 +138,12 @@ def load(directory: RunDirectory) -> Recorded:
     return from_dict(Recorded, stored[RECORDED], RECORDED)
 
 
-def _to_continue(logdir: Path, config: RunConfig, recorded: Recorded) -> RunDirectory | None:
-  """The run in `logdir` that goes on; None where none has begun."""
-  there = RunDirectory.find(logdir)
-  if there is not None:
-    old = load(there)
-    there.check_same_config(config)
-    kept = (each.name for each in dataclasses.fields(recorded) if each.name not in _MAY_CHANGE)
-    there.check_equal({name: (getattr(old, name), getattr(recorded, name)) for name in kept})
-  return there
+def _check_goes_on_with(there: RunDirectory, config: RunConfig, recorded: Recorded) -> None:
+  """
+  Raises:
+    ValueError: the run was not trained alone, or on something else, or has another configuration.
+  """
+  old = load(there)
+  there.check_same_config(config)
+  kept = (each.name for each in dataclasses.fields(recorded) if each.name not in _MAY_CHANGE)
+  there.check_equal({name: (getattr(old, name), getattr(recorded, name)) for name in kept})

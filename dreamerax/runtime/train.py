@@ -1,19 +1,14 @@
 """Starts a run, or continues one: restores, and puts the parts together."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from dreamerax.envs.base import EnvBatch
-from dreamerax.replay import Replay
 from dreamerax.runtime.checkpoint.metadata import ConfigFile, RunState
 from dreamerax.runtime.checkpoint.replay import Restored, restore_replay
-from dreamerax.runtime.collect.collector import Collector
-from dreamerax.runtime.collect.policy import Acting, AgentPolicy, UniformPolicy
-from dreamerax.runtime.collect.protocol import Collecting
-from dreamerax.runtime.collect.remote import Actors, RemoteCollector
+from dreamerax.runtime.collect.policy import AgentPolicy, UniformPolicy
+from dreamerax.runtime.collect.source import LocalSource, RemoteSource, Source
 from dreamerax.runtime.context import RunContext, single_run
 from dreamerax.runtime.devices.hosts import Hosts
 from dreamerax.runtime.devices.mesh import learner_mesh, policy_mesh
@@ -120,27 +115,30 @@ def _train(start: RunStart, begin: Callable[[], ConfigFile], stack: ExitStack) -
   )
   progress.wait_for(lambda: f"making {number_of(start.settings.num_envs, 'environment')} and the parameters")
   # Processes make the environments, and a thread the programs, while this one makes the first state.
-  envs = stack.enter_context(closing(_begin_envs(start, found)))
+  source = stack.enter_context(closing(_make_source(start, found)))
   if state is None:
     state = start.parts.initial(init_state(start.parts.agent, start.learners, start.key(INIT)))
   else:
     start.parts.schedule.restore(saved.schedule)
   written = begin() if hosts.leads else ConfigFile()
-  return _make_run(start, programs, state, envs, found, written, session, progress, stack).run()
+  return _make_run(start, programs, state, source, found, written, session, progress, stack).run()
 
 
-def _begin_envs(start: RunStart, found: Restored) -> EnvBatch | Actors:
+def _make_source(start: RunStart, found: Restored) -> Source:
   """Where episodes go on, they and those after them have the seeds that they would have had. Those of actors do not."""
   goes_on = start.parts.remote is None and "episodes" in found.extra.get("collector", {})
   first_seed = environment_seed(start.own_seed, COLLECT, 0 if goes_on else found.counters.env_steps)
-  return (start.parts.remote or start.parts.make_envs)(start.settings.num_envs, first_seed)
+  count = start.settings.num_envs
+  if start.parts.remote is not None:
+    return RemoteSource(start.parts.remote(count, first_seed))
+  return LocalSource(start.parts.make_envs(count, first_seed))
 
 
 def _make_run(
   start: RunStart,
   programs: Programs,
   state: State,
-  envs: EnvBatch | Actors,
+  source: Source,
   found: Restored,
   written: ConfigFile,
   session: Session,
@@ -152,10 +150,11 @@ def _make_run(
   agreement = Agreement(start.hosts, start.context.stop, start.parts.replay)
   learner = stack.enter_context(closing(_make_learner(start, programs, state, saved, found, stages)))
   policy = AgentPolicy(start.parts.agent, explore=True, key=start.key(ACT), mesh=start.actors)
-  chance = UniformPolicy(start.parts.agent, envs.spec, environment_seed(start.own_seed, PREFILL, 0))
+  chance = UniformPolicy(start.parts.agent, source.spec, environment_seed(start.own_seed, PREFILL, 0))
   filled = agreement.turn.is_filled(config, start.hosts.count)
   first = chance if config.prefill_policy == "random" and not filled else policy
-  collector = _make_collector(first, envs, start.parts.replay, saved, stages, found.extra.get("collector", {}))
+  left = found.extra.get("collector", {})
+  collector = source.collector(first, start.parts.replay, calls=saved.calls, timer=stages, left=left)
   if collector.lost:
     lost = number_of(collector.lost, "episode")
     progress.say(f"{lost} that had begun could not be brought back; they were cut short")
@@ -175,22 +174,6 @@ def _make_run(
     logged=saved.logged,
     reshards=found.reshards,
   )
-
-
-def _make_collector(
-  policy: Acting,
-  source: EnvBatch | Actors,
-  replay: Replay,
-  saved: RunState,
-  timer: Timer,
-  left: Mapping[str, Any],
-) -> Collecting:
-  """Of either kind; what the other kind has left behind is of no use to it, and its episodes begin anew."""
-  if isinstance(source, EnvBatch):
-    extra = left if "episodes" in left else None
-    return Collector(policy, source, replay, calls=saved.calls, timer=timer, extra=extra)
-  extra = left if "streams" in left else None
-  return RemoteCollector(policy, source, replay, calls=saved.calls, timer=timer, extra=extra)
 
 
 def _make_programs(start: RunStart, state: State) -> Programs:

@@ -1,10 +1,30 @@
 """The pool of a Ray cluster, or of a Ray on this machine alone: actors for each attempt, which hold what it asks for."""
 
+from typing import Protocol
+
 from dreamerax.ray_connection import connect
 from dreamerax.sweeps.process import Event, Job
 from dreamerax.sweeps.ray_actor import AttemptActor, Remote
 from dreamerax.sweeps.ray_group import Group
 from dreamerax.sweeps.spec import Resources
+
+
+class RemoteTrial(Protocol):
+  """A trial on one host or on several."""
+
+  began: bool
+
+  def poll(self) -> Event | None:
+    """What has happened since the last call; after an end it is called no more. Does not wait."""
+    ...
+
+  def stop(self) -> None:
+    """Asks the run to save and leave."""
+    ...
+
+  def kill(self) -> None:
+    """Ends the trial, and gives back what it has of the cluster."""
+    ...
 
 
 class OnRay:
@@ -23,7 +43,7 @@ class OnRay:
     self._ray = ray = connect(address, "--ray")
     self._actor = ray.remote(max_restarts=0, max_task_retries=0)(AttemptActor)
     self._grace = grace
-    self._remotes: list[Remote | Group] = []
+    self._remotes: list[RemoteTrial] = []
 
   def check(self, resources: Resources) -> str | None:
     """What the nodes that are there now lack for such a trial, in words; None where it could run."""
@@ -77,12 +97,12 @@ class OnRay:
       self._forget(remote)
     self._ray.shutdown()
 
-  def _look_at(self, remote: Remote | Group) -> Event | None:
+  def _look_at(self, remote: RemoteTrial) -> Event | None:
     event = remote.poll()
     if event and event.kind != "began":
       self._forget(remote)
     return event
 
-  def _forget(self, remote: Remote | Group) -> None:
+  def _forget(self, remote: RemoteTrial) -> None:
     remote.kill()
     self._remotes.remove(remote)

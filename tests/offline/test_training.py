@@ -148,9 +148,7 @@ def test_more_episodes_make_another_run(trained: Path, data: Path, tmp_path: Pat
 )
 def test_mistakes_are_refused_before_anything_starts(line, message, trained: Path, tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
-  monkeypatch.setattr(
-    training.runtime_train, "train", lambda *arguments, **options: pytest.fail("training has started")
-  )
+  monkeypatch.setattr(training, "train_run", lambda *arguments, **options: pytest.fail("training has started"))
   assert cli.main(line.format(trained=trained).split()) == 2
   assert re.search(message, capsys.readouterr().err)
   assert not list(tmp_path.iterdir())
@@ -186,7 +184,7 @@ def test_a_run_begins_with_it_once(trained: Path, tmp_path: Path, monkeypatch: p
     begin()
     given.append(parts.initial(jax.jit(parts.agent.init)(jax.random.key(5)))["params"]["world_model"])
 
-  monkeypatch.setattr(training.runtime_train, "train", train)
+  monkeypatch.setattr(training, "train_run", train)
   logdir = tmp_path / "run"
   api.train(config, logdir, init_world_model=trained)
   assert json.loads((logdir / config_file.CONFIG).read_text())[config_file.INITIAL] == str(trained)
