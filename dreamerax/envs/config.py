@@ -21,7 +21,8 @@ class EnvConfig:
   grey: bool = False
   """Whether images have one channel, the luminance of their colours."""
   channels_first: bool = False
-  """Whether the environment's images are [channels, height, width], which are then put in order."""
+  """Whether the environment's images are [channels, height, width], which are then put in order. For gym/ and
+  module:factory."""
   float_images: bool = False
   """Whether arrays of floats (or of any other numbers than uint8) of rank 3 or 2 are images: their bounds become 0 and 255.
   For gym/ and module:factory."""

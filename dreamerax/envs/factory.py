@@ -44,6 +44,10 @@ def make(config: EnvConfig, seed: int, *, checked: bool = True, film: bool = Fal
   suite = registry.find(config.task)
   if config.float_images and not suite.adapts:
     raise ValueError(f"float_images=True: task={config.task!r} shows uint8 images already; leave it out.")
+  if config.channels_first and not suite.adapts:
+    raise ValueError(
+      f"channels_first=True: task={config.task!r} shows images as [height, width, channels] already; leave it out."
+    )
   env = suite.make(config, seed, film=film)
   own_replay = type(env).replay is not Environment.replay
   if checked:

@@ -84,6 +84,12 @@ def test_a_setting_of_images_is_refused_where_there_are_none(setting: str, value
     make(EnvConfig("gym/Pendulum-v1", **{setting: value}), 0)
 
 
+@pytest.mark.parametrize("task", ["dmc/walker_walk", "atari/pong", "e2c/planar"])
+def test_the_order_of_axes_is_refused_where_it_is_known(task: str):
+  with pytest.raises(ValueError, match=r"channels_first=True.*\[height, width, channels\] already"):
+    make(EnvConfig(task, channels_first=True), 0)
+
+
 @pytest.mark.parametrize(("setting", "value"), [("rendering", "published"), ("observations", ("image",))])
 def test_settings_of_drawing_are_refused_for_suites_that_do_not_draw(setting: str, value: object):
   config = EnvConfig("gym/Pendulum-v1", **{setting: value})
