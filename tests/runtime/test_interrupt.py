@@ -12,12 +12,15 @@ ROOT = Path(__file__).resolve().parents[2]
 BUSY = "hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"
 
 
-def left(body: str) -> tuple[int, str, str]:
-  """Exit status, stdout and stderr of a program that trains and signals itself; a hang fails the test."""
+def left(body: str, *, empty: float = 60, stalled: float = 60) -> tuple[int, str, str]:
+  """Exit status, stdout and stderr of a program that trains and signals itself; a hang fails the test.
+
+  empty, stalled: the seconds that `StopSignals` is given; only what is to run out of them is given few.
+  """
   program = (
     "import hashlib, os, signal, threading, time\nfrom dreamerax.runtime import interrupt\n"
     "def later(number):\n  threading.Timer(0.2, os.kill, (os.getpid(), number)).start()\n"
-    "with interrupt.StopSignals(run=True, empty_seconds=0.3, stalled_seconds=0.6) as stop:\n"
+    f"with interrupt.StopSignals(run=True, empty_seconds={empty}, stalled_seconds={stalled}) as stop:\n"
     + "".join(f"  {line}\n" for line in body.splitlines())
   )
   done = subprocess.run(
@@ -28,7 +31,7 @@ def left(body: str) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_where_nothing_is_to_be_saved_a_signal_leaves_in_the_middle_of_a_compilation(number: signal.Signals):
-  status, _, said = left(f"later({number})\n{BUSY}")
+  status, _, said = left(f"later({number})\n{BUSY}", empty=0.3)
   assert (status, said) == (128 + number, "\nNothing is to be saved.\n")
 
 
@@ -38,7 +41,7 @@ def test_where_nothing_is_to_be_saved_the_main_thread_puts_things_in_order_if_it
 
 
 def test_a_run_that_does_not_come_to_save_is_left():
-  status, _, said = left(f"stop.attend(lambda: 0)\nlater({signal.SIGTERM})\n{BUSY}")
+  status, _, said = left(f"stop.attend(lambda: 0)\nlater({signal.SIGTERM})\n{BUSY}", stalled=0.6)
   assert status == 128 + signal.SIGTERM and "Saving" in said and "goes on from its newest checkpoint" in said
 
 
@@ -46,7 +49,8 @@ def test_progress_and_a_save_are_waited_for():
   status, printed, said = left(
     f"steps = []\nstop.attend(lambda: len(steps))\nlater({signal.SIGTERM})\n"
     "for _ in range(8):\n  time.sleep(0.3)\n  steps.append(0)\n"
-    "assert stop.requested\nstop.saving()\ntime.sleep(2)\nprint('saved')"
+    "assert stop.requested\nstop.saving()\ntime.sleep(2)\nprint('saved')",
+    stalled=1.8,  # less than each of the two takes, and six times what comes between steps
   )
   assert (status, printed) == (0, "saved\n"), said
 
@@ -64,8 +68,9 @@ def test_a_terminal_that_is_gone_is_told_twice_and_the_run_saves():
   """As by the kernel and by the shell; what is printed then, goes nowhere."""
   status, printed, _ = left(
     "master, slave = os.openpty()\nkept = os.dup(1)\nos.dup2(slave, 1)\nstop.__exit__()\nstop.__enter__()\n"
-    "stop.attend(lambda: 0)\nlater(signal.SIGHUP)\ntime.sleep(0.4)\nos.close(slave)\nos.close(master)\n"
-    "later(signal.SIGHUP)\ntime.sleep(0.4)\nprint('to nobody', flush=True)\n"
+    "stop.attend(lambda: 0)\nos.kill(os.getpid(), signal.SIGHUP)\n"
+    "while not stop.requested:\n  time.sleep(0.01)\n"
+    "os.close(slave)\nos.close(master)\nos.kill(os.getpid(), signal.SIGHUP)\nprint('to nobody', flush=True)\n"
     "stop.saving()\nos.write(kept, b'saved' if stop.requested else b'')"
   )
   assert (status, printed) == (0, "saved")

@@ -99,7 +99,7 @@ sweep(Path({str(tmp_path)!r}), {{"trial": "hang"}}, OneByOne())
   assert Manifest.load(tmp_path)["trial"].state == "running"
   owner.kill()
   owner.wait()
-  deadline = time.monotonic() + 5
+  deadline = time.monotonic() + 20
   while holder(tmp_path / "trial"):
     assert time.monotonic() < deadline
     time.sleep(0.01)
