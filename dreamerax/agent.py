@@ -27,7 +27,7 @@ Carry = dict[str, Any]
 
 
 class _Seen(NamedTuple):
-  """What the world model made of a batch."""
+  """The world model's latents and losses of a batch."""
 
   latents: Latent  # [B, T, F], of the posterior
   embed: jax.Array  # [B, T, E]
@@ -36,7 +36,7 @@ class _Seen(NamedTuple):
 
 
 class LatentPrediction(NamedTuple):
-  """What an agent expects in latent states [E, F]."""
+  """The prediction of an agent for latent states [E, F]."""
 
   observation: dict[str, jax.Array]  # of what the model decodes: {name: [E, *shape]} float32; images aim at [0, 1]
   reward: jax.Array  # [E], on arriving there
@@ -93,7 +93,7 @@ class Agent:
 
   @property
   def policy_spec(self) -> EnvSpec:
-    """What acting takes and gives: the visible observations, and those hidden ones that the behaviour needs."""
+    """The visible observations, the hidden ones that acting needs, and the actions."""
     shown = self.spec.visible.keys() | set(self._behavior.needs)
     observation = {name: array for name, array in self.spec.observation.items() if name in shown}
     return EnvSpec(observation, self.spec.action)
@@ -129,7 +129,7 @@ class Agent:
     return {**state["params"], "state": acting} if acting else state["params"]
 
   def initial_carry(self, num_envs: int) -> Carry:
-    """What the policy remembers, before the first observation."""
+    """Returns the policy's memory before the first observation."""
     hidden = {name: self.spec.observation[name] for name in self._behavior.needs}
     return {
       "latent": self._world.initial(num_envs),
@@ -174,7 +174,7 @@ class Agent:
     return {**carry, "latent": world.step(carry["latent"], carry["action"], key)}
 
   def expect(self, params: Params, carry: Carry) -> LatentPrediction:
-    """What the agent expects in the carry's latent states."""
+    """Predicts what the agent expects in the carry's latent states."""
     world, behavior = self.modules(params)
     features = world.features(carry["latent"])
     return LatentPrediction(
@@ -218,7 +218,8 @@ class Agent:
     return {f"open_loop/{name}": comparison_video.draw(seen[name], video, context) for name, video in predicted.items()}
 
   def predict(self, params: Params, batch: Batch, context: int, key: jax.Array) -> SequencePrediction:
-    """What the world model expects after `context` (static) observed steps, from the recorded actions: [B, T, ...]."""
+    """Predicts observations and rewards after `context` (static) observed steps, from
+    the recorded actions: [B, T, ...]."""
     world, _ = self.modules(params)
     return world.predict(batch, context, key)
 

@@ -158,7 +158,7 @@ def load_agent(run_dir: str | Path, trust: Trusted = NOBODY) -> tuple[Agent, Any
 
 
 def agent_of(directory: RunDirectory) -> tuple[Agent, Any]:
-  """As `load_agent`, of a run directory that has been opened."""
+  """Loads what `load_agent` does, of a run directory that has been opened."""
   return _trained(directory, directory.config)
 
 
@@ -169,7 +169,7 @@ def _trained(directory: RunDirectory, config: RunConfig) -> tuple[Agent, Any]:
 
 
 def _about(agent: Agent, directory: RunDirectory) -> dict[str, Any]:
-  """What a policy tells of itself."""
+  """Returns what a policy tells of itself."""
   config = directory.config
   spec = spec_to_dict(agent.policy_spec)
   env = {"task": config.env.task, "action_repeat": config.env.action_repeat}

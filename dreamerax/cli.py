@@ -62,7 +62,8 @@ def _drop_output() -> None:
 
 
 def _trains_with_others() -> bool:
-  """Without importing jax, which most commands do not need."""
+  """Whether other processes train with this one; does not import jax, which most
+  commands do not need."""
   return _HOSTS in sys.modules and sys.modules[_HOSTS].trains_with_others()
 
 
@@ -149,7 +150,7 @@ def _module(row: Subcommand) -> Any:
 
 
 def _peek_trust(arguments: Sequence[str]) -> Trust:
-  """What --trust says, before anything is read whose code it is about."""
+  """Reads --trust before anything is read whose code it is about."""
   from dreamerax.commands.trusting import to_trust
 
   words = (_peek_all(arguments[i:], "--trust") for i in reversed(range(len(arguments))))

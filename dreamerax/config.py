@@ -169,7 +169,7 @@ _short = _shortener()
 
 
 def _name(cls: type) -> str:
-  """How a part is stored: a name of ours, or an import path."""
+  """Names a part as it is stored: a name of ours, or an import path."""
   return cls.__name__ if cls.__module__.startswith(_OURS) else f"{cls.__module__}:{cls.__qualname__}"
 
 

@@ -36,7 +36,7 @@ _SHOWN = ("preset", "config", "spec")  # in config.json: their words get into te
 
 
 def read(run_dir: Path) -> dict[str, Any]:
-  """What config.json holds: "preset", "config", and what else there is.
+  """Reads what config.json holds: "preset", "config", and what else there is.
 
   Args:
     run_dir: the directory, or a config.json by itself.
@@ -121,7 +121,7 @@ def write(
 
 
 def _history(stored: Mapping[str, Any]) -> dict[str, Any]:
-  """Which processes have trained, this one included."""
+  """Lists the processes that have trained, this one included."""
   this, continued = provenance.describe(), list(stored.get("continued", []))
   if not stored:
     return {"started": this, "continued": []}
@@ -132,7 +132,7 @@ def _history(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _checksum(data: Mapping[str, Any]) -> str:
-  """Of what config.json says, however it is laid out."""
+  """Computes the checksum of what config.json says, however it is laid out."""
   rest = {name: value for name, value in data.items() if name != CHECKSUM}
   return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:16]
 

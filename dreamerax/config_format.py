@@ -38,7 +38,8 @@ def check(data: Mapping[str, Any], path: Path) -> None:
 
 
 def current(data: dict[str, Any]) -> dict[str, Any]:
-  """What a config.json holds that `check` lets through, in the present format."""
+  """Converts what a config.json holds that `check` lets through to the present
+  format."""
   for convert in _CONVERSIONS[data.get(_KEY, 0) :]:
     data = convert(data)
   return {**data, _KEY: FORMAT}

@@ -81,7 +81,7 @@ def _open(path: Path, flags: int) -> int:
 
 
 def read_regular(path: Path) -> bytes:
-  """What a file holds. Raises as `open_regular` does."""
+  """Reads a file. Raises as `open_regular` does."""
   with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
     return file.read()
 

@@ -45,7 +45,8 @@ class Trust:
 
   @classmethod
   def of(cls, given: "Trusted") -> "Trust":
-    """What a person says: True trusts everything, names trust these packages, modules or `module:name`."""
+    """Reads what a person says: True trusts everything, names trust these packages,
+    modules or `module:name`."""
     if isinstance(given, Trust):
       return given
     if isinstance(given, bool):
@@ -87,7 +88,7 @@ def check_named(path: str) -> None:
 
 
 def find(path: str, what: str, kind: str = "function") -> Any:
-  """What `module:name` stands for; the module is imported.
+  """Finds what `module:name` stands for; the module is imported.
 
   Args:
     what: as errors call it.

@@ -121,7 +121,8 @@ class RunDirectory:
 
   @cached_property
   def spec(self) -> EnvSpec:
-    """What the environment shows and takes, as stored, so that acting needs no simulator.
+    """The environment's observations and actions, as stored, so that acting needs no
+    simulator.
 
     It is asked of an environment where an older version wrote config.json.
 
@@ -225,7 +226,7 @@ def _paths_of(data: Any, trust: Trust) -> set[str]:
 
 
 def seed_dir(logdir: Path, seed: int) -> Path:
-  """Where the run of one seed of several is kept."""
+  """Names the directory of one seed of several."""
   return logdir / f"{_SEED_DIR}{seed}"
 
 
@@ -236,7 +237,7 @@ def find_seeds(logdir: Path) -> dict[int, Path]:
 
 
 def env_spec(config: RunConfig) -> EnvSpec:
-  """What a run's environment shows and takes.
+  """Looks up what a run's environment shows and takes.
 
   Raises what `envs.look_at` raises.
   """

@@ -26,7 +26,7 @@ _DEPTH = 4  # folders in folders: of sweeps, of seeds
 
 
 class RunSummary(NamedTuple):
-  """What a line of the list says."""
+  """A line of the list."""
 
   path: Path
   task: str = ""

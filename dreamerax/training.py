@@ -140,7 +140,8 @@ def _check_seeds(config: RunConfig, logdir: Path, seeds: int) -> None:
 
 
 def _share_of_machine(config: RunConfig, seeds: int) -> RunConfig:
-  """With as much of the machine's memory and cores as one of several may take, where the run does not say how much.
+  """Limits a run to as much of the machine's memory and cores as one of several may
+  take, where it does not say how much.
 
   Environments step in processes of their own, as a simulator may not draw in several threads of one.
   """
@@ -221,7 +222,8 @@ def _trainer(
 
 
 def _beginning(there: RunDirectory | None, given: str | Path | None) -> Path | None:
-  """Where the world model's first parameters come from: `given`, or the source of the run that goes on."""
+  """Finds the run that the world model's first parameters come from: `given`, or the
+  source of the run that goes on."""
   asked = None if given is None else Path(given).absolute()
   if there is None:
     return asked

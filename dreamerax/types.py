@@ -37,7 +37,8 @@ class ArraySpec:
 
 @dataclass(frozen=True)
 class ActionSpec:
-  """What a policy emits: a vector in [-1, 1]^size, or (discrete) one-hot vectors of `size` entries in all. Always float32.
+  """The actions of a policy: a vector in [-1, 1]^size, or (discrete) one-hot vectors of
+  `size` entries in all. Always float32.
 
   Discrete actions make one choice in each of `groups`, whose one-hot vectors are concatenated: (3, 2) chooses one of three
   and one of two. Without `groups`, there is one group of all entries.
@@ -74,7 +75,8 @@ GOAL, EVENT = "goal/", "event/"  # begin the names of hidden observations
 
 @dataclass(frozen=True)
 class EnvSpec:
-  """What an environment shows and takes. Observation keys are arbitrary names; images are uint8 of rank 3.
+  """The observations and actions of an environment. Observation keys are arbitrary
+  names; images are uint8 of rank 3.
 
   Observations whose names begin with `goal/` or `event/` are hidden from the world model, which neither encodes nor
   decodes them. They are stored like all others, and objectives and behaviours get them. `goal/<name>` is what the
@@ -135,7 +137,7 @@ def to_transition(columns: Mapping[str, Array]) -> Transition:
 
 
 class Batch(NamedTuple):
-  """What one update trains on."""
+  """The data that one update trains on."""
 
   steps: Transition  # [B, T, ...]
   context: ArrayDict  # [B, ...] latents stored at the step before steps[:, 0]; empty where sequences start from zero

@@ -39,7 +39,8 @@ def mean(tasks: Tasks) -> float:
 
 
 def probability_of_improvement(ours: Tasks, theirs: Tasks) -> float:
-  """How often a run of ours beats one of theirs on the same task, ties by half; the mean over tasks."""
+  """Computes how often a run of ours beats one of theirs on the same task, ties by
+  half; the mean over tasks."""
   shares = []
   for a, b in zip(ours, theirs, strict=True):
     shares.append(((a[:, None] > b).mean() + (a[:, None] >= b).mean()) / 2)

@@ -65,13 +65,15 @@ def compare(
 
 
 def unequal(caveats: Sequence[str]) -> str:
-  """What the caveats are of, in a few words: "method, action repeat, rendering"."""
+  """Names what the caveats are of, in a few words: "method, action repeat,
+  rendering"."""
   names = dict.fromkeys(caveat.partition(": ")[0] for caveat in caveats)
   return ", ".join(name for name in names if name in _UNEQUAL.split(", "))
 
 
 def unequal_settings(settings: Sequence[Setting], reference: Reference, task: str) -> str:
-  """In what runs on a task differ from the published ones, before anything is said of returns and seeds."""
+  """Says in what runs on a task differ from the published ones, before anything is said
+  of returns and seeds."""
   runs = [setting.runs[task][0] for setting in settings if task in setting.runs]
   return unequal([caveat for run in runs for caveat in _of_settings(run, reference, task_of(task))])
 
@@ -127,7 +129,7 @@ def _window(run: RunRecord, returns: Returns, steps: int) -> Window | None:
 def _caveats(
   runs: Sequence[RunRecord], reference: Reference, theirs: Score, returns: Returns, values: int, seeds: int
 ) -> tuple[str, ...]:
-  """What makes a comparison unfair, in words."""
+  """Says what makes a comparison unfair."""
   return tuple(
     [
       *_of_settings(runs[0], reference, theirs.task),

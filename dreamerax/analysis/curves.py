@@ -24,7 +24,7 @@ class Curve(NamedTuple):
 
 
 class Window(NamedTuple):
-  """What a run scored around a step."""
+  """The scores of a run around a step."""
 
   mean: float
   count: int  # evaluations, or episodes, that it is the mean of

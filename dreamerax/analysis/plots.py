@@ -35,7 +35,7 @@ _INTERVAL: Mapping[str, Any] = {"alpha": 0.2, "linewidth": 0}
 
 @dataclass(frozen=True)
 class Panels:
-  """What is drawn of every task: a panel for each metric and axis."""
+  """The panels that are drawn of every task, one for each metric and axis."""
 
   metrics: Sequence[str] = (RETURNS["evaluation"],)
   """Names of metrics.jsonl."""
@@ -85,7 +85,7 @@ def metric_title(metric: str) -> str:
 
 
 def run_curve(run: RunRecord, metric: str) -> Curve:
-  """As it is drawn."""
+  """Returns a run's curve as it is drawn."""
   curve = read_curve(run.rows, metric)
   return curve if metric.startswith("eval/") else smooth(curve)
 
@@ -218,7 +218,7 @@ def _wrap(words: str) -> str:
 
 
 def _colors(count: int) -> Sequence[Any]:
-  """As many as are asked for, no two of them equal."""
+  """Returns as many colours as are asked for, no two of them equal."""
   if count <= 10:
     return [f"C{number}" for number in range(count)]
   if count <= 20:

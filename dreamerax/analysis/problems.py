@@ -5,7 +5,8 @@ from dreamerax.runtime.run_lock import holder
 
 
 def problems(run: RunRecord) -> list[str]:
-  """In words; nothing where the run is whole and as long as it was asked to be."""
+  """Says what is wrong with a run; nothing where it is whole and as long as it was
+  asked to be."""
   found = []
   if run.env_steps < run.config.env_steps:
     user = holder(run.path)

@@ -32,7 +32,7 @@ class RunRecord(NamedTuple):
 
   @property
   def env_steps(self) -> int:
-    """How far it has come."""
+    """The env steps of its last line."""
     return self.rows[-1]["env_steps"] if self.rows else 0
 
 
@@ -44,7 +44,7 @@ class Setting(NamedTuple):
 
 
 class Found(NamedTuple):
-  """What is in some directories."""
+  """The runs in some directories, and what could not be read."""
 
   runs: Sequence[RunRecord]  # at least one
   left_out: Mapping[Path, str]  # runs and folders that cannot be read, and why
@@ -80,7 +80,8 @@ def find_runs(paths: Iterable[Path]) -> Found:
 
 
 def _configs(path: Path) -> tuple[list[Path], dict[Path, str]]:
-  """Of all runs in a directory; and the folders in it that this user may not look into, and why."""
+  """Finds the config.json of all runs in a directory; and the folders in it that this
+  user may not look into, and why."""
   closed: dict[Path, str] = {}
 
   def note(error: OSError) -> None:

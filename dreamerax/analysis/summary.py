@@ -32,7 +32,7 @@ class Summary(NamedTuple):
 
 
 class Improvement(NamedTuple):
-  """How often a run of `better` beats one of `worse`."""
+  """The share of pairs in which a run of `better` beats one of `worse`."""
 
   better: str
   worse: str

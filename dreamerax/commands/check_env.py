@@ -47,7 +47,7 @@ def run(arguments: Arguments) -> int:
 
 
 def examine(arguments: Arguments) -> Iterator[Check]:
-  """What the environment is, and then each violation."""
+  """Says what the environment is, and then each violation."""
   config = envs.EnvConfig(
     arguments.task,
     image_size=arguments.image_size,
@@ -72,7 +72,8 @@ def examine(arguments: Arguments) -> Iterator[Check]:
 
 
 def fitting_presets(spec: EnvSpec) -> Check:
-  """Which presets can be trained on it, by what their own parts say, and why the default one can't."""
+  """Finds the presets that can be trained on it, by what their own parts say, and says
+  why the default one can't."""
   refused: dict[str, list[str]] = {}
   for name in PRESETS:
     try:

@@ -1,4 +1,5 @@
-"""The last lines of a command that trains: where the run is, what it has reached, and what can be done with it."""
+"""Writes the last lines of a command that trains: where the run is, what it has
+reached, and what can be done with it."""
 
 import json
 import os
@@ -17,7 +18,7 @@ _WIDTH = 80  # of a terminal; in longer lines a comment stands above its command
 
 
 class Reached(NamedTuple):
-  """What a run's metrics say of its evaluations."""
+  """The evaluations in a run's metrics."""
 
   last: float
   best: float
@@ -27,7 +28,7 @@ class Reached(NamedTuple):
 def trained(
   logdir: Path, *, env_steps: int, total: int, seconds: float, interrupted: bool, own: Sequence[str], draws: bool = True
 ) -> list[str]:
-  """For one agent.
+  """Writes the lines for one agent.
 
   Args:
     own: modules that the run's configuration names, which the person has to name again.
@@ -48,7 +49,7 @@ def trained(
 def seeds_trained(
   logdir: Path, runs: Sequence[Path], *, total: int, interrupted: bool, own: Sequence[str]
 ) -> list[str]:
-  """For several seeds, each with a directory in `logdir`."""
+  """Writes the lines for several seeds, each with a directory in `logdir`."""
   lines = [f"{'interrupted' if interrupted else 'finished'}: {number_of(len(runs), 'seed')} in {_path(logdir)}"]
   for path in runs:
     lines += [f"  {path.name}  {line.strip()}" for line in _evaluations(path)]
@@ -63,7 +64,7 @@ def seeds_trained(
 
 
 def model_trained(logdir: Path, *, updates: int, seconds: float, interrupted: bool, data: Path) -> list[str]:
-  """For a world model that was trained alone."""
+  """Writes the lines for a world model that was trained alone."""
   name = _name(logdir)
   goes_on = (f"train-world-model --data {shlex.quote(str(data))} --logdir {name}", "go on")
   commands = [
@@ -77,7 +78,7 @@ def model_trained(logdir: Path, *, updates: int, seconds: float, interrupted: bo
 
 
 def swept(logdir: Path, spec: Path, *, finished: int, total: int) -> list[str]:
-  """For the trials of a sweep."""
+  """Writes the lines for the trials of a sweep."""
   folder = shlex.quote(_path(logdir))
   commands = [
     (f"plot {folder} --out sweep.html", "curves, tables, configurations"),
@@ -127,7 +128,8 @@ def _next(commands: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _program() -> str:
-  """How this program was called: by a name that the shell finds, or by its path."""
+  """Returns the words that this program was called by: a name that the shell finds, or
+  its path."""
   called = Path(sys.argv[0])
   if called.name != "dreamerax":
     return "python -m dreamerax"
@@ -135,7 +137,7 @@ def _program() -> str:
 
 
 def _name(logdir: Path) -> str:
-  """For a command line: latest, where that is this run."""
+  """Names a run on a command line: latest, where that is this run."""
   found = run_list.newest()
   if found is not None and found.absolute() == logdir.absolute() and not os.path.lexists(run_list.LATEST):
     return run_list.LATEST
@@ -143,7 +145,7 @@ def _name(logdir: Path) -> str:
 
 
 def _path(path: Path) -> str:
-  """From the working directory where it is below that, else whole."""
+  """Writes a path from the working directory where it is below that, else whole."""
   try:
     return str(path.absolute().relative_to(Path.cwd()))
   except ValueError:

@@ -125,7 +125,8 @@ def named(part: Any, arguments: Sequence[str]) -> Iterator[None]:
 
 
 def value_of(arguments: Sequence[str], option: str) -> str | None:
-  """What was typed for `option`, the last time that it was: some options decide the defaults of all others."""
+  """Returns what was typed for `option`, the last time that it was: some options decide
+  the defaults of all others."""
   for i in reversed(range(len(arguments))):
     if arguments[i] == option and i + 1 < len(arguments) and not arguments[i + 1].startswith("--"):
       return arguments[i + 1]
@@ -194,7 +195,8 @@ def _rule(types: Any, metavar: str, read: Any) -> tyro.constructors.PrimitiveCon
 
 
 def _describe(event: parse_errors.ParseErrorEvent, options: Options, arguments: Sequence[str]) -> str | None:
-  """What is wrong, in one line; None where tyro tells of something else, in a box."""
+  """Says in one line what is wrong; None where tyro tells of something else, in a
+  box."""
   if isinstance(event, parse_errors.UnrecognizedArgs):
     unknown = [token.partition("=")[0] for token in event.tokens if token.startswith("-")]
     if not unknown:

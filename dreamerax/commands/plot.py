@@ -110,7 +110,7 @@ def _kinds(arguments: Arguments, references: Sequence[Reference]) -> list[Return
 
 
 def _differences(settings: Sequence[Setting]) -> list[str]:
-  """Where runs on one task saw or did something else in it."""
+  """Says where runs on one task saw or did something else in it."""
   found = []
   for task in sorted({task for setting in settings for task in setting.runs}):
     first, *others = [run for setting in settings for run in setting.runs.get(task, ())]

@@ -1,4 +1,4 @@
-"""Tables on a terminal."""
+"""Prints tables on a terminal."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ _WIDE = 200  # characters a line where there is no terminal: a file has no edge 
 
 
 def console() -> Console:
-  """As wide as the terminal."""
+  """Makes a console as wide as the terminal."""
   found = Console()
   return usable(found) if found.is_terminal else Console(width=_WIDE)
 

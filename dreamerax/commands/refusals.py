@@ -20,7 +20,7 @@ _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
 
 class Refusal(NamedTuple):
-  """How a command ends that does not do what it was asked for."""
+  """The end of a command that does not do what it was asked for."""
 
   status: int
   line: str

@@ -1,4 +1,5 @@
-"""The first help page of commands with hundreds of options: those that matter first, with their values."""
+"""Writes the first help page of commands with hundreds of options: those that matter
+first, with their values."""
 
 import textwrap
 from collections.abc import Sequence

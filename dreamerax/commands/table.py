@@ -1,4 +1,5 @@
-"""The commands of the program: which module runs each, how its arguments are read, and a line for the help page."""
+"""Lists the commands of the program: the module that runs each, how its arguments are
+read, and a line for the help page."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -85,7 +86,7 @@ COMMANDS: Mapping[str, tuple[Subcommand, ...]] = {
 
 
 def help_page() -> str:
-  """What `dreamerax --help` prints."""
+  """Writes what `dreamerax --help` prints."""
   return (
     "usage: dreamerax COMMAND [OPTIONS]\n\nTrain latent world models from pixels, and act with them.\n\ncommands:\n"
     + "".join(_line(f"  {name} {row.takes}".rstrip(), row.summary) for name, rows in COMMANDS.items() for row in rows)

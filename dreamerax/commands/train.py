@@ -68,7 +68,7 @@ class Arguments(TrustOption, RunConfig):
 
 
 class Beginning(NamedTuple):
-  """What a run begins from."""
+  """The preset and the stored run that a run begins from."""
 
   preset: str
   there: RunDirectory | None
@@ -78,8 +78,8 @@ class Beginning(NamedTuple):
 def defaults(
   preset: str | None, size: str | None, logdir: str | None, *, config: str | None = None, trust: Trust = NOBODY
 ) -> tuple[Arguments, Beginning]:
-  """What a run looks like before further options: that of the run directory if one is there, else what `config` has, else
-  the preset's.
+  """Returns a run before further options: that of the run directory if one is there,
+  else what `config` has, else the preset's.
 
   Args:
     preset: a name of PRESETS, or the person's own, `module:name`.
@@ -109,7 +109,8 @@ def defaults(
 
 
 def _trust_with(trust: Trust, preset: str | None, there: RunDirectory) -> Trust:
-  """Who names a preset of their own names its module, and the environment that it trains in."""
+  """Adds to `trust` the module of a person's own preset that is named, and the
+  environment that it trains in."""
   if preset is None or ":" not in preset:
     return trust
   built = presets.build(preset, there.size)

@@ -1,4 +1,5 @@
-"""The option of every command that reads a stored configuration: which of the code that it names may run."""
+"""Defines the option of every command that reads a stored configuration: which of the
+code that it names may run."""
 
 from dataclasses import dataclass, field
 
@@ -15,10 +16,10 @@ class TrustOption:
 
   @property
   def trusted(self) -> Trust:
-    """What the option says."""
+    """The code that the option names."""
     return to_trust(self.trust)
 
 
 def to_trust(words: tuple[str, ...] | None) -> Trust:
-  """Of the words behind --trust, and of None where it was not given."""
+  """Reads the words behind --trust, or None where it was not given."""
   return NOBODY if words is None else Trust.of(words) if words else EVERYTHING

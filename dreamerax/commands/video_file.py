@@ -1,4 +1,4 @@
-"""Films as files."""
+"""Writes films to files."""
 
 import os
 import tempfile

@@ -32,7 +32,8 @@ class Report(NamedTuple):
 
 
 def look(config: Mapping[str, Any], variables: Mapping[str, str]) -> EnvSpec:
-  """What the environment shows and takes; it is checked as `check_env` does, once in the life of this process.
+  """Returns what the environment shows and takes; it is checked as `check_env` does,
+  once in the life of this process.
 
   Where MuJoCo is found in it, nobody has set MUJOCO_GL, and there is no display, a backend that can draw is chosen for this
   process and those that it starts.
@@ -91,7 +92,8 @@ def _look(config: str, variables: tuple[tuple[str, str], ...]) -> EnvSpec:
 def _drawing(
   task: str, attempt: Callable[[], dict[str, Any]], trouble: Callable[[dict[str, Any]], str]
 ) -> dict[str, Any]:
-  """What `attempt` gives; a second one, with a backend that draws, where the first seems to have met none.
+  """Returns what `attempt` gives; tries again, with a backend that draws, where the
+  first seems to have met none.
 
   Args:
     trouble: what an attempt says that did not fail.
@@ -114,7 +116,8 @@ def _tried(attempt: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any] | None
 
 
 def _in_one_line(task: str, account: str) -> str:
-  """What a process says that could not do what it was asked for, or what is said of one that is gone, with its newest frame."""
+  """Says in one line why a process could not do what it was asked for, or that it is
+  gone, with its newest frame."""
   first, *lines = account.splitlines() or [""]
   if not lines:
     return account if task in account else f"task={task!r}: {account}"
@@ -131,7 +134,7 @@ def _ask(
   answer: Callable[[WorkerProcess], dict[str, Any]],
   **purpose: Any,
 ) -> dict[str, Any]:
-  """What a process of its own answers about an environment. purpose: fields of WorkerSetup."""
+  """Asks a process of its own about an environment. purpose: fields of WorkerSetup."""
   memory = reserve()
   setup = WorkerSetup(config, (0,), (0,), num_envs=1, skip_nonfinite=False, film=False, backend=None, **purpose)
   process = WorkerProcess(setup, memory, variables)

@@ -12,7 +12,7 @@ from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition
 
 
 class Step(NamedTuple):
-  """What one environment answers to `reset` or `step`."""
+  """The answer of one environment to `reset` or `step`."""
 
   observation: dict[str, np.ndarray]
   reward: float  # since the previous step; zero where is_first
@@ -30,7 +30,8 @@ def to_row(step: Step, action: np.ndarray) -> Transition:
 
 
 class EpisodeSoFar(NamedTuple):
-  """What brings back a stream's newest episode, where its environment repeats itself: it is begun again and stepped so far."""
+  """The number and the actions by which a stream's newest episode is begun again and
+  stepped so far, where its environment repeats itself."""
 
   number: int  # counted from 0 within the stream; those that no row was received of are counted too. -1: none has begun
   actions: np.ndarray  # [n, A] float32, in order: those since its reset whose outcome was received
@@ -121,11 +122,12 @@ class EnvBatch(abc.ABC):
   @property
   @abc.abstractmethod
   def work(self) -> Work:
-    """What the environments, those of other parts included, have worked so far."""
+    """The work of the environments so far, those of other parts included."""
 
   @property
   def faults(self) -> int:
-    """How often environments failed and were started again, which cut their episodes short."""
+    """The number of times that environments failed and were started again, which cut
+    their episodes short."""
     return 0
 
   @property
@@ -143,7 +145,8 @@ class EnvBatch(abc.ABC):
 
   @abc.abstractmethod
   def episodes(self) -> list[EpisodeSoFar]:
-    """Of every environment, as of its newest received row: a step in flight does not count."""
+    """Returns the newest episode of every environment, up to its newest received row: a
+    step in flight does not count."""
 
   @abc.abstractmethod
   def resume(self, episodes: Sequence[EpisodeSoFar], newest: Transition) -> np.ndarray:

@@ -41,7 +41,7 @@ def check_env(
 
 
 class Met(NamedTuple):
-  """What random actions met in an environment."""
+  """The counts of what random actions met in an environment."""
 
   steps: int  # agent steps
   seconds: float  # that they and the resets between took
@@ -189,7 +189,8 @@ class _Walk:
 
 
 def _difference(one: Sequence[Step], other: Sequence[Step]) -> str | None:
-  """Where two records of the same actions differ first; where their lengths do, a flag differed before."""
+  """Finds where two records of the same actions differ first; where their lengths do, a
+  flag differed before."""
   for index, (a, b) in enumerate(zip(one, other, strict=False)):
     for key in a.observation:
       if not np.array_equal(a.observation[key], b.observation[key]):

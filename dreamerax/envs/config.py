@@ -9,7 +9,7 @@ from dreamerax.envs.suites.dm_control import QUALITIES
 
 @dataclass(frozen=True)
 class EnvConfig:
-  """Which environment, and how it is shown."""
+  """Configuration of an environment: the task, and how it is shown."""
 
   task: str = "dmc/walker_walk"
   """dmc/<domain>_<task>, gym/<id>, package.module:factory, or another that `dreamerax list` names."""
@@ -45,7 +45,7 @@ class EnvConfig:
 
 @dataclass(frozen=True)
 class WorkerConfig:
-  """The processes that step the environments."""
+  """Configuration of the processes that step the environments."""
 
   count: int | None = None
   """How many; by default one for each core, and no more than environments. 0 steps them in the trainer's own process."""
@@ -63,7 +63,8 @@ class WorkerConfig:
       raise ValueError(f"workers.gpus={self.gpus}: they are numbered from 0.")
 
   def processes(self, num_envs: int) -> int:
-    """For so many environments; none for a single one, which nothing could overlap."""
+    """Returns how many processes step so many environments; none a single one, which
+    nothing could overlap."""
     if self.count is None:
       return 0 if num_envs == 1 else min(num_envs, len(os.sched_getaffinity(0)))
     return min(num_envs, self.count)

@@ -1,4 +1,4 @@
-"""The check that every step of every environment passes before anything is done with it."""
+"""Checks every step of every environment before anything is done with it."""
 
 from collections.abc import Mapping
 from typing import Any

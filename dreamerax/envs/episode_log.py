@@ -1,4 +1,4 @@
-"""Numbers of an environment's own, step by step, as one number for each episode."""
+"""Turns an environment's own numbers of each step into one number for each episode."""
 
 import math
 from collections.abc import Mapping

@@ -77,7 +77,8 @@ def task_names() -> tuple[str, ...]:
 
 
 def look_at(config: EnvConfig) -> EnvSpec:
-  """What an environment shows and takes. One that is not ours is made, and checked as `check_env` does, in another process.
+  """Returns what an environment shows and takes. One that is not ours is made, and
+  checked as `check_env` does, in another process.
 
   Raises:
     what `make` raises; ValueError: what is wrong with it.

@@ -58,19 +58,20 @@ class Failures:
 
 
 def describe(index: int, error: Exception) -> str:
-  """What the environment with this number did; called where `error` is handled. A traceback, unless a line says it all."""
+  """Describes what the environment with this number did; called where `error` is
+  handled. It is a traceback, unless a line says it all."""
   if isinstance(error, Breach):
     return f"environment {index}, {error}"
   return f"environment {index} raised\n{traceback.format_exc()}"
 
 
 def ends_run(account: str) -> str:
-  """What is said of a `NotFinite` that ends the run. account: what `describe` gave."""
+  """Says that a `NotFinite` ends the run. account: what `describe` gave."""
   return f"{account}; or end such episodes where it happens: --nonfinite skip"
 
 
 def ends_episode(account: str, count: int) -> str:
-  """What is said of a `NotFinite` that ends an episode. count: how many did in this process."""
+  """Says that a `NotFinite` ends an episode. count: how many did in this process."""
   return f"{account}; the episode ends before it, the {count}. of this process that does (--nonfinite skip)"
 
 

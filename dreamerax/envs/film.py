@@ -1,4 +1,4 @@
-"""Frames of films: an environment as it draws itself for people."""
+"""Draws the frames of films: an environment as it shows itself to people."""
 
 import numpy as np
 from PIL import Image

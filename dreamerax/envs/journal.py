@@ -31,7 +31,7 @@ class Journal:
     self._actions: list[list[np.ndarray]] = [[] for _ in seeds]  # since it began
 
   def seed(self, stream: int, number: int) -> int:
-    """Of the stream's episode with this number."""
+    """Derives the seed of the stream's episode with this number."""
     return episode_seed(self._seeds[stream], number)
 
   def begin(self, stream: int) -> int:
@@ -49,7 +49,7 @@ class Journal:
     self.over[low : low + len(is_last)] = is_last
 
   def episodes(self, low: int, high: int) -> list[EpisodeSoFar]:
-    """Of the streams from `low` to before `high`."""
+    """Returns the newest episodes of the streams from `low` to before `high`."""
     return [
       EpisodeSoFar(
         self._received[stream],

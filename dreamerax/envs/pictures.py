@@ -1,4 +1,5 @@
-"""Images of any size, channel count and channel order, as networks take them."""
+"""Converts images of any size, channel count and channel order to what networks
+take."""
 
 from collections.abc import Iterator, Mapping
 

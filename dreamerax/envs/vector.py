@@ -1,4 +1,4 @@
-"""E environments stepped one after the other in this process."""
+"""Steps E environments one after the other in this process."""
 
 import contextlib
 import logging

@@ -30,7 +30,7 @@ class Violation(NamedTuple):
 
 
 def of_spec(spec: Any) -> Iterator[Violation]:
-  """What is wrong with a spec."""
+  """Lists what is wrong with a spec."""
   if not isinstance(spec, EnvSpec):
     yield Violation(
       f"spec is {type(spec).__name__}, not an EnvSpec", "return dreamerax.types.EnvSpec(observation, action)"
@@ -71,7 +71,8 @@ def of_reset(env: Environment) -> Iterator[Violation]:
 
 
 def of_step(step: Any, spec: EnvSpec, where: str, *, first: bool) -> Iterator[Violation]:
-  """What is wrong with what `reset` or `step` returned; `where` says where. first: whether it begins an episode."""
+  """Lists what is wrong with what `reset` or `step` returned; `where` says where.
+  first: whether it begins an episode."""
   if not isinstance(step, Step):
     yield Violation(f"{where}: it returned {type(step).__name__}, not a Step", "return dreamerax.envs.Step(...)")
     return
@@ -121,7 +122,7 @@ def is_log(log: Any) -> bool:
 
 
 def is_finite(reward: Any) -> bool:
-  """Of NUMBERS: whether it is finite as float32 too."""
+  """Whether one of NUMBERS is finite, as float32 too."""
   try:
     return abs(float(reward)) <= _LARGEST
   except OverflowError:  # an integer of hundreds of digits

@@ -125,7 +125,7 @@ def _serve(connection: Connection, memory: int, setup: WorkerSetup) -> None:
 
 
 def _check(config: envs.EnvConfig) -> list[str]:
-  """What is wrong with an environment, and does not keep it from being trained on.
+  """Lists what is wrong with an environment and does not keep it from being trained on.
 
   Raises:
     _Failed: something does.

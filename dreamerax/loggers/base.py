@@ -22,7 +22,7 @@ class RunInfo:
 
   @property
   def name(self) -> str:
-    """For people."""
+    """The run's name, for people."""
     return self.run_dir.name
 
   def inside(self, name: str) -> Path:
@@ -44,7 +44,7 @@ class Logger(abc.ABC):
   @property
   @abc.abstractmethod
   def id(self) -> str:
-    """What a later process needs to go on with the same run."""
+    """The name by which a later process goes on with the same run."""
 
   @abc.abstractmethod
   def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -85,7 +85,8 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def make_folder(run_dir: Path) -> Path:
-  """Where loggers keep what is theirs; ValueError if it is a symbolic link."""
+  """Makes the folder in which loggers keep what is theirs; ValueError if it is a
+  symbolic link."""
   folder = _no_link(run_dir / FOLDER)
   folder.mkdir(exist_ok=True)
   return folder

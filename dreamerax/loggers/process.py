@@ -102,7 +102,7 @@ class LoggerProcess:
       self._warn(f"its process ended with status {self._process.returncode}")
 
   def _send_all(self, connection: Connection) -> None:
-    """Until `finish` was called, and with the message that says so."""
+    """Sends messages until `finish` was called, and the one that says so."""
     while True:
       while connection.poll():
         self._warn(connection.recv())

@@ -19,7 +19,8 @@ class Split(NamedTuple):
 
   @property
   def steps(self) -> int:
-    """Of the training episodes, what their resets showed included."""
+    """The number of steps of the training episodes, what their resets showed
+    included."""
     return sum(len(episode.reward) for episode in self.training)
 
 

@@ -21,7 +21,7 @@ Predict = Callable[[Params, Batch, jax.Array], SequencePrediction]  # jitted: a 
 
 @dataclass(frozen=True)
 class OpenLoopConfig:
-  """What the world model is asked to predict."""
+  """Configuration of the predictions that the world model is asked for."""
 
   context: int = 5
   """Agent steps that it sees first."""
@@ -42,7 +42,7 @@ class Windows(NamedTuple):
 
 
 class Means(NamedTuple):
-  """What is predicted where nothing is known, from the training episodes."""
+  """Predictions that know nothing but the training episodes' means."""
 
   observation: Mapping[str, np.ndarray]  # float32 {name: shape}; images in [0, 1]
   reward: float
@@ -94,7 +94,7 @@ def cut(episodes: Sequence[Transition], config: OpenLoopConfig) -> Windows:
 
 
 def means(episodes: Sequence[Transition], spec: EnvSpec) -> Means:
-  """Of what a world model sees, over all steps of all episodes."""
+  """Computes the means of what a world model sees, over all steps of all episodes."""
   steps = sum(len(episode.reward) for episode in episodes)
 
   def mean(name: str) -> np.ndarray:

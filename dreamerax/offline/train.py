@@ -32,7 +32,8 @@ _MAY_CHANGE = ("loop",)
 
 @dataclass(frozen=True)
 class Recorded:
-  """What a world model was trained on, and how; kept in config.json beside the run's configuration."""
+  """The data of a world model's training, and its settings; kept in config.json beside
+  the run's configuration."""
 
   episodes: int
   steps: int  # of the training episodes
@@ -126,7 +127,7 @@ def train_world_model(
 
 
 def load(directory: RunDirectory) -> Recorded:
-  """What the world model in a run directory was trained on.
+  """Reads what the world model in a run directory was trained on.
 
   Raises:
     ValueError: it was not trained alone, or this version cannot read it.

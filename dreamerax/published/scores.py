@@ -28,7 +28,7 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class Method:
-  """How scores were measured, as far as the sources tell."""
+  """The measurement of published scores, as far as the sources tell."""
 
   title: str
   returns: Literal["evaluation", "training"] | None = None

@@ -35,7 +35,7 @@ def from_arrays(arrays: dict[str, np.ndarray], spec: EnvSpec) -> Transition:
 
 
 def _check_shapes(arrays: dict[str, np.ndarray], wanted: dict[str, ArraySpec]) -> int:
-  """How many steps there are, T."""
+  """Checks the shapes, and returns how many steps there are, T."""
   reward = arrays["reward"]
   steps = len(reward) if reward.ndim else 0
   for name, one in wanted.items():

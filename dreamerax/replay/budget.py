@@ -25,7 +25,8 @@ class Budget:
     return self.steps * self.step_bytes
 
   def describe(self) -> str:
-    """One line for people: the steps asked, the steps kept, and the bytes that both cost."""
+    """Says in one line the steps asked, the steps kept, and the bytes that both
+    cost."""
     return (
       f"replay: {self.asked_steps:,} steps asked, {self.steps:,} fit in {size_of(self.nbytes)} "
       f"({self.step_bytes:,} bytes a step, {self.streams} x {self.rows:,}; budget {size_of(self.max_bytes)})"
@@ -79,5 +80,5 @@ def fit(
 
 
 def size_of(nbytes: int) -> str:
-  """For people, in MiB or GiB."""
+  """Writes a size for people, in MiB or GiB."""
   return f"{nbytes / 2**30:.1f} GiB" if nbytes >= 2**30 else f"{nbytes / 2**20:.1f} MiB"

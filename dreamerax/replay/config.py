@@ -7,7 +7,7 @@ from dreamerax import checks
 
 @dataclass(frozen=True)
 class ReplayConfig:
-  """How much is kept, and what a batch looks like."""
+  """Configuration of a replay: how much it keeps, and how large a batch is."""
 
   capacity: int = 1_000_000  # agent steps over all streams
   max_bytes: int | None = None  # None: a quarter of the machine's memory; the smaller of steps and bytes wins

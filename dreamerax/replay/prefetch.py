@@ -34,7 +34,7 @@ class Prefetch:
 
   @property
   def pending(self) -> int:
-    """How many batches are requested and not yet taken."""
+    """The number of batches that are requested and not yet taken."""
     return len(self._pending)
 
   def request(self) -> None:

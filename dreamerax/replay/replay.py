@@ -1,4 +1,4 @@
-"""Host-side replay of many streams: rows go in as they are collected, sequences come out to train on."""
+"""Keeps rows of many streams on the host, and draws sequences of them to train on."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ LATENT = "latent/"  # begins the names of latents among the columns of a row
 
 
 class Slots(NamedTuple):
-  """Where a batch came from, so that refreshed latents can return there."""
+  """The places of a batch in the replay, where refreshed latents return."""
 
   streams: np.ndarray  # [B] int64
   positions: np.ndarray  # [B] int64, of steps[:, 0] in its stream; a position is never used twice
@@ -74,7 +74,7 @@ class Replay:
 
   @property
   def sequences(self) -> int:
-    """How many different sequences can be sampled now."""
+    """The number of different sequences that can be sampled now."""
     return self._sampler.sequences
 
   @property
@@ -99,13 +99,13 @@ class Replay:
     return {name: column[0] for name, column in copied.items()}
 
   def decisions(self, since: Sequence[int] | None = None) -> int:
-    """How many of the rows held, from a position of each stream on, an action has led to."""
+    """Counts rows held that an action led to, from a position of each stream on."""
     held = zip(np.maximum(self._ring.oldest, 0 if since is None else since), self._ring.written, strict=True)
     rows = [np.arange(*positions) % self._ring.rows for positions in held]
     return sum(int((~self._ring.columns["is_first"][stream, row]).sum()) for stream, row in enumerate(rows))
 
   def describe(self) -> str:
-    """One line for people: the steps asked for, the steps that fit, and the bytes they take."""
+    """Says in a line how many steps were asked for, and how many fit."""
     return self._budget.describe()
 
   def add(self, transition: Transition, latents: ArrayDict, streams: Sequence[int] | None = None) -> None:
@@ -134,7 +134,7 @@ class Replay:
 
   @property
   def batch_spec(self) -> Batch:
-    """What `sample` gives, with an `ArraySpec` of the whole shape in place of each array."""
+    """The result of `sample` with an `ArraySpec` in place of each array."""
     size, length = self.config.batch_size, self.config.batch_length
 
     def batch(name: str, *leading: int) -> Any:
@@ -145,7 +145,8 @@ class Replay:
     return Batch(to_transition(steps), {key: batch(LATENT + key, size) for key in self._latents})
 
   def sample(self) -> tuple[Batch, Slots]:
-    """A batch [B, T, ...] in freshly allocated arrays, and where it came from.
+    """Draws a batch [B, T, ...] into freshly allocated arrays; also returns where it
+    came from.
 
     `batch.context` holds the latents [B, ...] stored at the step before `steps[:, 0]`.
 
@@ -249,7 +250,7 @@ class Replay:
       self._log = None
 
   def state(self, latents: bool) -> dict[str, np.ndarray]:
-    """What the log does not hold: with the log's rows it makes this replay again, bit for bit.
+    """Returns what makes this replay again, bit for bit, with the rows of its log.
 
     Args:
       latents: whether to include the latents of all rows now held, because training has refreshed them.

@@ -1,4 +1,4 @@
-"""Ring storage: for each stream, the newest rows of every column."""
+"""Keeps the newest rows of each stream in ring storage, column by column."""
 
 from collections.abc import Iterable, Mapping
 
@@ -8,7 +8,8 @@ from dreamerax.types import ArraySpec
 
 
 class Ring:
-  """Columns of shape [streams, rows, ...] that overwrite their oldest rows.
+  """Ring storage: columns of shape [streams, rows, ...] that overwrite their oldest
+  rows.
 
   A row is known by its stream and its position: how many rows its stream received before it. Positions only grow, so
   they double as generation tags: position p lives in slot p % rows until position p + rows replaces it. Env-major, so

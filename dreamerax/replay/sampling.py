@@ -25,7 +25,7 @@ class Sampler:
 
   @property
   def sequences(self) -> int:
-    """How many different sequences are stored."""
+    """The number of different sequences that are stored."""
     return int(self._starts().sum())
 
   def appended(self, streams: np.ndarray) -> None:
@@ -61,7 +61,8 @@ class Sampler:
     return np.concatenate([queued[:, 0], streams]), np.concatenate([queued[:, 1], positions])
 
   def state(self) -> dict[str, np.ndarray]:
-    """What decides the next draws besides the ring: "random" [6] uint64, and "queue" [n, 2] int64, oldest first."""
+    """Returns what decides the next draws besides the ring: "random" [6] uint64, and
+    "queue" [n, 2] int64, oldest first."""
     state: dict[str, Any] = dict(self._rng.bit_generator.state)
     numbers = [state["state"]["state"], state["state"]["inc"]]
     words = [word for number in numbers for word in divmod(number, 2**64)]
@@ -87,7 +88,7 @@ class Sampler:
     )
 
   def _starts(self) -> np.ndarray:
-    """In how many places of each stream a sequence can start, [streams]."""
+    """Counts the places of each stream where a sequence can start, [streams]."""
     return np.maximum(self._ring.stored - self._sequence + 1, 0)
 
   def _take_newest(self, count: int) -> list[tuple[int, int]]:

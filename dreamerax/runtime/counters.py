@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Counters(NamedTuple):
-  """Over all environments, and over restarts."""
+  """Counts of a run, over all environments and over restarts."""
 
   env_steps: int = 0  # simulator steps, action repeat included
   agent_steps: int = 0  # decisions; the rows that begin an episode are none

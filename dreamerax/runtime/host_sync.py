@@ -29,7 +29,7 @@ class Turn(NamedTuple):
 
   @classmethod
   def of(cls, replay: Replay, agent_steps: int = 0, episodes: Sequence[Episode] = ()) -> "Turn":
-    """What one host has collected in a turn, and what its replay then holds."""
+    """Counts what one host has collected in a turn, and what its replay then holds."""
     return cls(
       agent_steps=agent_steps,
       episodes=len(episodes),
@@ -114,7 +114,7 @@ class Agreement:
       self._stop.check()
 
   def check_alone(self) -> None:
-    """Where a host is by itself, and the others wait for it.
+    """Checks for a signal where a host is by itself, and the others wait for it.
 
     Raises:
       Interrupted: this host was asked to stop; with several of them it has to tell so at the next turn.

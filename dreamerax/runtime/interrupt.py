@@ -54,11 +54,12 @@ class StopSignals:
       raise Interrupted
 
   def attend(self, progress: Callable[[], object]) -> None:
-    """From now on there is something to save. progress: a value that changes while the run gets nearer to a save."""
+    """Tells that there is something to save from now on. progress: a value that changes
+    while the run gets nearer to a save."""
     self._progress.append(progress)
 
   def saving(self) -> None:
-    """The run saves, which is waited for as long as it takes."""
+    """Tells that the run saves, which is waited for as long as it takes."""
     self._saving = True
 
   def __enter__(self) -> "StopSignals":
@@ -85,7 +86,7 @@ class StopSignals:
     os.close(self._write)
 
   def _handle(self, number: int, _: FrameType | None) -> None:
-    """In the main thread."""
+    """Handles a signal in the main thread."""
     if number == signal.SIGHUP:
       self._hang_up()
       if self._handled:
@@ -97,7 +98,7 @@ class StopSignals:
       raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
   def _wait(self) -> None:
-    """In a thread of its own, until the context is left."""
+    """Waits for signals in a thread of its own, until the context is left."""
     first = 0
     while first == 0:  # another signal that Python handles
       first = self._next(None)
@@ -123,14 +124,16 @@ class StopSignals:
     _leave(first, empty)
 
   def _hang_up(self) -> None:
-    """What is printed from here on goes nowhere where it went to the terminal, as that raises errors."""
+    """Sends nowhere what would be printed to the terminal from here on, as that raises
+    errors."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in self._terminals:
       os.dup2(nowhere, descriptor)
     os.close(nowhere)
 
   def _next(self, timeout: float | None) -> int | None:
-    """The next signal; 0 where none came in time, None where the context is left."""
+    """Returns the next signal; 0 where none came in time, None where the context is
+    left."""
     if not select.select([self._read], [], [], timeout)[0]:
       return 0
     data = os.read(self._read, 1)

@@ -36,7 +36,8 @@ Evaluate = Callable[[Params, int], Mapping[str, float]]  # (parameters, updates 
 
 @dataclass(frozen=True)
 class OfflineConfig:
-  """How long training on recorded experience is, and when things happen in it."""
+  """Configuration of training on recorded experience: its length, and when things
+  happen in it."""
 
   updates: int = 10_000
   """Length of the run."""
@@ -58,7 +59,7 @@ class OfflineConfig:
 
 
 class OfflineResult(NamedTuple):
-  """How a run ended."""
+  """The end of a run."""
 
   updates: int
   seconds: float  # since the run began, over restarts

@@ -17,7 +17,8 @@ class MakeEnvs(Protocol):
   """Makes environments, each with a seed that follows from the given one."""
 
   def __call__(self, num_envs: int, seed: int, /, *, film: bool = False) -> EnvBatch:
-    """film: whether they can be drawn for people, by `EnvBatch.render`, where they show no images."""
+    """Makes environments. film: whether they can be drawn for people, by
+    `EnvBatch.render`, where they show no images."""
     ...
 
 
@@ -34,7 +35,7 @@ class Agent(Protocol):
     ...
 
   def init(self, key: jax.Array) -> State:
-    """State before the first update."""
+    """Returns the state before the first update."""
     ...
 
   def policy_params(self, state: State) -> Params:
@@ -42,7 +43,7 @@ class Agent(Protocol):
     ...
 
   def initial_carry(self, num_envs: int) -> Carry:
-    """What the policy remembers before the first observation."""
+    """Returns the policy's memory before the first observation."""
     ...
 
   def act(

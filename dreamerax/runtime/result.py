@@ -7,7 +7,7 @@ from dreamerax.runtime.counters import Counters
 
 
 class TrainResult(NamedTuple):
-  """How a run ended."""
+  """The end of a run."""
 
   counters: Counters
   seconds: float  # since the run began, over restarts

@@ -1,4 +1,4 @@
-"""One trainer at a time in a run directory."""
+"""Keeps a second trainer out of a run directory."""
 
 import errno
 import fcntl
@@ -103,7 +103,8 @@ class RunLock:
 
 
 def holder(logdir: Path) -> str | None:
-  """Who trains in `logdir` now, in words; None if nobody does, or if that cannot be told. Changes nothing."""
+  """Names the process that trains in `logdir`; None if none does, or if that cannot be
+  told. Changes nothing."""
   return _holder(logdir) if _is_locked(logdir) or _is_locked(logdir / _LOCK) else None
 
 

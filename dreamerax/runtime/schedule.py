@@ -17,15 +17,17 @@ class Schedule(Protocol):
   """Decides after each collected step how many updates follow it."""
 
   def due(self, counters: Counters) -> int:
-    """Updates to make now. Called only once the prefill is collected; what it returns counts as made."""
+    """Returns how many updates to make now. Called only once the prefill is collected;
+    what it returns counts as made."""
     ...
 
   def waive(self, counters: Counters) -> None:
-    """No update is owed for what was collected up to now: a restarted run has refilled its replay."""
+    """Forgets what is owed for the steps collected so far: a restarted run has refilled
+    its replay."""
     ...
 
   def state(self) -> dict[str, int]:
-    """What `restore` needs to continue, as plain integers."""
+    """Returns what `restore` needs to continue, as plain integers."""
     ...
 
   def restore(self, state: Mapping[str, int]) -> None:
@@ -61,7 +63,8 @@ class TrainRatio:
     self._owed = Fraction(0)  # less than one update
 
   def due(self, counters: Counters) -> int:
-    """Updates to make now, so that the ratio holds up to `counters.agent_steps`."""
+    """Returns how many updates to make now, so that the ratio holds up to
+    `counters.agent_steps`."""
     if self._last == _NOT_BEGUN:
       self._last = counters.agent_steps
       return 1
@@ -77,7 +80,8 @@ class TrainRatio:
       self._last = counters.agent_steps
 
   def state(self) -> dict[str, int]:
-    """What a checkpoint keeps, as integers; the same keys before and after the first call."""
+    """Returns what a checkpoint keeps, as integers; the same keys before and after the
+    first call."""
     return {"last": self._last, "owed_numerator": self._owed.numerator, "owed_denominator": self._owed.denominator}
 
   def restore(self, state: Mapping[str, int]) -> None:
@@ -92,7 +96,8 @@ class ScheduleConfig(abc.ABC):
 
   @abc.abstractmethod
   def build(self, steps_per_update: int) -> Schedule:
-    """A schedule at its beginning. steps_per_update: agent steps that one update trains on, B * T."""
+    """Makes a schedule at its beginning. steps_per_update: agent steps that one update
+    trains on, B * T."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ class Bursts:
     self._last = _NOT_BEGUN  # steps at which the newest burst fell due
 
   def due(self, counters: Counters) -> int:
-    """Updates to make now."""
+    """Returns how many updates to make now."""
     now = getattr(counters, self._unit)
     if self._last == _NOT_BEGUN:
       self._last = now
@@ -136,7 +141,7 @@ class Bursts:
       self._last = getattr(counters, self._unit)
 
   def state(self) -> dict[str, int]:
-    """What a checkpoint keeps."""
+    """Returns what a checkpoint keeps."""
     return {"last": self._last}
 
   def restore(self, state: Mapping[str, int]) -> None:

@@ -31,7 +31,7 @@ def key(seed: int) -> jax.Array:
 
 
 def sequence(seed: int, *what: int) -> np.random.SeedSequence:
-  """What numbers for a purpose follow from.
+  """Makes the seed sequence that numbers for a purpose follow from.
 
   NumPy joins the words of all numbers in a list, so that [2**32, x] and [0, 1, x] are one; a spawn key stays apart.
   """
@@ -46,15 +46,17 @@ def environment_seed(seed: int, purpose: int, env_steps: int) -> int:
 
 
 def actor_seed(seed: int, actor: int, starts: int) -> int:
-  """What an actor seeds its environments and actions with, when it was started `starts` times before."""
+  """Derives the seed of an actor's environments and actions, when it was started
+  `starts` times before."""
   return _number(seed, actor, starts)
 
 
 def own_seed(seed: int, host: int) -> int:
-  """What a host seeds its environments, actions and replay with: the run's seed on host 0, another on each other."""
+  """Derives the seed of a host's environments, actions and replay: the run's seed on
+  host 0, another on each other."""
   return _number(seed, host) if host else seed
 
 
 def _number(seed: int, *what: int) -> int:
-  """As many bits as the seed has, 32 or 64."""
+  """Draws a number of as many bits as the seed has, 32 or 64."""
   return int(sequence(seed, *what).generate_state(1, np.uint32 if seed < _WORD else np.uint64)[0])

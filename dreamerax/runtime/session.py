@@ -1,4 +1,5 @@
-"""A run's part in its directory: its lock, checkpoints and metrics, when it saves, and how it ends."""
+"""Keeps a run's lock, checkpoints and metrics in its directory, and ends the run in
+order."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -109,7 +110,7 @@ class Session:
 
   @property
   def seconds(self) -> float:
-    """Since the run began, over restarts."""
+    """Seconds since the run began, over restarts."""
     return self.saved.seconds + self.elapsed
 
   def attend(self, progress: Callable[[], object]) -> None:

@@ -1,4 +1,5 @@
-"""Settings of a run: what a user decides of its loop, and what it is started with, checked before anything happens."""
+"""Defines the settings of a run and of its loop, and checks them before anything
+happens."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +30,8 @@ _PURPOSES = 4
 
 @dataclass(frozen=True)
 class LoopConfig:
-  """When things happen. An env step is a simulator step (action repeat included), an agent step one decision."""
+  """Configuration of the loop: when things happen. An env step is a simulator step
+  (action repeat included), an agent step one decision."""
 
   prefill_steps: int = 1024
   """Agent steps in replay before the first update, over all environments. One whole sequence is awaited in any case."""
@@ -68,7 +70,7 @@ class LoopConfig:
 
 @dataclass(frozen=True)
 class RunSettings:
-  """What a person decides of a run, but for its parts."""
+  """The settings of a run that a person decides, but for its parts."""
 
   loop: LoopConfig
   logdir: Path
@@ -86,7 +88,8 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class Parts:
-  """What a run is put together from; made for it, and of no use to another."""
+  """The parts that a run is put together from; they are made for it, and of no use to
+  another."""
 
   agent: Agent
   make_envs: MakeEnvs
@@ -103,7 +106,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class RunStart:
-  """What `train_run` was given, and what follows from it."""
+  """The arguments of `train_run`, and what follows from them."""
 
   parts: Parts
   settings: RunSettings
@@ -114,11 +117,11 @@ class RunStart:
 
   @property
   def own_seed(self) -> int:
-    """What this host's experience follows from."""
+    """The seed that this host's experience follows from."""
     return own_seed(self.settings.seed, self.hosts.index)
 
   def key(self, purpose: int) -> jax.Array:
-    """The same on all hosts, but for that of actions."""
+    """Returns the key for a purpose: the same on all hosts, but for that of actions."""
     seed = self.own_seed if purpose == ACT else self.settings.seed
     return jax.random.split(key(seed), _PURPOSES)[purpose]
 

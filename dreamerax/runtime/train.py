@@ -125,7 +125,8 @@ def _train(start: RunStart, begin: Callable[[], ConfigFile], stack: ExitStack) -
 
 
 def _make_source(start: RunStart, found: Restored) -> Source:
-  """Where episodes go on, they and those after them have the seeds that they would have had. Those of actors do not."""
+  """Makes the environments. Where episodes go on, they and those after them have the
+  seeds that they would have had; those of actors do not."""
   goes_on = start.parts.remote is None and "episodes" in found.extra.get("collector", {})
   first_seed = environment_seed(start.own_seed, COLLECT, 0 if goes_on else found.counters.env_steps)
   count = start.settings.num_envs
@@ -177,7 +178,7 @@ def _make_run(
 
 
 def _make_programs(start: RunStart, state: State) -> Programs:
-  """state: as shapes."""
+  """Begins to compile. state: as shapes."""
   return Programs(
     start.parts.agent,
     state,

@@ -73,7 +73,7 @@ def describe(record: Record) -> str:
 
 
 def summarise(manifest: Manifest) -> str:
-  """How many trials are in which state."""
+  """Says how many trials are in which state."""
   return "trials: " + ", ".join(f"{manifest.count(state)} {state}" for state in ("finished", *_ORDER[:-1]))
 
 

@@ -79,7 +79,7 @@ class Manifest:
     yield from self._records.items()
 
   def count(self, state: TrialState) -> int:
-    """How many trials are in a state."""
+    """Counts the trials in a state."""
     return sum(record.state == state for record in self._records.values())
 
   def change(self, name: str, **fields: Any) -> None:

@@ -1,4 +1,5 @@
-"""The pool of a Ray cluster, or of a Ray on this machine alone: actors for each attempt, which hold what it asks for."""
+"""Runs attempts on a Ray cluster, or on a Ray of this machine alone: in actors, which
+hold what each attempt asks for."""
 
 from typing import Protocol
 
@@ -15,7 +16,8 @@ class RemoteTrial(Protocol):
   began: bool
 
   def poll(self) -> Event | None:
-    """What has happened since the last call; after an end it is called no more. Does not wait."""
+    """Returns what has happened since the last call; after an end it is called no more.
+    Does not wait."""
     ...
 
   def stop(self) -> None:
@@ -46,7 +48,8 @@ class OnRay:
     self._remotes: list[RemoteTrial] = []
 
   def check(self, resources: Resources) -> str | None:
-    """What the nodes that are there now lack for such a trial, in words; None where it could run."""
+    """Says what the nodes that are there now lack for such a trial; None where it could
+    run."""
     asked = resources.amounts()
     nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
     # How many hosts each node could be; a trifle more, as 0.3 holds 0.1 three times.

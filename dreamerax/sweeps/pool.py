@@ -14,7 +14,8 @@ class Pool(Protocol):
     ...
 
   def poll(self) -> list[Event]:
-    """What has happened since the last call; every job that began ends with one more event. Does not wait."""
+    """Returns what has happened since the last call; every job that began ends with one
+    more event. Does not wait."""
     ...
 
   @property

@@ -1,4 +1,5 @@
-"""One attempt at a trial: `dreamerax train` in a process of its own, and what its end means."""
+"""Runs one attempt at a trial: `dreamerax train` in a process of its own, and reads
+what its end means."""
 
 import os
 import signal
@@ -22,7 +23,8 @@ _TAIL_BYTES = 20_000
 
 @dataclass(frozen=True)
 class Job:
-  """What an attempt needs, on any machine that sees `logdir` and `folder`."""
+  """The command of an attempt, and what it needs on any machine that sees `logdir` and
+  `folder`."""
 
   name: str  # of the trial
   command: tuple[str, ...]  # what follows `python`, that of the machine
@@ -34,7 +36,7 @@ class Job:
 
   @property
   def output(self) -> Path:
-    """What all attempts have printed on this host."""
+    """The file of what all attempts have printed on this host."""
     return Path(self.logdir) / (f"output-host-{self.host}.log" if self.host else OUTPUT)
 
 
@@ -77,7 +79,7 @@ class Attempt:
       )
 
   def poll(self) -> Event | None:
-    """How the attempt ended; None while it lasts."""
+    """Returns how the attempt ended; None while it lasts."""
     status = self._process.poll()
     if status is None:
       return None
@@ -115,7 +117,8 @@ class Attempt:
 
 
 def _await_lock(logdir: Path, seconds: float) -> None:
-  """Where an attempt on a lost machine still trains, this one would be refused as somebody's mistake, which it is not."""
+  """Waits for an attempt on a lost machine, beside which this one would be refused as
+  somebody's mistake."""
   deadline = time.monotonic() + seconds
   while who := holder(logdir):
     if time.monotonic() > deadline:
@@ -124,5 +127,6 @@ def _await_lock(logdir: Path, seconds: float) -> None:
 
 
 def _path_options(folder: str) -> tuple[str, ...]:
-  """Of Python: it finds no module in the current directory, which may be one from elsewhere, unless dreamerax is there."""
+  """Returns options of Python: it finds no module in the current directory, which may
+  be one from elsewhere, unless dreamerax is there."""
   return () if Path(folder) == Path(__file__).parents[2] else ("-P",)

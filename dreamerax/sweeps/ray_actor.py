@@ -48,7 +48,8 @@ class Remote:
     self._answer = actor.begin.remote(job)
 
   def poll(self) -> Event | None:
-    """What has happened since the last call; after an end it is called no more. Does not wait."""
+    """Returns what has happened since the last call; after an end it is called no more.
+    Does not wait."""
     if not self._ray.wait([self._answer], timeout=0)[0]:
       return None
     try:

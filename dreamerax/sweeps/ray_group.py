@@ -1,4 +1,5 @@
-"""A trial that is spread over several hosts: an actor for each, in a placement group, of which the first says where to meet."""
+"""Spreads a trial over several hosts: an actor for each, in a placement group, of which
+the first says where to meet."""
 
 import time
 from collections.abc import Mapping

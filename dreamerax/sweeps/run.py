@@ -33,7 +33,8 @@ class SweepRun:
     self._saved = 0.0
 
   def run(self, stop: StopSignals) -> None:
-    """Until every trial has finished or failed; once somebody asks to stop, until all that runs has saved and left."""
+    """Runs until every trial has finished or failed; once somebody asks to stop, until
+    all that runs has saved and left."""
     for name, record in self._manifest.items():
       if record.state != "finished":
         self._pool.submit(self._jobs[name])
@@ -64,7 +65,8 @@ class SweepRun:
     self._display.changed(name)
 
   def _next_state(self, event: Event, stopping: bool) -> str:
-    """What a trial is after the end of an attempt; submits it again where it has another one."""
+    """Decides the state of a trial after the end of an attempt; submits it again where
+    it has another one."""
     if event.kind == "finished":
       return "finished"
     if event.kind == "refused":

@@ -24,7 +24,7 @@ _MOST_TRIALS = 100_000
 
 @dataclass(frozen=True)
 class Resources:
-  """What Ray reserves for one trial; without Ray nothing is."""
+  """Resources that Ray reserves for one trial; without Ray nothing is reserved."""
 
   cpus: float = 1.0
   gpus: float = 0.0
@@ -48,7 +48,8 @@ class Resources:
       raise ValueError(f"resources.hosts={self.hosts}: each reserves nothing; give resources.cpus of each")
 
   def amounts(self) -> dict[str, float]:
-    """What each host asks for, by Ray's names; what it asks none of is left out."""
+    """The resources that each host asks for, by Ray's names; what it asks none of is
+    left out."""
     asked = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory, **self.custom}
     return {name: amount for name, amount in asked.items() if amount}
 
@@ -85,7 +86,7 @@ class Grid:
     _check_options(self.options)
 
   def count(self) -> int:
-    """How many trials it has."""
+    """The number of its trials."""
     lists = (self.presets, self.tasks or (None,), self.seeds, *self.vary.values())
     return math.prod(len(values) for values in lists)
 
@@ -131,7 +132,7 @@ def read(path: Path) -> Sweep:
 
 
 def _run(path: Path) -> Sweep:
-  """What SPEC.py calls `sweep`."""
+  """Returns what SPEC.py calls `sweep`."""
   path.read_bytes()  # an OSError of its own is no error in it
   try:
     sweep = runpy.run_path(str(path)).get("sweep")
@@ -143,7 +144,7 @@ def _run(path: Path) -> Sweep:
 
 
 def _parse(path: Path) -> Any:
-  """What SPEC.yaml holds."""
+  """Returns what SPEC.yaml holds."""
   content = path.read_bytes()
   try:
     return yaml.safe_load(content.decode())

@@ -14,7 +14,7 @@ from dreamerax.types import Transition
 
 
 class Dream(NamedTuple):
-  """Where one dreamer is."""
+  """The state of one dream."""
 
   carry: Carry  # of one environment, [1, ...]
   key: jax.Array  # of the whole dream; a step folds its number in
@@ -22,7 +22,7 @@ class Dream(NamedTuple):
 
 
 class Frame(NamedTuple):
-  """What the model expects to find at one step of a dream."""
+  """The predictions of the model for one step of a dream."""
 
   step: int
   action: np.ndarray | None  # [A] float32, which led here; None at the start

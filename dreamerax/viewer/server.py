@@ -73,7 +73,8 @@ class Server(ThreadingHTTPServer):
 
   @cached_property
   def hosts(self) -> set[str]:
-    """What a browser that was told our address calls us. A foreign name that leads here is another site's (DNS rebinding)."""
+    """The names by which a browser that was told our address calls us. A foreign name
+    that leads here is another site's (DNS rebinding)."""
     port = "" if self.server_port == 80 else f":{self.server_port}"
     return {f"{name}{port}" for name in (ADDRESS, "localhost")}
 

@@ -47,7 +47,7 @@ class Sessions:
     self._lock = threading.Lock()
 
   def about(self) -> dict[str, Any]:
-    """What the page has to know of the run."""
+    """Returns what the page has to know of the run."""
     return {
       "title": self._title,
       "action": dataclasses.asdict(self._dreamer.agent.spec.action),

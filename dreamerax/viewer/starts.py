@@ -18,7 +18,7 @@ _FRESH = 16  # episodes
 
 
 class DreamStart(NamedTuple):
-  """What the model sees before it dreams."""
+  """Steps that the model sees before it dreams."""
 
   steps: Transition  # [T, ...]
   label: str  # for people

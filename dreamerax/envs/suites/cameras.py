@@ -42,7 +42,8 @@ def camera(physics: Any, camera_id: int, size: int, flags: Mapping[str, bool]) -
 
 
 class _Contexts:
-  """Of OpenGL and of MuJoCo, for one model; freed with the last camera that has them."""
+  """The contexts of OpenGL and of MuJoCo for one model; they are freed with the last
+  camera that has them."""
 
   def __init__(self, model: Any):
     from dm_control import _render

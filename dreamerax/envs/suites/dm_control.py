@@ -25,7 +25,7 @@ PREFIX = "dmc/"
 
 
 class Quality(NamedTuple):
-  """How a picture is drawn; None leaves it to dm_control."""
+  """Settings of the renderer; None leaves one to dm_control."""
 
   shadow_map: int | None = None  # side of the shadow map, dearest part of a frame in software; the suite's: 2048
   shadow_maps: Mapping[str, int] = MappingProxyType({})  # of domains that need a finer one

@@ -22,7 +22,7 @@ PREFIX = "e2c/"
 
 
 class Scene(Protocol):
-  """How something moves, and how it looks."""
+  """A system: how it moves, and how it looks."""
 
   @property
   def side(self) -> int:

@@ -48,7 +48,7 @@ class WrongDevice(RuntimeError):
 
 @dataclass(frozen=True)
 class BackendProbe:
-  """What a backend did when asked for a frame."""
+  """The answer of a backend that was asked for a frame."""
 
   backend: str
   error: str | None  # None: it works

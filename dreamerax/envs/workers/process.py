@@ -51,7 +51,7 @@ class WorkerFault(RuntimeError):
 
 @dataclass(frozen=True)
 class WorkerSetup:
-  """What a worker needs to know before it begins."""
+  """The settings that a worker needs before it begins."""
 
   config: Mapping[str, Any]  # fields of EnvConfig
   rows: tuple[int, ...]  # which rows of the shared arrays are this worker's
@@ -65,7 +65,7 @@ class WorkerSetup:
 
 
 class Command(NamedTuple):
-  """Which rows to step, and where they are written."""
+  """An order to step some rows, with the slot that they are written to."""
 
   slot: int  # of the shared arrays
   low: int  # the first row
@@ -75,7 +75,7 @@ class Command(NamedTuple):
 
   @classmethod
   def read(cls, message: bytes) -> "Command":
-    """What `WorkerProcess.begin` wrote."""
+    """Reads what `WorkerProcess.begin` wrote."""
     return cls(*_COMMAND.unpack(message))
 
 
@@ -107,7 +107,7 @@ class WorkerProcess:
 
   @property
   def pid(self) -> int:
-    """Of the process."""
+    """The id of the process."""
     return self._process.pid
 
   def spec(self, timeout: float) -> EnvSpec:
@@ -115,12 +115,14 @@ class WorkerProcess:
     return self.made(timeout)["spec"]
 
   def made(self, timeout: float) -> dict[str, Any]:
-    """As `spec`; beside it the `remarks` of a check, and whether something `draws` with MuJoCo."""
+    """The answer to a setup, waited for as `spec` is: the spec, the `remarks` of a
+    check, and whether something `draws` with MuJoCo."""
     answer = json.loads(self._answer(timeout))
     return {**answer, "spec": _spec_from_json(answer["spec"])}
 
   def examined(self, timeout: float) -> dict[str, Any]:
-    """What the environment of a setup with `examine` is and does: its `spec`, None where it has none, and plain data.
+    """The answer to a setup with `examine`: the environment's `spec`, None where it has
+    none, and plain data.
 
     Args:
       timeout: seconds that making the environment, or anything that it answers, may take.

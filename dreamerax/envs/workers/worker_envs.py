@@ -1,4 +1,4 @@
-"""Environments in worker processes as a batch."""
+"""Shows environments in worker processes as a batch."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,5 @@
-"""Worker processes, and the memory in which they step E environments while this process does something else."""
+"""Starts worker processes, which step E environments in shared memory while this
+process does something else."""
 
 import logging
 import os
@@ -93,7 +94,8 @@ class Workers:
     self.journal.receive(command.low, now["action"], now["is_first"], now["is_last"])
 
   def resume(self, command: Command, episodes: Sequence[EpisodeSoFar], newest: Transition) -> np.ndarray:
-    """As `EnvBatch.resume`, for the rows of `command`. A worker that fails brings none of them back."""
+    """Resumes the rows of `command`, as `EnvBatch.resume` does. A worker that fails
+    brings none of them back."""
     self._wait_ready()
     taken = dict(zip(range(command.low, command.high), episodes, strict=True))
     for row, episode in taken.items():
@@ -121,7 +123,7 @@ class Workers:
     return gone
 
   def draw(self, row: int) -> np.ndarray:
-    """As `EnvBatch.render`, of one row; nothing is in flight."""
+    """Draws one row, as `EnvBatch.render` does; nothing is in flight."""
     self._wait_ready()
     worker = next(index for index, rows in enumerate(self._rows) if row in rows)
     try:
@@ -145,14 +147,15 @@ class Workers:
     self._processes = []
 
   def _wait_ready(self) -> None:
-    """Until all workers have made their environments, before anything is asked of them."""
+    """Waits until all workers have made their environments, before anything is asked of
+    them."""
     if not self._ready:
       made, self._ready = self._made(), True
       if made != self.spec:
         raise ValueError(f"the environments have the spec {made}, and {self.spec} was expected of them.")
 
   def _made(self) -> EnvSpec:
-    """What the environments of all workers show, once they are made."""
+    """Returns what the environments of all workers show, once they are made."""
     try:
       specs = [process.spec(max(self._timeout, START_SECONDS)) for process in self._processes]
     except WorkerFault as fault:
@@ -172,7 +175,8 @@ class Workers:
         self.arrays["seed"][command.slot, row] = self.journal.begin(row)
 
   def _wait(self, worker: int, command: Command, timeout: float) -> None:
-    """Until the worker, or the one that takes its place, has done what it was told."""
+    """Waits until the worker, or the one that takes its place, has done what it was
+    told."""
     while True:
       try:
         self._ended |= self._processes[worker].finish(command, timeout)

@@ -8,7 +8,7 @@ from dreamerax.replay.log.segment import SegmentReader, segments
 
 
 class LogReport(NamedTuple):
-  """What a folder's log holds."""
+  """The result of reading a folder's log."""
 
   rows: int  # intact
   corrupt: tuple[str, ...]  # damaged records and unreadable files, each by name with what is wrong
@@ -18,7 +18,8 @@ class LogReport(NamedTuple):
 
 
 def find_lost(folder: Path, end: Mapping[str, Any]) -> list[str]:
-  """What a log lacks of what it had when `RowLog.commit` returned `end`, in words; empty: nothing."""
+  """Says what a log lacks of what it had when `RowLog.commit` returned `end`; empty:
+  nothing."""
   lost = []
   for name, nbytes in end.get("files", []):  # a version before wrote none
     path = folder / name

@@ -12,7 +12,7 @@ _LONGEST_GAP = 4  # a gap of more than this part of a stream's rows is not fille
 
 
 class Loaded(NamedTuple):
-  """What a replay got from its log."""
+  """The result of loading a log into a replay."""
 
   rows: np.ndarray  # [streams] int64, rows now held, those filled in included
   skipped: int  # damaged records, whether or not they would still be held

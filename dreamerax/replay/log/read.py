@@ -48,7 +48,8 @@ def _readers(folder: Path) -> list[SegmentReader]:
 
 
 def _read(reader: SegmentReader, index: int, length: int) -> StoredSequence | None:
-  """From record `index`, or so far before it that `length` steps of its stream are in the file."""
+  """Reads from record `index`, or so far before it that `length` steps of its stream
+  are in the file."""
   layout = reader.layout
   span = length * layout.streams  # streams take turns, so that each has one of so many records
   records = reader.read(max(0, min(index, reader.records - span)), span)

@@ -19,7 +19,8 @@ class OldLog(NamedTuple):
 
 
 def assign(lengths: Sequence[int], streams: int, hosts: int) -> list[list[list[int]]]:
-  """Which old streams, by their places in `lengths`, go to each stream of each host: [hosts][streams][...].
+  """Assigns old streams, by their places in `lengths`, to each stream of each host:
+  [hosts][streams][...].
 
   Every one goes to one place, the longest first, each to where there is least: so the steps, and with them what a full ring
   forgets, are spread as evenly as whole streams allow. The result follows from the arguments alone.

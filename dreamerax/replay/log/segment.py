@@ -1,4 +1,4 @@
-"""One file of the replay's log: how rows lie in it, and how they are read back and checked.
+"""Lays rows out in one file of the replay's log, and reads them back with a check.
 
 A file is a header and then records of one fixed size, so that a damaged record never hides the next one. The header names
 format version, streams, columns and record size; it and every record carry a CRC-32. Nothing in a file is executable.
@@ -40,7 +40,7 @@ class TornHeader(CorruptHeader):
 
 
 class Header(NamedTuple):
-  """What a segment file says of itself."""
+  """The header of a segment file."""
 
   nbytes: int  # of the header; records begin here
   record_bytes: int
@@ -48,7 +48,8 @@ class Header(NamedTuple):
 
 
 class Layout:
-  """Where each column lies in a record: the record's header, then the raw bytes of all columns in order of their names."""
+  """The places of columns in a record: the record's header, then the raw bytes of all
+  columns in order of their names."""
 
   def __init__(self, columns: Mapping[str, ArraySpec], streams: int):
     self.streams = streams
@@ -152,7 +153,7 @@ class SegmentReader:
 
   @property
   def layout(self) -> Layout:
-    """Of the file's records, as its header has it."""
+    """The layout of the file's records, as its header has it."""
     assert self.header is not None
     return _layout(self.header.described)
 
@@ -166,7 +167,7 @@ class SegmentReader:
     return records[self._check(records, first)]
 
   def end(self, newest: bool) -> int:
-    """Where whole records end, after `blocks`.
+    """Returns the byte at which whole records end, after `blocks`.
 
     Args:
       newest: whether a run may have died while it wrote this file; damaged records at the end are then half written ones.

@@ -1,4 +1,5 @@
-"""An append-only log of rows in a folder, so that a replay outlives the process that filled it."""
+"""Writes rows to an append-only log in a folder, so that a replay outlives the process
+that filled it."""
 
 import contextlib
 import logging
@@ -20,7 +21,7 @@ _NAMED = 5  # damaged records that one warning names
 
 
 class LogFiles(NamedTuple):
-  """How rows are divided into files, and when writing is tried again."""
+  """The division of rows into files, and when writing is tried again."""
 
   segment_bytes: int = 256 * 2**20  # of one file, at most; an eighth of the log's budget where that is less
   retry_rows: int = 1000  # that are not logged after a failure, before the next attempt
@@ -33,7 +34,8 @@ class _Segment(NamedTuple):
 
 
 class RowLog:
-  """Rows of many streams in the order in which they came, in numbered files of a limited size.
+  """A log of rows of many streams, in the order in which they came, in numbered files
+  of a limited size.
 
   Kill -9: what `append` wrote is in the kernel's page cache and survives the process at any moment. A crash of the
   machine: what came before the last `commit` survives. Files are never changed once written, except that opening cuts

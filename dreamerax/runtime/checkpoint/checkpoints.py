@@ -34,7 +34,7 @@ Extra = Mapping[str, Any]
 
 
 class Verified(NamedTuple):
-  """What was found in one checkpoint."""
+  """The result of reading one checkpoint."""
 
   env_steps: int
   bytes: int
@@ -156,7 +156,7 @@ class Checkpoints:
     return max((step for step in steps if (self._folder / str(step) / checksums.MANIFEST).exists()), default=None)
 
   def wait(self) -> None:
-    """Until everything is saved, or has failed to be."""
+    """Waits until everything is saved, or has failed to be."""
     if self._job is not None:
       job, self._job = self._job, None
       job.result()
@@ -187,7 +187,7 @@ class Checkpoints:
         _orbax_is_free.release()
 
   def _finish(self, new: Path, counters: Counters, row: dict[str, Any], arrays: list[np.ndarray]) -> None:
-    """In the background: what remains to be done once orbax has a copy of the state."""
+    """Does in the background what remains once orbax has a copy of the state."""
     try:
       self._end_state()
       check_readable(new, len(row["shapes"]))

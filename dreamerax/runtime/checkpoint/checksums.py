@@ -32,7 +32,8 @@ def write_manifest(folder: Path) -> None:
 
 
 def find_problem(folder: Path) -> str | None:
-  """What keeps the folder from being what its manifest says, in words; None: it is whole. Files beside it do no harm."""
+  """Says what differs between the folder and its manifest, in words; None: it is whole.
+  Files beside it do no harm."""
   try:
     head, _, body = (folder / MANIFEST).read_bytes().partition(b"\n")
   except FileNotFoundError:

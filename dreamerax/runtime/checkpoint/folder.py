@@ -24,7 +24,8 @@ def find_steps(folder: Path, suffix: str = "") -> list[int]:
 
 
 def read_saved(folder: Path) -> list[RunState]:
-  """What the checkpoints hold besides arrays, newest first; those that cannot be read are left out."""
+  """Reads the run states of the checkpoints, newest first; those that cannot be read
+  are left out."""
   found = []
   for step in reversed(find_steps(folder)):
     with suppress(OSError, ValueError, KeyError, TypeError):

@@ -43,7 +43,8 @@ class ConfigFile(NamedTuple):
 
 
 class RunState(NamedTuple):
-  """All of it is JSON: whole numbers of any size come back exactly."""
+  """The part of a checkpoint that is no array. All of it is JSON: whole numbers of any
+  size come back exactly."""
 
   counters: Counters
   seconds: float  # since the run began, over restarts
@@ -59,7 +60,7 @@ class RunState(NamedTuple):
 
   @classmethod
   def nothing(cls, seed: int) -> "RunState":
-    """Of a run that begins."""
+    """Makes the state of a run that begins."""
     return cls(Counters(), 0.0, 0, 0, {}, seed, {}, 0, Counters())
 
   def to_json(self) -> dict[str, Any]:
@@ -85,7 +86,7 @@ class RunState(NamedTuple):
 
   @classmethod
   def read(cls, checkpoint: Path) -> "RunState":
-    """Of a checkpoint's directory.
+    """Reads that of a checkpoint's directory.
 
     Raises:
       ValueError: it was saved by another version, or is damaged. OSError: it cannot be read.

@@ -16,7 +16,8 @@ _RESHARDED = re.compile(r"\d+-\d+")  # how often replays were resharded, and a h
 
 
 class Restored(NamedTuple):
-  """What a run goes on with beside the state; of a run that begins, nothing."""
+  """The part of a checkpoint, beside the state, that a run goes on with; a run that
+  begins has none."""
 
   counters: Counters  # those of the checkpoint, and what was kept beside it
   extra: Mapping[str, Any]  # of this host, as far as it is still true; {} begins episodes, and draws a batch
@@ -75,12 +76,14 @@ def restore_replay(
 
 
 def log_folder(logdir: Path, reshards: int, host: int) -> Path:
-  """Where a host's replay is logged: <logdir>/replay for a run that was always on one."""
+  """Names the folder in which a host's replay is logged: <logdir>/replay for a run that
+  was always on one."""
   return logdir / _ROOT / (f"{reshards}-{host}" if reshards or host else "")
 
 
 def log_folders(logdir: Path) -> list[Path]:
-  """Where the replays of a run were logged: that of a run on one host first, then those of each dealing and host."""
+  """Lists the folders in which the replays of a run were logged: that of a run on one
+  host first, then those of each dealing and host."""
   root = logdir / _ROOT
   if not root.is_dir():
     return []
@@ -91,7 +94,8 @@ def log_folders(logdir: Path) -> list[Path]:
 
 
 def newest_log(logdir: Path) -> Path | None:
-  """Where host 0 logs, or last did; None where no replay is on disk."""
+  """Finds the folder in which host 0 logs, or last did; None where no replay is on
+  disk."""
   return next((path for path in reversed(log_folders(logdir)) if path.name == _ROOT or path.name.endswith("-0")), None)
 
 

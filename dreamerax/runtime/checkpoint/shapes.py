@@ -10,7 +10,7 @@ from dreamerax.runtime.protocol import State
 
 
 def of(state: State) -> dict[str, list[Any]]:
-  """Name of each array to [[sizes], dtype], which is JSON."""
+  """Describes a state as JSON: the name of each array to [[sizes], dtype]."""
   leaves = jax.tree_util.tree_leaves_with_path(state)
   return {
     jax.tree_util.keystr(path, simple=True, separator="/"): [list(leaf.shape), str(leaf.dtype)] for path, leaf in leaves

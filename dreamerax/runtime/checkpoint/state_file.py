@@ -60,7 +60,7 @@ def say_once() -> None:
 
 
 def reason(error: Exception) -> str:
-  """Why the storage failed, in a few words."""
+  """Says in a few words why the storage failed."""
   if isinstance(error, OSError) and error.strerror:
     return error.strerror
   found = _OS_ERROR.search(str(error))
@@ -102,7 +102,8 @@ def check_space(folder: Path, wanted: int) -> None:
 
 
 def find_problem(checkpoint: Path) -> str | None:
-  """What keeps a checkpoint whose files are whole from being read, in words; None: nothing is known to."""
+  """Says what keeps a checkpoint whose files are whole from being read; None: nothing
+  is known to."""
   if (checkpoint / STATE).is_dir() and not (checkpoint / STATE / _MANIFEST).exists():
     return f"{STATE}/{_MANIFEST} was never written, and its arrays cannot be read"
   return None

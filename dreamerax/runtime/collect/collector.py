@@ -20,7 +20,7 @@ from dreamerax.types import ArrayDict, Transition
 
 
 class Rows(Protocol):
-  """Where steps go: a replay."""
+  """A place that takes steps, such as a replay."""
 
   def add(self, transition: Transition, latents: ArrayDict, streams: Sequence[int] | None = None) -> None:
     """Takes the next step [n, ...] of these streams, or of all."""
@@ -62,7 +62,7 @@ class EpisodeTracker:
     return Episode(self._first + index, float(self._scores[index]), int(self._lengths[index]))
 
   def state(self) -> dict[str, np.ndarray]:
-    """What `restore` needs, [E] each."""
+    """Returns the arrays [E] that `restore` needs."""
     return {"scores": self._scores, "lengths": self._lengths}
 
   def restore(self, state: Mapping[str, np.ndarray]) -> None:
@@ -157,16 +157,17 @@ class Collector:
 
   @property
   def faults(self) -> int:
-    """How often environments failed and were started again."""
+    """The number of times that environments failed and were started again."""
     return self._envs.faults
 
   @property
   def work(self) -> Work:
-    """What the environments have worked so far."""
+    """The work of the environments so far."""
     return self._envs.work
 
   def follow(self, policy: Acting) -> None:
-    """From the next step on `policy` acts; it remembers nothing of what was before."""
+    """Lets `policy` act from the next step on; it remembers nothing of what was
+    before."""
     self._policy = policy
     for part in self._parts:
       part.carry = policy.initial_carry(part.envs.num_envs)
@@ -218,7 +219,8 @@ class Collector:
     return int((~part.row.is_first).sum()), part.tracker.add(part.row, part.ended)
 
   def extra(self) -> dict[str, Any]:
-    """What a collector needs to go on as if nothing had happened; arrays [E, ...] over all environments.
+    """Returns what a collector needs to go on as if nothing had happened; arrays [E,
+    ...] over all environments.
 
     Waits for steps in flight, and leaves everything as it is.
     """
@@ -247,7 +249,8 @@ class Collector:
     return {part.streams[i]: dict(log) for part in self._in_flight for i, log in part.ended.items()}
 
   def _newest(self, part: _Part) -> Transition:
-    """What the part's environments showed last, a step in flight included."""
+    """Returns the newest row of the part's environments, that of a step in flight
+    included."""
     if part in self._in_flight:
       try:
         return part.await_outcome()

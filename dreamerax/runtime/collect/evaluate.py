@@ -19,7 +19,7 @@ _SAY_SECONDS = 60.0
 
 
 class EvalResult(NamedTuple):
-  """One entry per episode."""
+  """The scores of an evaluation, one entry per episode."""
 
   returns: np.ndarray  # [N] float64, undiscounted
   lengths: np.ndarray  # [N] int64, agent steps
@@ -29,7 +29,8 @@ class EvalResult(NamedTuple):
   logs: Mapping[str, float] = MappingProxyType({})  # the environment's own numbers, means over the episodes
 
   def scalars(self) -> dict[str, float]:
-    """What is logged: mean, spread and length; how many episodes were cut, where any was."""
+    """Returns what is logged: mean, spread and length; how many episodes were cut,
+    where any was."""
     return {
       **({"eval/cut_episodes": float(self.cut)} if self.cut else {}),
       "eval/return": float(self.returns.mean()),
@@ -122,7 +123,7 @@ def evaluate(
 
 
 def mean_logs(episodes: Sequence[Episode]) -> dict[str, float]:
-  """Of the environment's own numbers, each over the episodes that have it."""
+  """Averages the environment's own numbers, each over the episodes that have it."""
   names = sorted({name for episode in episodes for name in episode.log})
   return {name: float(np.mean([each.log[name] for each in episodes if name in each.log])) for name in names}
 

@@ -22,7 +22,7 @@ class Acting(Protocol):
   """Whether every action is equally likely, whatever is seen."""
 
   def initial_carry(self, num_envs: int) -> Carry:
-    """What is remembered before the first step."""
+    """Returns the memory before the first step."""
     ...
 
   def __call__(
@@ -66,7 +66,7 @@ class AgentPolicy:
     self._act = jax.jit(act)
 
   def initial_carry(self, num_envs: int) -> Carry:
-    """What the policy remembers before the first step."""
+    """Returns the policy's memory before the first step."""
     return jax.device_put(self._agent.initial_carry(num_envs), rows_sharded(self._mesh, num_envs))
 
   def __call__(
@@ -103,7 +103,7 @@ class UniformPolicy:
     self._agent, self._spec, self._seed = agent, spec, seed
 
   def initial_carry(self, num_envs: int) -> Carry:
-    """Nothing: chance has no memory."""
+    """Returns nothing: uniform actions need no memory."""
     return {}
 
   def __call__(

@@ -1,4 +1,5 @@
-"""What the loop of a run asks of a collector, wherever the environments step."""
+"""Defines what the loop of a run asks of a collector, wherever the environments
+step."""
 
 from typing import Any, Protocol
 
@@ -9,11 +10,11 @@ from dreamerax.runtime.protocol import Params
 
 
 class Collecting(Protocol):
-  """What a run asks of whatever steps the environments and fills the replay."""
+  """A collector, as a run sees it: it steps the environments and fills the replay."""
 
   @property
   def calls(self) -> int:
-    """How often `send` was called."""
+    """The number of calls of `send`."""
     ...
 
   @property
@@ -23,16 +24,17 @@ class Collecting(Protocol):
 
   @property
   def faults(self) -> int:
-    """How often environments, or those who step them, failed and were started again."""
+    """The number of times that environments, or those who step them, failed and were
+    started again."""
     ...
 
   @property
   def work(self) -> Work:
-    """What the environments have worked so far."""
+    """The work of the environments so far."""
     ...
 
   def follow(self, policy: Acting) -> None:
-    """From the next step on `policy` acts."""
+    """Lets `policy` act from the next step on."""
     ...
 
   def send(self, params: Params) -> None:
@@ -40,9 +42,11 @@ class Collecting(Protocol):
     ...
 
   def receive(self) -> tuple[int, list[Episode]]:
-    """How many decisions have ended and are in the replay, and the episodes that ended with them."""
+    """Returns how many decisions have ended and are in the replay, and the episodes
+    that ended with them."""
     ...
 
   def extra(self) -> dict[str, Any]:
-    """What a collector needs to go on as if nothing had happened, for a checkpoint."""
+    """Returns what a collector needs to go on as if nothing had happened, for a
+    checkpoint."""
     ...

@@ -38,16 +38,17 @@ class Lost(NamedTuple):
 
 
 class Actors(Protocol):
-  """Who steps the environments: each actor some streams, with the parameters that were published last."""
+  """Processes that step environments: each has some streams, and acts with the
+  parameters that were published last."""
 
   @property
   def spec(self) -> EnvSpec:
-    """Of all environments."""
+    """The spec of all environments."""
     ...
 
   @property
   def streams(self) -> Sequence[range]:
-    """Of each actor; all streams in order."""
+    """The streams of each actor; all streams in order."""
     ...
 
   def publish(self, params: Params) -> None:
@@ -80,13 +81,13 @@ class RemoteCollector:
   """
 
   calls: int
-  """How often `send` was called."""
+  """The number of calls of `send`."""
   lost: int
   """Episodes that had begun before this collector did, and were cut."""
   faults: int
-  """How often an actor was lost."""
+  """The number of times that an actor was lost."""
   work: Work
-  """Of all environments, in the chunks that have arrived."""
+  """The work of all environments, in the chunks that have arrived."""
 
   def __init__(
     self,

@@ -19,7 +19,7 @@ CHUNK = 16  # steps of each environment
 
 @dataclass(frozen=True)
 class StepperSetup:
-  """How to make a `Stepper`; can be pickled."""
+  """The arguments of a `Stepper` that all actors share; they can be pickled."""
 
   make_agent: Callable[[], Agent]
   make_envs: MakeEnvs
@@ -40,7 +40,7 @@ class _Recorder:
     self._latents.append({name: latents[name].astype(dtype) for name, dtype in self._dtypes.items()})
 
   def take(self, work: Work) -> Chunk:
-    """What was added since the last call."""
+    """Returns what was added since the last call."""
     rows, latents = (jax.tree.map(lambda *leaves: np.stack(leaves), *steps) for steps in (self._rows, self._latents))
     ended, self._rows, self._latents, self.ended = self.ended, [], [], []
     return Chunk(rows, latents, work, ended)
@@ -66,11 +66,12 @@ class Stepper:
     self._ended: Mapping[int, Mapping[str, float]] = {}  # logs of the episodes that the newest row ends
 
   def spec(self) -> EnvSpec:
-    """Of its environments."""
+    """The spec of its environments."""
     return self._envs.spec
 
   def collect(self, params: Params, random: bool) -> Chunk:
-    """The next chunk of steps. params: on the host, for the policy. random: uniform actions instead."""
+    """Returns the next chunk of steps. params: on the host, for the policy. random:
+    uniform actions instead."""
     if random != self._random:
       self._random = random
       self._collector.follow(self._uniform if random else self._policy)

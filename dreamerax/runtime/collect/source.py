@@ -18,7 +18,7 @@ class Source(Protocol):
 
   @property
   def spec(self) -> EnvSpec:
-    """What each of them shows and takes."""
+    """The observations that each of them shows, and the actions that it takes."""
     ...
 
   def collector(

@@ -65,7 +65,8 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
 
 
 class Hosts:
-  """What processes agree on. Each calls `sum` equally often, and in the same order as anything else that all compute."""
+  """The agreement of processes that train together. Each calls `sum` equally often, and
+  in the same order as anything else that all compute."""
 
   def __init__(self):
     self.count, self.index = jax.process_count(), jax.process_index()
@@ -82,7 +83,8 @@ class Hosts:
 
   @property
   def name(self) -> str:
-    """Of a folder for what this host alone has; empty on host 0, for which there need not be one."""
+    """The name of a folder for what this host alone has; empty on host 0, which needs
+    none."""
     return f"host-{self.index}" if self.index else ""
 
   def ask_first(self, work: Callable[[], int]) -> int:

@@ -19,7 +19,8 @@ _one_acts = False  # whether `divide_cpu` has made the last of the CPU's devices
 
 @dataclass(frozen=True)
 class MeshConfig:
-  """How an update is spread over devices, and which devices act meanwhile."""
+  """Configuration of the devices: how an update is spread over them, and which act
+  meanwhile."""
 
   data: int = 0
   """Into how many shares a batch is split; 0: as many as there are devices for, or 2 where there is only the CPU."""
@@ -37,7 +38,8 @@ class MeshConfig:
 
 
 def divide_cpu(config: MeshConfig, batch_size: int) -> None:
-  """Where the CPU is all there is, makes as many (virtual) devices of it as a run asks for.
+  """Makes as many (virtual) devices of the CPU as a run asks for, where there is
+  nothing else.
 
   By default two learn, where the batch can be halved: what an update does on one core, as most of what lies between its matrix
   products, is then done on two at once. One more acts while an update runs, because a device does one thing after the other.
@@ -102,7 +104,8 @@ def learner_mesh(config: MeshConfig | None = None) -> Mesh:
 
 
 def policy_mesh(config: MeshConfig | None = None) -> Mesh:
-  """Where the policy acts, as an array [data]: on devices of its own where there are any, else on the first that learns."""
+  """Returns the devices on which the policy acts, as a mesh [data]: on devices of its
+  own where there are any, else on the first that learns."""
   config = config or MeshConfig()
   learners = _learners(config)
   return Mesh(np.array(jax.local_devices()[len(learners) :] or learners[:1]), (DATA,))

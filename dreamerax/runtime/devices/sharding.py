@@ -29,7 +29,7 @@ def rows_sharded(mesh: Mesh, count: int) -> NamedSharding:
 
 
 def state_sharded(state: State, mesh: Mesh) -> Any:
-  """Where each array of a state, or of its shapes, lies.
+  """Returns the sharding of each array of a state, or of its shapes.
 
   The rule: an array of at least `LARGE` elements is split over `model` on its longest axis that can be split evenly, on the
   last of them where several are equally long. It looks at shapes alone, so that a weight, its moments in the optimiser and

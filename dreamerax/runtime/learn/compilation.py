@@ -58,7 +58,8 @@ def trace(source: Source) -> Any:
 
 @cache
 def compiler_options() -> dict[str, str]:
-  """What `jax.jit` of an update tells the compiler; nothing where the compiler does not know it."""
+  """Returns the options of an update's compiler; none where the compiler does not know
+  them."""
   if jax.default_backend() != "cpu":
     return {}
   try:

@@ -38,7 +38,7 @@ class Compiler:
 
   @property
   def status(self) -> str:
-    """What is being done and for how long it has been."""
+    """Says what is being done and for how long it has been."""
     seconds = time.monotonic() - self._began
     expected = f" of about {duration(self._expected)}" if self._expected and seconds <= self._expected else ""
     return f"{self._what}, {duration(seconds)}{expected}"
@@ -64,7 +64,7 @@ class Compiler:
 
 
 def duration(seconds: float) -> str:
-  """For people: "42 s", "3 min 5 s"."""
+  """Writes seconds for people: "42 s", "3 min 5 s"."""
   minutes, rest = divmod(max(0, round(seconds)), 60)
   return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 

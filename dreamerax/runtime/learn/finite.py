@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class UpdateStatus(NamedTuple):
-  """What an update says of itself, on the device."""
+  """The flags that an update returns, on the device."""
 
   finite: jax.Array  # bool: its losses and the state after it are finite
   losses: Mapping[str, jax.Array]  # scalars
@@ -52,7 +52,7 @@ def update_status(state: State, metrics: Mapping[str, jax.Array]) -> UpdateStatu
 
 
 class Guard:
-  """What follows when an update is not sound: the run ends, or goes on without it."""
+  """Ends the run when an update is not finite, or lets it go on without that update."""
 
   def __init__(self, folder: Path | None = None, *, skip: bool = False):
     """
@@ -99,7 +99,7 @@ def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _describe(rejected: RejectedUpdate) -> str:
-  """Where it began, in a sentence."""
+  """Says in a sentence where it began."""
   losses = [f"{name} = {value}" for name, value in sorted(rejected.losses.items()) if not np.isfinite(value)]
   said = f"update {rejected.update:,} is not finite ({', '.join(losses) or 'its gradients, not its losses'})"
   wrong = []

@@ -35,7 +35,8 @@ def _of_equation(equation: Any) -> Counter[str]:
 
 
 def _terms(equation: Any) -> int:
-  """Of the sum that each result of a matrix product or convolution is."""
+  """Counts the terms of the sum that each result of a matrix product or convolution
+  is."""
   right, numbers = equation.invars[1].aval, equation.params["dimension_numbers"]
   if equation.primitive.name == "conv_general_dilated":
     return right.size // right.shape[numbers.rhs_spec[0]]

@@ -86,7 +86,8 @@ class Learner:
 
   @property
   def acting_params(self) -> Params:
-    """What the policy acts with: the parameters before the newest dispatched update, so that nobody waits for that one."""
+    """The parameters that the policy acts with: those before the newest dispatched
+    update, so that nobody waits for it."""
     return self._acting
 
   @property
@@ -135,7 +136,8 @@ class Learner:
     return {name: float(total) / int(sums.made) for name, total in sums.totals.items()}
 
   def extra(self) -> dict[str, Any]:
-    """What a learner needs beside state, count of updates and replay to go on as if nothing had happened, on the host.
+    """Returns what a learner needs beside state, count of updates and replay to go on
+    as if nothing had happened.
 
     The batch that was drawn for the next update, and the sums of metrics. Call `flush` before.
     """
@@ -188,10 +190,10 @@ class Learner:
       self._prefetch.put(from_leaves(extra["batch"], self.programs.batch), Slots(**extra["slots"]))
 
   def _sums(self) -> Running:
-    """On the host. Waits for the newest update."""
+    """Brings the sums to the host. Waits for the newest update."""
     return self._before if self._running is None else jax.device_get(self._running)
 
   def _begin_sums(self, metrics: Sequence[str]) -> Running:
-    """On the devices, from those on the host on."""
+    """Begins sums on the devices, from those on the host on."""
     totals = {name: np.asarray(self._before.totals.get(name, 0), np.float32) for name in metrics}
     return put(self._before._replace(totals=totals), self._all)

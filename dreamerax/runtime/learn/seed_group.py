@@ -78,7 +78,8 @@ class SeedGroup:
     return {index: results[index] for index in asked}
 
   def _filling(self, index: int, some: Arguments) -> Arguments:
-    """For the place of a member that has left: another's arguments, with memory of its own where that is given away."""
+    """Fills the place of a member that has left with another's arguments, with memory
+    of its own where that is given away."""
     spare = self._spare.get(index) or {number: _copy(some[number]) for number in self._donated}
     return tuple(spare.get(number, argument) for number, argument in enumerate(some))
 

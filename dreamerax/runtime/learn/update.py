@@ -19,7 +19,7 @@ COMPILES = "compile"  # begins the name of the thread
 
 
 class Running(NamedTuple):
-  """What goes from update to update beside the state."""
+  """The arrays that go from update to update beside the state."""
 
   totals: Mapping[str, Array]  # sums of the metrics since they were last taken
   made: Array  # int32: how many updates are in them

@@ -101,7 +101,8 @@ class MetricsWriter:
     self._board.text(name, markdown, counters.env_steps)
 
   def flush(self) -> None:
-    """Everything written so far reaches the files, and metrics.jsonl the disk: a checkpoint may count on its `size`."""
+    """Brings everything written so far into the files, and metrics.jsonl onto the disk:
+    a checkpoint may count on its `size`."""
     self._append(b"")
     try:
       os.fsync(self._file.fileno())
@@ -144,7 +145,7 @@ class MetricsWriter:
 
 
 class Metrics(Protocol):
-  """Where the metrics of a run go."""
+  """A place that takes the metrics of a run."""
 
   size: int
   """Bytes of whole lines."""
@@ -154,7 +155,7 @@ class Metrics(Protocol):
     ...
 
   def video(self, counters: Counters, name: str, frames: np.ndarray) -> None:
-    """frames: uint8 [T, H, W, C]."""
+    """Adds an animation. frames: uint8 [T, H, W, C]."""
     ...
 
   def flush(self) -> None:

@@ -25,7 +25,8 @@ _GAP = "  "
 
 
 class Display:
-  """Where lines appear, and on a terminal a bar below them for each run; one for all runs of a process."""
+  """Prints lines, and on a terminal a bar below them for each run; all runs of a
+  process share one."""
 
   def __init__(self, console: Console | None = None, *, quiet: bool = False):
     """
@@ -69,7 +70,8 @@ class Display:
 
 
 class Progress:
-  """How a run stands: a bar on a terminal, a plain line every ten seconds elsewhere.
+  """Shows how far a run is: a bar on a terminal, a plain line every ten seconds
+  elsewhere.
 
   A run waits for something, until it trains. The time left follows from training's own pace, and from how long the last
   evaluation took; before there is a pace, no time is told.
@@ -120,7 +122,8 @@ class Progress:
     self._loss = value
 
   def wait_for(self, what: Callable[[], str]) -> None:
-    """The run does something else than train, until `begin`; `what` says at any time, in any thread, what that is."""
+    """Tells that the run does something else than train, until `begin`; `what` says at
+    any time, in any thread, what that is."""
     self._waits = what
 
   def tick(self) -> None:
@@ -128,7 +131,7 @@ class Progress:
     self._print_now_and_then()
 
   def begin(self, counters: Counters) -> None:
-    """Training goes on at its own pace from here on."""
+    """Tells that training goes on at its own pace from here on."""
     self._waits, self._counters = None, counters
     self._first_update = counters.updates
     self._samples = deque([(self._now(), counters)])
@@ -181,7 +184,8 @@ class Progress:
       self.say(_GAP.join(text for _, text in self._parts()))
 
   def _parts(self) -> list[tuple[int, str]]:
-    """What there is to tell, in its order on the line, with its rank: where room is short, the last in rank is left out."""
+    """Returns the words of a line in their order, with their rank: where room is short,
+    the last in rank is left out."""
     waits, steps = self._waits, f"{self._counters.env_steps:,}/{self._total:,} {self._unit}"
     if waits is not None:
       return [(0, waits()), (1, steps)]

@@ -60,7 +60,7 @@ class EventFile:
     self._write(Event(step=step, summary=summary.text(name, markdown)))
 
   def flush(self) -> None:
-    """Everything written so far reaches the file."""
+    """Brings everything written so far into the file."""
     self._flushed = time.monotonic()
     if self._writer:
       self._try(self._flush)
