@@ -62,7 +62,16 @@ class DecoderModule(nnx.Module):
 
   def upsample(self, small: jax.Array) -> dict[str, jax.Array]:
     """[N, h, w, c] from `project` -> images {name: [N, H, W, C]} float32."""
-    image = center_crop(self._upsample(small), *self.image_size)
+    return self.by_name(center_crop(self._upsample(small), *self.image_size))
+
+  def errors(self, small: jax.Array, truth: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """[N, h, w, c] from `project`, images {name: uint8 [N, H, W, C]} -> squared errors {name: [N]} in [0, 1], summed."""
+    pictures = self.upsample(small)
+    errors = {name: jnp.square(pictures[name] - truth[name].astype(jnp.float32) / 255) for name in pictures}
+    return {name: error.sum((1, 2, 3)) for name, error in errors.items()}
+
+  def by_name(self, image: jax.Array) -> dict[str, jax.Array]:
+    """Images stacked along channels, [N, H, W, C] -> each by its name."""
     splits = [sum(self.image_channels[: i + 1]) for i in range(len(self.image_channels) - 1)]
     return dict(zip(self.images, jnp.split(image, splits, -1), strict=True))
 

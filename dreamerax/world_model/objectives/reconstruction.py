@@ -81,16 +81,10 @@ def reconstruction_losses(
     truth = {name: image.reshape(-1, *image.shape[2:]) for name, image in truth.items()}
 
     def errors(params: Params, small: jax.Array, truth: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-      pictures = with_params(decoder, params).upsample(small)
-      return {name: _squared(pictures[name], truth[name].astype(jnp.float32) / 255, 1) for name in pictures}
+      return with_params(decoder, params).errors(small, truth)
 
     losses |= mean_over_chunks(errors, chunk_size(decoder.largest), params_of(decoder), small, truth)
   for name, prediction in decoder.decode_vectors(deter, stoch).items():
-    losses[name] = _squared(prediction, symlog(jnp.asarray(observation[name], jnp.float32)), 2)
+    error = jnp.square(prediction - symlog(jnp.asarray(observation[name], jnp.float32)))
+    losses[name] = error.sum(tuple(range(2, error.ndim)))
   return {f"reconstruction/{name}": loss for name, loss in losses.items()}
-
-
-def _squared(prediction: jax.Array, truth: jax.Array, leading: int) -> jax.Array:
-  """Squared error summed over all but the leading axes."""
-  error = jnp.square(prediction - truth)
-  return error.sum(tuple(range(leading, error.ndim)))
