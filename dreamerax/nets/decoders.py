@@ -133,7 +133,8 @@ class ConvDecoderModule(DecoderModule):
       factor = 2 ** len(config.mults)
       self.small_shape = (height // factor, width // factor, depths[-1])
       small_size = math.prod(self.small_shape)
-      self.from_deter = BlockLinear(deter, small_size, config.blocks, dtype=dtype, rngs=rngs)
+      # None where there is no recurrent state: checkpoints take no parameters without entries.
+      self.from_deter = BlockLinear(deter, small_size, config.blocks, dtype=dtype, rngs=rngs) if deter else None
       self.stoch_in = Linear(stoch, 2 * config.units, dtype=dtype, rngs=rngs)
       self.stoch_norm = NormSilu(2 * config.units, dtype=dtype)
       self.from_stoch = Linear(2 * config.units, small_size, dtype=dtype, rngs=rngs)
@@ -152,11 +153,13 @@ class ConvDecoderModule(DecoderModule):
 
   def project(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
     height, width, channels = self.small_shape
-    # Each block of deter makes its own channels of the small picture: [N, G (h w c)] -> [N, h, w, (G c)].
-    from_deter = self.from_deter(deter).reshape(-1, self.blocks, height, width, channels // self.blocks)
-    from_deter = from_deter.transpose(0, 2, 3, 1, 4).reshape(-1, height, width, channels)
+    small = 0.0
+    if self.from_deter is not None:
+      # Each block of deter makes its own channels of the small picture: [N, G (h w c)] -> [N, h, w, (G c)].
+      small = self.from_deter(deter).reshape(-1, self.blocks, height, width, channels // self.blocks)
+      small = small.transpose(0, 2, 3, 1, 4).reshape(-1, height, width, channels)
     from_stoch = self.from_stoch(self.stoch_norm(self.stoch_in(stoch)))
-    return self.small_norm(from_deter + from_stoch.reshape(-1, height, width, channels))
+    return self.small_norm(small + from_stoch.reshape(-1, height, width, channels))
 
   def _upsample(self, small: jax.Array) -> jax.Array:
     x = small

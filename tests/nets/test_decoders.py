@@ -26,9 +26,10 @@ def latents(*leading):
 
 def plain_image(params, deter, stoch, small=(4, 6)):
   # 16x24 halved twice is 4x6, with 4 channels; block g of deter gives channel g of it, pixel by pixel.
-  from_deter = plain.block_linear(params["from_deter"], deter)
-  pictures = np.stack([block.reshape(-1, *small, 1) for block in np.split(from_deter, 4, -1)])
-  from_deter = np.concatenate(list(pictures), -1)
+  from_deter = 0.0
+  if deter.shape[-1]:
+    blocks = np.split(plain.block_linear(params["from_deter"], deter), 4, -1)
+    from_deter = np.concatenate([block.reshape(-1, *small, 1) for block in blocks], -1)
   hidden = plain.norm_silu(params["stoch_norm"], plain.linear(params["stoch_in"], stoch))
   from_stoch = plain.linear(params["from_stoch"], hidden).reshape(-1, *small, 4)
   x = plain.norm_silu(params["small_norm"], from_deter + from_stoch)
@@ -104,3 +105,9 @@ def test_a_latent_may_have_but_one_of_its_parts(empty):
   got = plain.call(module, type(module).__call__, *whole.values())["image"]
   np.testing.assert_allclose(got, plain_image(params, *whole.values()), atol=1e-5)
   assert np.ptp(np.asarray(got), axis=0).max() > 1e-3  # what is left decides the picture
+
+
+def test_without_a_recurrent_state_no_parameter_is_empty():
+  """A checkpoint takes none that is."""
+  module = CONFIG.build({"image": IMAGE}, 0, STOCH, dtype=jnp.float32, rngs=nnx.Rngs(0))
+  assert all(x.size for x in jax.tree.leaves(params_of(module)))
