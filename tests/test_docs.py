@@ -69,7 +69,7 @@ def test_the_pages_objectives_train_a_model():
   objectives = page.dreamer_inverse("1m").agent.world_model.objectives
   config = tiny.config()
   world_model = page.replace(
-    config.world_model, objectives={**objectives, **config.world_model.objectives, "kl": page.PlainKL()}
+    config.world_model, objectives={**objectives, **config.world_model.objectives, "kl": page.SymmetricKL()}
   )
   agent = Agent(page.replace(config, world_model=world_model), tiny.VECTOR)
   state = agent.init(jax.random.key(0))

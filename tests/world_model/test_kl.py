@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dreamerax.world_model.objectives.kl import BalancedKL, FreeBits, MeanFreeNats, StateFreeNats
+from dreamerax.world_model.objectives.kl import BalancedKL, FreeBits, MeanFreeNats, PlainKL, StateFreeNats
 
 RNG = np.random.default_rng(0)
 POSTERIOR, PRIOR = RNG.normal(size=(2, 3, 4, 2))
@@ -52,6 +52,16 @@ def test_state_free_nats_train_both_sides_alike():
   posterior, prior = gradients(objective)
   np.testing.assert_allclose(posterior, 0.5 * pull(DISTANCES > NATS), rtol=1e-5)
   np.testing.assert_allclose(prior, -posterior, rtol=1e-5)
+
+
+def test_the_plain_kl_counts_every_state_and_trains_both_sides_alike():
+  objective = PlainKL(scale=0.5)
+  assert total(objective, POSTERIOR, PRIOR) == pytest.approx(0.5 * DISTANCES.mean(), rel=1e-5)
+  posterior, prior = gradients(objective)
+  np.testing.assert_allclose(posterior, 0.5 * pull(np.ones_like(DISTANCES)), rtol=1e-5)
+  np.testing.assert_allclose(prior, -posterior, rtol=1e-5)
+  with pytest.raises(ValueError, match="scale=-1 must be at least 0"):
+    PlainKL(scale=-1)
 
 
 @pytest.mark.parametrize("objective", [MeanFreeNats, BalancedKL])

@@ -100,6 +100,23 @@ class BalancedKL(KL):
 
 
 @dataclass(frozen=True)
+class PlainKL(KL):
+  """The KL of the evidence lower bound: no free nats, no balancing. Between points it is half the squared distance."""
+
+  scale: float = 1.0  # factor in the total loss
+
+  def __post_init__(self):
+    checks.at_least(0, self, "scale")
+
+  @property
+  def scales(self) -> dict[str, float]:
+    return {"kl": self.scale}
+
+  def losses(self, kl: Divergence, posterior: jax.Array, prior: jax.Array) -> dict[str, jax.Array]:
+    return {"kl": kl(posterior, prior)}
+
+
+@dataclass(frozen=True)
 class _OneLoss(KL):
   """One loss that trains posterior and prior alike."""
 

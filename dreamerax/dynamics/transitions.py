@@ -1,0 +1,104 @@
+"""How a state that holds all that is known moves: one step from state and action, with no memory beside them."""
+
+import abc
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from dreamerax import checks
+from dreamerax.nets.blocks import Activation, Linear, PlainMLP
+
+
+@dataclass(frozen=True)
+class StateTransition(abc.ABC):
+  """Configuration of a transition."""
+
+  @abc.abstractmethod
+  def build(self, state: int, action: int, stats: int, *, dtype: Any, rngs: nnx.Rngs) -> "StateTransitionModule":
+    """stats: length of the next state's statistics, of which the first `state` are its mean."""
+
+
+class StateTransitionModule(nnx.Module):
+  """The distribution of the next state."""
+
+  @abc.abstractmethod
+  def __call__(self, state: jax.Array, action: jax.Array) -> jax.Array:
+    """state [..., S], action [..., A] -> statistics [..., P] of the next state."""
+
+
+@dataclass(frozen=True)
+class Residual(StateTransition):
+  """The mean is z + m(z, u), with a network m; without hidden layers it is linear in state and action."""
+
+  layers: int = 2  # hidden layers; 0: a linear transition
+  units: int = 64  # width of the hidden layers
+  activation: Activation = "relu"  # of these layers
+
+  def __post_init__(self):
+    checks.at_least(0, self, "layers")
+    checks.at_least(1, self, "units")
+
+  def build(self, state: int, action: int, stats: int, *, dtype: Any, rngs: nnx.Rngs) -> "ResidualModule":
+    return ResidualModule(self, state, action, stats, dtype=dtype, rngs=rngs)
+
+
+class ResidualModule(StateTransitionModule):
+  """Built from `Residual`."""
+
+  def __init__(self, config: Residual, state: int, action: int, stats: int, *, dtype: Any, rngs: nnx.Rngs):
+    how = {"dtype": dtype, "rngs": rngs}
+    self.mlp = PlainMLP(state + action, config.units, config.layers, config.activation, **how)
+    self.out = Linear(self.mlp.output_size, stats, **how)
+
+  def __call__(self, state: jax.Array, action: jax.Array) -> jax.Array:
+    moved = self.out(self.mlp(jnp.concatenate([state, action], -1)))
+    return _after(state, moved)
+
+
+@dataclass(frozen=True)
+class LocallyLinear(StateTransition):
+  """The mean is A(z) z + B(z) u + o(z), with A = I + V R^T of low rank (Watter et al. 2015, section 2.3).
+
+  V, R, B and o come from one network of z. Nothing bounds V and R, so that A can contract.
+  """
+
+  rank: int = 1  # of A - I
+  layers: int = 2  # hidden layers of the network
+  units: int = 100  # width of the hidden layers
+  activation: Activation = "relu"  # of these layers
+
+  def __post_init__(self):
+    checks.at_least(1, self, "rank", "layers", "units")
+
+  def build(self, state: int, action: int, stats: int, *, dtype: Any, rngs: nnx.Rngs) -> "LocallyLinearModule":
+    return LocallyLinearModule(self, state, action, stats, dtype=dtype, rngs=rngs)
+
+
+class LocallyLinearModule(StateTransitionModule):
+  """Built from `LocallyLinear`."""
+
+  def __init__(self, config: LocallyLinear, state: int, action: int, stats: int, *, dtype: Any, rngs: nnx.Rngs):
+    how = {"dtype": dtype, "rngs": rngs}
+    self.rank = config.rank
+    self.mlp = PlainMLP(state, config.units, config.layers, config.activation, **how)
+    self.factors = Linear(config.units, 2 * state * config.rank, **how)  # V and R
+    self.control = Linear(config.units, state * action, **how)  # B
+    self.offset = Linear(config.units, stats, **how)  # o, and what else the statistics hold
+
+  def __call__(self, state: jax.Array, action: jax.Array) -> jax.Array:
+    hidden, size = self.mlp(state), state.shape[-1]
+    left, right = jnp.split(self.factors(hidden).reshape(*state.shape[:-1], 2 * self.rank, size), 2, -2)  # [..., R, S]
+    control = self.control(hidden).reshape(*state.shape[:-1], size, action.shape[-1])
+    turned = jnp.einsum("...rs,...rz,...z->...s", left, right, state)
+    moved = turned + jnp.einsum("...sa,...a->...s", control, action)
+    offset = self.offset(hidden)
+    return _after(state + moved, offset)
+
+
+def _after(state: jax.Array, stats: jax.Array) -> jax.Array:
+  """stats [..., P] with `state` [..., S] added to its first S entries."""
+  size = state.shape[-1]
+  return jnp.concatenate([state + stats[..., :size], stats[..., size:]], -1)
