@@ -30,6 +30,9 @@ class DynamicsModule(nnx.Module):
   deter_size: int
   stoch_size: int
 
+  drawn: tuple[str, ...] = ("stoch",)
+  """Names of the entries of a latent that its observation changes: the sample, and the belief where one is kept."""
+
   @abc.abstractmethod
   def initial(self, batch: int) -> Latent:
     """[batch, F] zeros, the state before anything was seen."""

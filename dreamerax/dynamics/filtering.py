@@ -44,6 +44,15 @@ class FilteringModule(DynamicsModule):
   def posterior(self, predicted: Latent, projected_embed: jax.Array) -> jax.Array:
     """[..., P] statistics of the stochastic part, given what was predicted and observed."""
 
+  def settle(self, predicted: Latent, stats: jax.Array, stoch: jax.Array) -> Latent:
+    """The latent of a step, once its stochastic part is known: its entries in `drawn` beside what was predicted.
+
+    Args:
+      stats: [..., P], of the posterior, or of the prior where nothing was observed.
+      stoch: [..., S], a sample or the mean.
+    """
+    return {**predicted, "stoch": stoch}
+
   @property
   def latent_spec(self) -> Mapping[str, ArraySpec]:
     name = jnp.dtype(self.dtype).name
@@ -83,11 +92,13 @@ class FilteringModule(DynamicsModule):
 
   def imagine_step(self, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
     predicted = self.predict(latent, self.project_action(action))
-    return self._with_sample(predicted, self.prior(predicted), key)
+    stats = self.prior(predicted)
+    return self.settle(predicted, stats, self._sample(stats, key))
 
   def expect_step(self, latent: Latent, action: jax.Array) -> Latent:
     predicted = self.predict(latent, self.project_action(action))
-    return {**predicted, "stoch": self.stochastic.mean(self.prior(predicted)).astype(self.dtype)}
+    stats = self.prior(predicted)
+    return self.settle(predicted, stats, self.stochastic.mean(stats).astype(self.dtype))
 
   def kl(self, posterior: jax.Array, prior: jax.Array) -> jax.Array:
     return self.stochastic.kl(posterior, prior)
@@ -100,7 +111,7 @@ class FilteringModule(DynamicsModule):
   ) -> tuple[Latent, jax.Array]:
     predicted = self.predict(reset_where(is_first, latent), projected_action)
     stats = self.posterior(predicted, projected_embed)
-    return self._with_sample(predicted, stats, key), stats
+    return self.settle(predicted, stats, self._sample(stats, key)), stats
 
-  def _with_sample(self, predicted: Latent, stats: jax.Array, key: jax.Array) -> Latent:
-    return {**predicted, "stoch": self.stochastic.sample(stats, key).astype(self.dtype)}
+  def _sample(self, stats: jax.Array, key: jax.Array) -> jax.Array:
+    return self.stochastic.sample(stats, key).astype(self.dtype)

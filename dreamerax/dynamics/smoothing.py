@@ -45,6 +45,7 @@ class SmoothingModule(DynamicsModule):
     self.config, self.dtype = config, dtype
     self.inner = config.inner.build(embed + config.hidden, action, dtype=dtype, rngs=rngs)
     self.deter_size, self.stoch_size = self.inner.deter_size, self.inner.stoch_size
+    self.drawn = self.inner.drawn
     self.cell = config.cell.build(embed + action, config.hidden, dtype=dtype, rngs=rngs)
 
   def observe(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from dreamerax import checks
 from dreamerax.ops import distributions
 from dreamerax.ops.distributions import Distribution
+from dreamerax.ops.factored_normal import FactoredNormal
 from dreamerax.types import ArraySpec
 
 
@@ -185,3 +186,30 @@ class Deterministic(_Real):
   def entropy(self, stats: jax.Array) -> jax.Array:
     """Zero: there is one outcome."""
     return jnp.zeros(stats.shape[:-1])
+
+
+@dataclass(frozen=True)
+class FactoredGaussian(_Real):
+  """A Gaussian with any covariance L L^T, kept as its mean and L - I: statistics of zeros are N(0, I)."""
+
+  @property
+  def stats_size(self) -> int:
+    return self.dims + self.dims**2
+
+  def stats(self, mean: jax.Array, factor: jax.Array) -> jax.Array:
+    """mean [..., n], L [..., n, n] -> [..., stats_size]."""
+    rest = factor - jnp.eye(self.dims, dtype=factor.dtype)
+    return jnp.concatenate([mean, rest.reshape(*mean.shape[:-1], -1)], -1)
+
+  def mean_and_factor(self, stats: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The inverse of `stats`: mean [..., n], L [..., n, n]."""
+    rest = stats[..., self.dims :].reshape(*stats.shape[:-1], self.dims, self.dims)
+    return stats[..., : self.dims], rest + jnp.eye(self.dims, dtype=stats.dtype)
+
+  def distribution(self, stats: jax.Array) -> Distribution:
+    return FactoredNormal(*self.mean_and_factor(stats.astype(jnp.float32)))
+
+  def parameters(self, stats: jax.Array) -> jax.Array:
+    """Mean and L."""
+    mean, factor = self.mean_and_factor(stats.astype(jnp.float32))
+    return jnp.concatenate([mean, factor.reshape(*mean.shape[:-1], -1)], -1)
