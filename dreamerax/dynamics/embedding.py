@@ -80,8 +80,9 @@ class EmbeddedModule(FilteringModule):
     """All steps at once: no posterior waits for the one before it."""
     stats, keys = self.project_embed(embed), jax.random.split(key, action.shape[1])
     stoch = jax.vmap(self.stochastic.sample, in_axes=(1, 0), out_axes=1)(stats, keys).astype(self.dtype)
-    before = jnp.concatenate([latent["stoch"][:, None], stoch[:, :-1]], 1)
-    before, action = (jnp.where(is_first[..., None], 0, x) for x in (before, action))
-    latent = {"deter": jnp.zeros((*is_first.shape, 0), self.dtype), "stoch": before}
-    predicted = self.predict(latent, self.project_action(action))
-    return {**predicted, "stoch": stoch}, stats
+    seen = self.settle({}, stats, stoch)
+    before = {name: jnp.concatenate([latent[name][:, None], x[:, :-1]], 1) for name, x in seen.items()}
+    before = {name: jnp.where(is_first[..., None], 0, x) for name, x in before.items()}
+    before["deter"] = jnp.zeros((*is_first.shape, 0), self.dtype)
+    predicted = self.predict(before, self.project_action(jnp.where(is_first[..., None], 0, action)))
+    return self.settle(predicted, stats, stoch), stats

@@ -2,7 +2,7 @@
 
 import abc
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +60,7 @@ class ResidualModule(StateTransitionModule):
 
 @dataclass(frozen=True)
 class LocallyLinear(StateTransition):
-  """The mean is A(z) z + B(z) u + o(z), with A = I + V R^T of low rank (Watter et al. 2015, section 2.3).
+  """The mean is A(z) z + B(z) u + o(z), with A = I + V R^T of low rank (Watter et al. 2015).
 
   V, R, B and o come from one network of z. Nothing bounds V and R, so that A can contract.
   """
@@ -89,13 +89,36 @@ class LocallyLinearModule(StateTransitionModule):
     self.offset = Linear(config.units, stats, **how)  # o, and what else the statistics hold
 
   def __call__(self, state: jax.Array, action: jax.Array) -> jax.Array:
+    local = self.around(state)
+    return _after(local.turn(state) + local.push(action), local.offset)
+
+  def around(self, state: jax.Array) -> "LocalModel":
+    """The linear model at state [..., S]."""
     hidden, size = self.mlp(state), state.shape[-1]
-    left, right = jnp.split(self.factors(hidden).reshape(*state.shape[:-1], 2 * self.rank, size), 2, -2)  # [..., R, S]
-    control = self.control(hidden).reshape(*state.shape[:-1], size, action.shape[-1])
-    turned = jnp.einsum("...rs,...rz,...z->...s", left, right, state)
-    moved = turned + jnp.einsum("...sa,...a->...s", control, action)
-    offset = self.offset(hidden)
-    return _after(state + moved, offset)
+    left, right = jnp.split(self.factors(hidden).reshape(*state.shape[:-1], 2 * self.rank, size), 2, -2)
+    control = self.control(hidden)
+    return LocalModel(left, right, control.reshape(*state.shape[:-1], size, -1), self.offset(hidden))
+
+
+class LocalModel(NamedTuple):
+  """z' = (I + V R^T) z + B u + o around one state; leading axes are those of the state."""
+
+  left: jax.Array  # [..., R, S], the columns of V
+  right: jax.Array  # [..., R, S], those of R
+  control: jax.Array  # [..., S, A], B
+  offset: jax.Array  # [..., P], o and what else the statistics of the next state hold
+
+  def turn(self, state: jax.Array) -> jax.Array:
+    """(I + V R^T) times state [..., S]."""
+    return state + jnp.einsum("...rs,...rz,...z->...s", self.left, self.right, state)
+
+  def turn_factor(self, factor: jax.Array) -> jax.Array:
+    """(I + V R^T) times the matrix [..., S, S]."""
+    return factor + jnp.einsum("...rs,...rz,...zk->...sk", self.left, self.right, factor)
+
+  def push(self, action: jax.Array) -> jax.Array:
+    """B times action [..., A]."""
+    return jnp.einsum("...sa,...a->...s", self.control, action)
 
 
 def _after(state: jax.Array, stats: jax.Array) -> jax.Array:
