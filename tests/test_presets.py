@@ -109,6 +109,11 @@ def test_dreamer_v3_has_as_many_parameters_as_recorded(size: str):
   assert Agent(build("dreamer-v3", size).agent, WALKER).parameter_count() == DREAMER_V3[size][-1]
 
 
+def test_dreamer_v3_from_vectors_has_as_many_parameters_as_published():
+  vectors = {"orientations": ArraySpec((14,)), "height": ArraySpec((1,)), "velocity": ArraySpec((9,))}
+  assert Agent(build("dreamer-v3", "1m").agent, EnvSpec(vectors, ActionSpec(6))).parameter_count() == 640_867
+
+
 def test_every_size_is_recorded():
   assert set(DREAMER_V3) == set(PRESETS["dreamer-v3"].sizes) == set(presets.SIZES)
 

@@ -10,6 +10,7 @@ from dreamerax.presets.dreamer_r2 import dreamer_r2
 from dreamerax.presets.dreamer_v1 import dreamer_v1
 from dreamerax.presets.dreamer_v2 import dreamer_v2
 from dreamerax.presets.dreamer_v3 import dreamer_v3
+from dreamerax.presets.laptop import laptop
 from dreamerax.presets.plan2explore import plan2explore
 from dreamerax.presets.planet import planet
 from dreamerax.presets.quick import quick
@@ -30,6 +31,7 @@ _OLDER = (tuple(OLDER_SIZES), "published")
 
 PRESETS: Mapping[str, Preset] = {
   "quick": Preset("cartpole_balance in minutes on a laptop's CPU", quick, ("tiny",), "tiny"),
+  "laptop": Preset("the control suite on a laptop's CPU, cheetah_run by default", laptop, ("tiny",), "tiny"),
   "dreamer-v3": Preset("DreamerV3 with the published figures, walker_walk by default", dreamer_v3, tuple(SIZES), "12m"),
   "dreamer-r2": Preset("DreamerV3 with redundancy reduction in place of a decoder", dreamer_r2, tuple(SIZES), "12m"),
   "plan2explore": Preset("Plan2Explore: explores where an ensemble disagrees", plan2explore, ("tiny", *SIZES), "12m"),
