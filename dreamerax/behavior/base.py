@@ -32,7 +32,7 @@ Optimizers = Mapping[str, Any]  # by name of a child: what trains it (an Optimiz
 
 
 class Situation(NamedTuple):
-  """What a behaviour decides on, in E environments."""
+  """The input of a decision in E environments."""
 
   latent: Latent  # [E, F]
   memory: Memory  # as `initial_memory` or the decision before left it
@@ -49,7 +49,7 @@ class Replayed(NamedTuple):
 
 
 class BehaviorLosses(NamedTuple):
-  """What one look at a batch gave."""
+  """The results of a behaviour for one batch."""
 
   losses: dict[str, jax.Array]  # scalars, not scaled
   slow: Params  # the behaviour's state beside its parameters, with running statistics brought up to date
@@ -57,7 +57,8 @@ class BehaviorLosses(NamedTuple):
 
 
 class TrainedModule(nnx.Module):
-  """What a part of a behaviour has to learn with: none of it by default."""
+  """A part of a behaviour with losses, optimisers and slow state; it has none by
+  default."""
 
   def init_slow(self) -> Params:
     """State beside the optimised parameters: target networks, running statistics."""
@@ -69,7 +70,7 @@ class TrainedModule(nnx.Module):
 
   @property
   def optimizers(self) -> Optimizers:
-    """What trains each of the module's children that has parameters."""
+    """The optimiser of each of the module's children that has parameters."""
     return {}
 
   @property

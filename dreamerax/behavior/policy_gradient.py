@@ -11,7 +11,8 @@ from dreamerax.ops.distributions import Policy
 
 @dataclass(frozen=True)
 class PolicyGradient(abc.ABC):
-  """How imagined actions are drawn, and what the actor minimises."""
+  """Configuration of the actor's training: how imagined actions are drawn, and what is
+  minimised."""
 
   @abc.abstractmethod
   def act(self, policy: Policy, key: jax.Array) -> jax.Array:

@@ -25,7 +25,8 @@ class Dynamics(abc.ABC):
 
 
 class DynamicsModule(nnx.Module):
-  """How latent state moves: with observations (the posterior) or without (the prior)."""
+  """The motion of latent state: with observations (the posterior) or without (the
+  prior)."""
 
   deter_size: int
   stoch_size: int
@@ -40,7 +41,7 @@ class DynamicsModule(nnx.Module):
   @property
   @abc.abstractmethod
   def latent_spec(self) -> Mapping[str, ArraySpec]:
-    """How a latent of one step is stored in replay; entries of length 0 are not."""
+    """The arrays of one step's latent in replay; entries of length 0 are not stored."""
 
   @abc.abstractmethod
   def pack(self, latent: Latent) -> dict[str, jax.Array]:

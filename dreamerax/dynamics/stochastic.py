@@ -54,7 +54,7 @@ class Stochastic(abc.ABC):
   @property
   @abc.abstractmethod
   def stored_spec(self) -> ArraySpec:
-    """How a sample is stored in replay."""
+    """The array of a sample in replay."""
 
   @abc.abstractmethod
   def pack(self, sample: jax.Array) -> jax.Array:
@@ -62,7 +62,7 @@ class Stochastic(abc.ABC):
 
   @abc.abstractmethod
   def unpack(self, stored: jax.Array) -> jax.Array:
-    """What was stored -> [..., size] float32."""
+    """Converts what was stored to [..., size] float32."""
 
 
 @dataclass(frozen=True)

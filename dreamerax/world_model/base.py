@@ -38,7 +38,7 @@ class Observed(Protocol):
 
 
 class SequencePrediction(NamedTuple):
-  """What a world model expects to see."""
+  """The observations and rewards that a world model expects."""
 
   # {name: [B, T, *shape]} of what the model decodes; images in [0, 1], or around it where the decoder is unbounded
   observation: dict[str, jax.Array]
@@ -53,7 +53,7 @@ class WorldModelBaseModule(nnx.Module):
   @property
   @abc.abstractmethod
   def latent_spec(self) -> Mapping[str, ArraySpec]:
-    """How a latent of one step is stored in replay."""
+    """The arrays of one step's latent in replay."""
 
   @property
   @abc.abstractmethod
@@ -155,7 +155,8 @@ class WorldModelBaseModule(nnx.Module):
     """
 
   def predict(self, batch: Batch, context: int, key: jax.Array) -> SequencePrediction:
-    """What the model makes of `context` observed steps, and then of imagination along the recorded actions.
+    """Predicts from `context` observed steps, and then by imagination along the
+    recorded actions.
 
     An episode that begins after the context is not foreseen.
     """

@@ -11,14 +11,15 @@ from dreamerax import checks
 
 
 class Span(NamedTuple):
-  """Where in its row the episode of each step begins and ends, as far as the batch holds it: int32 [B, T], inclusive."""
+  """The first and last step, in its row, of each step's episode, as far as the batch
+  holds it: int32 [B, T]."""
 
   first: jax.Array
   last: jax.Array
 
 
 def spans(is_first: jax.Array) -> Span:
-  """Of the steps that is_first [B, T] belongs to."""
+  """Finds the episodes of the steps that is_first [B, T] belongs to."""
   length = is_first.shape[1]
   time = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32), is_first.shape)
   first = jax.lax.cummax(jnp.where(is_first, time, 0), axis=1)

@@ -13,7 +13,8 @@ States = Any  # pytree of arrays [N, ...]
 
 
 class Problem(NamedTuple):
-  """What a planner has to solve: where it starts, how states move, and what they are worth.
+  """The problem of a planner: where it starts, how states move, and what they are
+  worth.
 
   A plan of H actions leads through the states 1 .. H and is worth the sum of discount^(h - 1) times the reward of
   state h, and discount^H times the value of the last state. All functions treat their rows independently.
@@ -33,7 +34,7 @@ class Problem(NamedTuple):
   """Of rewards, per agent step."""
 
   def score(self, plans: jax.Array, key: jax.Array) -> jax.Array:
-    """What the plans [N, H, A] are worth, [N]: each along one rollout of its own by `step`.
+    """Scores the plans [N, H, A], [N]: each along one rollout of its own by `step`.
 
     Of the states on the way only the rewards are kept. Another key gives other draws.
     """
@@ -73,5 +74,6 @@ class Planner(abc.ABC):
 
 
 def shift(previous: jax.Array) -> jax.Array:
-  """What is left of the plan [H, A] after its first action was taken, with zeros [1, A] at the end."""
+  """Returns the rest of the plan [H, A] after its first action was taken, with zeros
+  [1, A] at the end."""
   return jnp.concatenate([previous[1:], jnp.zeros_like(previous[:1])])

@@ -27,13 +27,15 @@ class Reward(abc.ABC):
 
 
 class RewardModule(TrainedModule):
-  """What a behaviour maximises, and the parameters and losses that only this reward needs: none by default.
+  """A reward that a behaviour maximises, with the parameters and losses that only it
+  needs: none by default.
 
   A subclass is a `StateReward` or a `TransitionReward`.
   """
 
   def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
-    """Of the reward's own parameters; the arguments are those of a behaviour's losses.
+    """Computes the losses of the reward's own parameters; the arguments are those of a
+    behaviour's losses.
 
     The features in `replayed` carry gradients into the world model: stop them, unless the reward is to shape it.
     """

@@ -13,7 +13,8 @@ from dreamerax.types import EnvSpec
 
 @dataclass(frozen=True)
 class TaskReward(Reward):
-  """What the world model's reward head expects; a behaviour without `Rewarded` maximises the same."""
+  """The expectation of the world model's reward head; a behaviour without `Rewarded`
+  maximises the same."""
 
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "TaskRewardModule":
     return TaskRewardModule()

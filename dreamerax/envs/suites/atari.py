@@ -38,7 +38,7 @@ def check(task: str) -> None:
 
 
 def names() -> tuple[str, ...]:
-  """Of all games that ale-py brings along; () where it is not installed."""
+  """Lists all games that ale-py brings along; () where it is not installed."""
   try:
     from ale_py import roms  # pyright: ignore[reportMissingImports]
   except ModuleNotFoundError:

@@ -59,7 +59,8 @@ _shared: WeakValueDictionary[tuple[threading.Thread, bytes], _Contexts] = WeakVa
 
 
 def _kind(model: Any) -> bytes | None:
-  """Of a `mujoco.MjModel`: equal for equal ones; None where episodes change what a context holds, which is then not shared."""
+  """Identifies a `mujoco.MjModel`: equal for equal ones; None where episodes change
+  what a context holds, which is then not shared."""
   if model.nhfield:  # terrain: made anew for every episode, and sent to the simulation's own context
     return None
   mujoco: Any = importlib.import_module("mujoco")  # Any, because its stubs leave out the two functions

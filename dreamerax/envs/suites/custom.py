@@ -35,7 +35,7 @@ def load(task: str, seed: int, *, film: bool = False, float_images: bool = False
 
 
 def make(config: EnvConfig, seed: int, *, film: bool = False) -> Environment:
-  """As `load`."""
+  """Makes what `load` does."""
   return load(config.task, seed, film=film, float_images=config.float_images)
 
 
@@ -92,7 +92,7 @@ def _call(factory: Callable[..., Any], seed: int, task: str, *, film: bool) -> A
 def _arguments(
   factory: Callable[..., Any], seed: int, task: str, *, film: bool
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-  """What the factory is called with, by position and by name."""
+  """Returns the factory's arguments, by position and by name."""
   parameters = inspect.signature(factory).parameters
   named = {"seed": seed, "render_mode": "rgb_array" if film else None}
   named = {name: value for name, value in named.items() if name in parameters}

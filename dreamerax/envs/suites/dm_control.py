@@ -89,7 +89,7 @@ def load(
 
 
 def make(config: "EnvConfig", seed: int) -> Environment:
-  """As `load`, with what `config` says."""
+  """Makes what `load` does, with the settings of `config`."""
   check(config.task)
   return load(
     config.task,
@@ -108,7 +108,7 @@ def check(task: str) -> None:
 
 
 def names() -> tuple[str, ...]:
-  """As `task_names`."""
+  """Lists what `task_names` does."""
   return task_names()
 
 

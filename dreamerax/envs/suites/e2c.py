@@ -26,7 +26,7 @@ class Scene(Protocol):
 
   @property
   def side(self) -> int:
-    """Of its picture, in pixels."""
+    """The side of its picture, in pixels."""
     ...
 
   @property
@@ -41,7 +41,7 @@ class Scene(Protocol):
 
   @property
   def limit(self) -> float:
-    """Of an action's entries, in the scene's units."""
+    """The largest size of an action's entries, in the scene's units."""
     ...
 
   def move(self, state: np.ndarray, action: np.ndarray) -> np.ndarray:

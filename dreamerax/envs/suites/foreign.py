@@ -85,7 +85,7 @@ def _number(value: Any) -> float | None:
 
 
 def short(value: Any) -> str:
-  """In one line, cut where it is long."""
+  """Writes a value in one line, cut where it is long."""
   try:
     text = " ".join(repr(value).split())
   except Exception:  # of a class of theirs; Python writes no integer of more than 4,300 digits

@@ -76,7 +76,7 @@ def _drawn(name: str) -> gymnasium.Env | None:
 
 
 def make(config: EnvConfig, seed: int, *, film: bool = False) -> Environment:
-  """As `load`."""
+  """Makes what `load` does."""
   return load(config.task, seed, film=film, float_images=config.float_images)
 
 
@@ -239,7 +239,8 @@ def _part(value: Any, part: str, key: str) -> Any:
 
 
 def _flat(space: spaces.Space, value: Any, key: str) -> np.ndarray:
-  """What is shown of one space, as a box's array or as gymnasium flattens it."""
+  """Returns what is shown of one space, as a box's array or as gymnasium flattens
+  it."""
   if isinstance(space, spaces.Box):
     return foreign.array(value, space.shape, space.dtype, key, "its space")
   try:

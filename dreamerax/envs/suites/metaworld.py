@@ -33,7 +33,7 @@ def check(task: str) -> None:
 
 
 def names() -> tuple[str, ...]:
-  """Of its 50 tasks; () where it is not installed."""
+  """Lists its 50 tasks; () where it is not installed."""
   try:
     from metaworld import env_dict  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]
   except ModuleNotFoundError:

@@ -33,7 +33,7 @@ def check(task: str) -> None:
 
 
 def names() -> tuple[str, ...]:
-  """Of all that the package registers; () where it is not installed."""
+  """Lists all that the package registers; () where it is not installed."""
   try:
     with warnings.catch_warnings():
       warnings.simplefilter("ignore")  # pygame's, about what it imports

@@ -47,7 +47,7 @@ class Suite:
     self._load().check(task)
 
   def names(self) -> tuple[str, ...]:
-    """Of its tasks, as far as they can be listed."""
+    """Lists its tasks, as far as they can be listed."""
     return self._load().names()
 
   def _load(self) -> ModuleType:

@@ -82,7 +82,8 @@ def is_free() -> bool:
 
 
 def choose_if_any() -> str | None:
-  """As `choose`; None where no backend works, which is no trouble before something is to be drawn."""
+  """Chooses as `choose` does; None where no backend works, which is no trouble before
+  something is to be drawn."""
   try:
     return choose()
   except NoRenderer:
@@ -136,7 +137,7 @@ def choose() -> str:
 
 
 def _bound() -> str | None:
-  """What dm_control draws with in this process, where it was imported."""
+  """Returns the backend of dm_control in this process, where it was imported."""
   return getattr(sys.modules.get("dm_control._render"), "BACKEND", None)
 
 

@@ -47,7 +47,8 @@ class ProbeModule(ObjectiveModule):
   def losses(
     self, slow: Params, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
   ) -> dict[str, jax.Array]:
-    """Of sequences that lie evenly in the batch, and so on all devices that share it."""
+    """Computes the losses of sequences that lie evenly in the batch, and so on all
+    devices that share it."""
     if self.reconstruction is None:
       return {}
     features = jax.lax.stop_gradient(model.features(seen.latents))
