@@ -56,8 +56,8 @@ def test_a_step_downhill_on_a_real_frame_of_84_pixels(name: str, frame: np.ndarr
 @pytest.mark.parametrize("side", [84, 96, 128, 256])
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_fits_other_sizes(name: str, side: int):
+  action = ActionSpec(6, discrete=PRESETS[name].choices)
   agent, usual = (
-    Agent(build(name).agent, EnvSpec({"image": ArraySpec((side, side, 3), "uint8")}, ActionSpec(6)))
-    for side in (side, 64)
+    Agent(build(name).agent, EnvSpec({"image": ArraySpec((side, side, 3), "uint8")}, action)) for side in (side, 64)
   )
   assert agent.parameter_count() < usual.parameter_count() * max(2, (side / 64) ** 2)  # grows with the area at most

@@ -122,7 +122,8 @@ def test_every_size_is_recorded():
 def test_every_preset_fits_every_size_of_its_own(name: str, size: str):
   config = build(name, size)
   assert config.size == size
-  assert Agent(config.agent, WALKER).parameter_count() > 0
+  spec = EnvSpec(WALKER.observation, ActionSpec(6, discrete=PRESETS[name].choices))
+  assert Agent(config.agent, spec).parameter_count() > 0
   assert config.env_steps > config.loop.prefill_steps * config.env.action_repeat  # at least one update
 
 

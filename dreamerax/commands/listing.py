@@ -12,13 +12,14 @@ from dreamerax.envs.suites import e2c, rendering
 from dreamerax.presets import PRESETS
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
-_WALKER = EnvSpec({"image": ArraySpec((64, 64, 3), "uint8")}, ActionSpec(6))  # dmc/walker_walk from pixels
+_IMAGE = {"image": ArraySpec((64, 64, 3), "uint8")}
+_ACTIONS = 6  # of dmc/walker_walk
 
 
 @dataclass(frozen=True)
 class Arguments:
-  """Lists presets with their sizes, and the tasks. Counts are optimised parameters for dmc/walker_walk from 64x64 pixels;
-  the slow critic, a copy, is left out."""
+  """Lists presets with their sizes, and the tasks. Counts are optimised parameters for dmc/walker_walk from 64x64 pixels,
+  or for as many choices where a method takes nothing else; the slow critic, a copy, is left out."""
 
 
 def run(arguments: Arguments) -> int:
@@ -27,8 +28,9 @@ def run(arguments: Arguments) -> int:
   for name, preset in PRESETS.items():
     console.print(f"[bold]{name}[/bold]  {preset.summary}")
     table = Table("size", "optimised parameters", "", box=None, padding=(0, 2))
+    spec = EnvSpec(_IMAGE, ActionSpec(_ACTIONS, discrete=preset.choices))
     for size in preset.sizes:
-      count = Agent(preset.build(size).agent, _WALKER).parameter_count()
+      count = Agent(preset.build(size).agent, spec).parameter_count()
       table.add_row(size, f"{count:>20,}", "(default)" if size == preset.default_size else "")
     console.print(table)
     console.print()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from dreamerax import own_code
 from dreamerax.config import nearest
+from dreamerax.presets.deep_fitted_q import deep_fitted_q
 from dreamerax.presets.dreamer_r2 import dreamer_r2
 from dreamerax.presets.dreamer_v1 import dreamer_v1
 from dreamerax.presets.dreamer_v2 import dreamer_v2
@@ -25,6 +26,7 @@ class Preset(NamedTuple):
   build: Callable[[str], RunConfig]  # a size -> the whole run
   sizes: tuple[str, ...]
   default_size: str
+  choices: bool = False  # whether the task's actions have to be discrete
 
 
 _OLDER = (tuple(OLDER_SIZES), "published")
@@ -38,6 +40,9 @@ PRESETS: Mapping[str, Preset] = {
   "dreamer-v2": Preset("Dreamer v2: categorical latents, gradients through the dynamics", dreamer_v2, *_OLDER),
   "dreamer-v1": Preset("Dreamer: Gaussian latents, gradients through the dynamics", dreamer_v1, *_OLDER),
   "planet": Preset("PlaNet: Gaussian latents, planning by the cross-entropy method", planet, *_OLDER),
+  "deep-fitted-q": Preset(
+    "fitted Q iteration on an autoencoder's code", deep_fitted_q, ("small",), "small", choices=True
+  ),
 }
 
 
