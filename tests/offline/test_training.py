@@ -115,6 +115,13 @@ def test_another_run_in_its_directory_is_refused(line: str, message: str, traine
   assert {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()} == before
 
 
+def test_its_configuration_is_read_once(trained: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+  opened, read = [], config_file.read
+  monkeypatch.setattr(config_file, "read", lambda path: opened.append(path) or read(path))
+  assert cli.main(["train-world-model", "--data", str(data), "--logdir", str(trained), "--seed", "1"]) == 2
+  assert "seed=1 differs from 0" in capsys.readouterr().err and opened == [trained]
+
+
 def test_more_episodes_make_another_run(trained: Path, data: Path, tmp_path: Path, capsys):
   more = tmp_path / "more"
   more.mkdir()
