@@ -9,7 +9,13 @@ from dreamerax.agent import Agent
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 SPEC = EnvSpec({"image": ArraySpec((16, 16, 3), "uint8")}, ActionSpec(2))
-SMALLEST = {"planet": "small", "dreamer-v1": "small", "dreamer-v2": "small", "dreamer-v3": "1m"}
+SMALLEST = {
+  "planet": "small",
+  "dreamer-v1": "small",
+  "dreamer-v2": "small",
+  "dreamer-v3": "1m",
+  "plan2explore": "1m",
+}
 _WIDTHS = {
   "units": 16,
   "depth": 4,
