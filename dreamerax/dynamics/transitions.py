@@ -1,4 +1,4 @@
-"""How a state that holds all that is known moves: one step from state and action, with no memory beside them."""
+"""Moves a state that holds all that is known by one step, from state and action, with no memory beside them."""
 
 import abc
 from dataclasses import dataclass

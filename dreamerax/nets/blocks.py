@@ -140,7 +140,7 @@ class NormSilu(nnx.Module):
 
 
 def norm_silu(x: jax.Array, scale: jax.Array) -> jax.Array:
-  """What `NormSilu` computes: x [..., units], scale [units] or one for each of several layers -> float32 [..., units]."""
+  """Computes `NormSilu`: x [..., units], scale [units] or one for each of several layers -> float32 [..., units]."""
   x = x.astype(jnp.float32)
   # Without `keepdims`, with which the compiler does not see that a layer with and one without a gradient compute the same.
   x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1) + 1e-4)[..., None] * scale
@@ -184,7 +184,7 @@ class PlainMLP(nnx.Module):
 
 
 def _sizes(inputs: int, units: int, layers: int) -> list[int]:
-  """Of what goes through an MLP; ValueError where it would take hours to build."""
+  """Returns the widths of an MLP's layers; ValueError where it would take hours to build."""
   if layers > _MOST_LAYERS:
     raise ValueError(f"layers={layers} must be at most {_MOST_LAYERS}")
   return [inputs] + [units] * layers

@@ -21,5 +21,5 @@ class Ensemble(nnx.Module, Generic[Member]):
     self.stacked = with_params(nnx.eval_shape(lambda: build(nnx.Rngs(params=jax.random.key(0)))), params)
 
   def __call__(self, *inputs: jax.Array) -> jax.Array:
-    """What every member makes of the same inputs: [K, ...]."""
+    """Applies every member to the same inputs: [K, ...]."""
     return jax.vmap(lambda params: with_params(self.stacked, params)(*inputs))(params_of(self.stacked))  # type: ignore[operator]

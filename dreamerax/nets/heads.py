@@ -186,7 +186,7 @@ class ActorHeadModule(ActorModule):
 
 @dataclass(frozen=True)
 class PlainActor(Actor):
-  """What the policies of Dreamer v1 and v2 share: an MLP without normalisation, and one-hot discrete actions without unimix."""
+  """An actor as in Dreamer v1 and v2: an MLP without normalisation, and one-hot discrete actions without unimix."""
 
   layers: int = 4  # hidden
   units: int = 400  # of each hidden layer
@@ -201,7 +201,7 @@ class PlainActor(Actor):
 
   @abc.abstractmethod
   def policy(self, out: Mapping[str, jax.Array]) -> Policy:
-    """What the output layers gave, {name: [..., width]} float32, as a distribution over continuous actions [..., A]."""
+    """Turns the layers' outputs, {name: [..., width]} float32, into a distribution over continuous actions [..., A]."""
 
   def build(self, inputs: int, action: ActionSpec, *, dtype: Any, rngs: nnx.Rngs) -> "PlainActorModule":
     return PlainActorModule(self, inputs, action, dtype=dtype, rngs=rngs)

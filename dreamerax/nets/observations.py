@@ -54,7 +54,7 @@ def padded_size(height: int, width: int, halvings: int) -> tuple[int, int]:
 
 
 def advice(height: int, width: int) -> str:
-  """What images of that shape probably are, as the beginning of a hint; nothing where they are probably images."""
+  """Begins a hint with what images of that shape probably are; "" where they are probably images."""
   if height <= 12 and width > 3 * height:
     return "images are height, width, channels, in this order: --channels-first puts them in order; "
   if max(height, width) < 16:

@@ -21,7 +21,7 @@ _BYTES = 2**21  # of the largest array that is made of a chunk
 
 
 def chunk_size(numbers: int) -> int:
-  """How many rows go into a chunk where the largest array made of one row has so many float32 numbers."""
+  """The number of rows in a chunk, where the largest array made of one row has so many float32 numbers."""
   return max(1, _BYTES // (4 * numbers))
 
 

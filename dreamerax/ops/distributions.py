@@ -15,7 +15,7 @@ from dreamerax.types import ActionSpec
 
 
 class Policy(Protocol):
-  """What is used of a distribution over actions."""
+  """The methods of a distribution over actions that are used."""
 
   def sample(self, *, seed: jax.Array) -> jax.Array: ...
   def mode(self) -> jax.Array: ...
@@ -24,14 +24,14 @@ class Policy(Protocol):
 
 
 class Prediction(Protocol):
-  """What is used of a distribution over scalars."""
+  """The methods of a distribution over scalars that are used."""
 
   def mean(self) -> jax.Array: ...
   def log_prob(self, value: jax.Array) -> jax.Array: ...
 
 
 class Distribution(Policy, Prediction, Protocol):
-  """What the rest of the package uses of a distrax distribution."""
+  """The methods of a distrax distribution that the rest of the package uses."""
 
   def kl_divergence(self, other: Any) -> jax.Array: ...
 
@@ -197,7 +197,7 @@ class TanhNormal:
     return self._normal.sample(seed=jax.random.key(0), sample_shape=(self._SAMPLES,))  # [100, ..., A]
 
   def _log_density(self, raw: jax.Array) -> jax.Array:
-    """Of tanh(raw): log(1 - tanh²) written so that it neither overflows nor loses digits for large |raw|."""
+    """The log density of tanh(raw): log(1 - tanh²) written so that it neither overflows nor loses digits for large |raw|."""
     slope = 2 * (np.log(2) - raw - jax.nn.softplus(-2 * raw))
     return self._normal.log_prob(raw) - slope.sum(-1)
 

@@ -39,7 +39,7 @@ class Gains(NamedTuple):
 
 
 class Damping(NamedTuple):
-  """How much the states of the next solution may differ from zero: the schedule of Tassa et al. 2012, section II.F."""
+  """A damping of the change of states in the next solution: the schedule of Tassa et al. 2012, section II.F."""
 
   mu: jax.Array
   """Factor of |x|² in the cost of arriving at a state, which `solve` adds for the gains' sake alone."""

@@ -55,7 +55,7 @@ class ForesightModule(ReconstructionModule):
     dynamics, within = model.dynamics, ~steps.is_first[:, 1:]  # both steps are of one episode
 
     def mean(rows: jax.Array) -> jax.Array:
-      """Of [B, T - 1], where both steps are of one episode."""
+      """The mean over [B, T - 1], where both steps are of one episode."""
       return jnp.where(within, rows, 0).sum() / jnp.maximum(within.sum(), 1)
 
     before = jax.tree.map(lambda x: x[:, :-1], seen.latents)
