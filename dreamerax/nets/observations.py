@@ -42,13 +42,27 @@ def padded_size(height: int, width: int, halvings: int) -> tuple[int, int]:
   Raises:
     ValueError: fewer than 3 or more than 16 pixels a side would be left; names the sizes that would do.
   """
-  factor = 2**halvings
+  way_out = (
+    "change the number of both --agent.world-model.encoder.mults and "
+    "--agent.world-model.objectives.reconstruction.decoder.mults, which halve them"
+  )
+  return whole_size(height, width, 2**halvings, f"{halvings} stages", way_out)
+
+
+def whole_size(height: int, width: int, factor: int, stages: str, way_out: str) -> tuple[int, int]:
+  """(height, width) in pixels of the least picture that holds an image and whose sides are multiples of `factor`.
+
+  Args:
+    stages, way_out: what divides the sides by the factor, and how another factor is chosen; for the error.
+
+  Raises:
+    ValueError: fewer than 3 or more than 16 pixels a side would be left; names the sizes that would do.
+  """
   small = [-(-side // factor) for side in (height, width)]
   if min(small) < 3 or max(small) > 16:
     raise ValueError(
-      f"image size {height}x{width}: {halvings} stages need between {2 * factor + 1} and {16 * factor} pixels a side, best "
-      f"a multiple of {factor}; {advice(height, width)}--image-size 64 resizes images; or change the number of both "
-      "--agent.world-model.encoder.mults and --agent.world-model.objectives.reconstruction.decoder.mults, which halve them"
+      f"image size {height}x{width}: {stages} need between {2 * factor + 1} and {16 * factor} pixels a side, best "
+      f"a multiple of {factor}; {advice(height, width)}--image-size 64 resizes images; or {way_out}"
     )
   return small[0] * factor, small[1] * factor
 

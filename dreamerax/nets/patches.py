@@ -13,7 +13,7 @@ from dreamerax import checks
 from dreamerax.nets.blocks import MLP, Activation, Linear, activate
 from dreamerax.nets.decoders import Decoder, DecoderModule
 from dreamerax.nets.encoders import Encoder, EncoderModule
-from dreamerax.nets.observations import center_pad, image_keys, stacked_image_shape, vector_shapes
+from dreamerax.nets.observations import center_pad, image_keys, stacked_image_shape, vector_shapes, whole_size
 from dreamerax.types import ArraySpec
 
 
@@ -174,6 +174,8 @@ def _check_stages(sides: Sequence[int], depths: Sequence[int]) -> None:
 
 
 def _whole_patches(height: int, width: int, sides: Sequence[int]) -> tuple[int, int]:
-  """(height, width) in pixels of the least picture of whole patches that holds an image."""
-  factor = math.prod(sides)
-  return -(-height // factor) * factor, -(-width // factor) * factor
+  """(height, width) in pixels of the least picture of whole patches that holds an image; ValueError as `whole_size`."""
+  way_out = (
+    "change both --agent.world-model.encoder.sides and --agent.world-model.objectives.reconstruction.decoder.sides"
+  )
+  return whole_size(height, width, math.prod(sides), f"patches of {math.prod(sides)}", way_out)

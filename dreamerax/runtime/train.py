@@ -8,7 +8,7 @@ from pathlib import Path
 from dreamerax.runtime.checkpoint.metadata import ConfigFile, RunState
 from dreamerax.runtime.checkpoint.replay import Restored, restore_replay
 from dreamerax.runtime.collect.policy import AgentPolicy, UniformPolicy
-from dreamerax.runtime.collect.source import LocalSource, RemoteSource, Source
+from dreamerax.runtime.collect.source import ExperienceSource, LocalSource, RemoteSource
 from dreamerax.runtime.context import RunContext, single_run
 from dreamerax.runtime.devices.hosts import Hosts
 from dreamerax.runtime.devices.mesh import learner_mesh, policy_mesh
@@ -124,7 +124,7 @@ def _train(start: RunStart, begin: Callable[[], ConfigFile], stack: ExitStack) -
   return _make_run(start, programs, state, source, found, written, session, progress, stack).run()
 
 
-def _make_source(start: RunStart, found: Restored) -> Source:
+def _make_source(start: RunStart, found: Restored) -> ExperienceSource:
   """Makes the environments. Where episodes go on, they and those after them have the
   seeds that they would have had; those of actors do not."""
   goes_on = start.parts.remote is None and "episodes" in found.extra.get("collector", {})
@@ -139,7 +139,7 @@ def _make_run(
   start: RunStart,
   programs: Programs,
   state: State,
-  source: Source,
+  source: ExperienceSource,
   found: Restored,
   written: ConfigFile,
   session: Session,

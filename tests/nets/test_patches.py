@@ -9,7 +9,7 @@ from dreamerax.types import ArraySpec
 from dreamerax.world_model.objectives.reconstruction import reconstruction_losses
 from tests import plain
 
-IMAGE, MASK = ArraySpec((16, 24, 3), "uint8"), ArraySpec((16, 24, 1), "uint8")
+IMAGE, MASK = ArraySpec((24, 32, 3), "uint8"), ArraySpec((24, 32, 1), "uint8")
 GRID = ArraySpec((2, 2))
 ENCODER = PatchEncoder(sides=(4, 2), depths=(3, 5), layers=1, units=6)
 DECODER = PatchDecoder(sides=(2, 4), depths=(5, 3), layers=1, units=6)
@@ -60,7 +60,7 @@ def split(stage, x, side):
   return whole
 
 
-def plain_pictures(params, deter, stoch, sides, small=(2, 3)):
+def plain_pictures(params, deter, stoch, sides, small=(3, 4)):
   x = plain.linear(params["dense"], np.concatenate([deter, stoch], -1)).reshape(len(deter), *small, 5)
   for stage, side in zip(params["splits"].values(), sides, strict=True):
     x = split(stage, x, side)
@@ -120,11 +120,11 @@ def test_pooled_pictures_have_the_gradient_of_predicting_every_pixel():
 
 @pytest.mark.parametrize("pool", [1, 2])
 def test_other_sizes_are_padded_with_grey_and_cut_from_the_middle(pool):
-  spec = {"image": ArraySpec((13, 22, 3), "uint8")}
+  spec = {"image": ArraySpec((21, 30, 3), "uint8")}
   module, params = encoder(spec)
-  image = pixels(4, 13, 22, 3)
-  padded = np.full((4, 16, 24, 3), 127.5)
-  padded[:, 1:14, 1:23] = image
+  image = pixels(4, 21, 30, 3)
+  padded = np.full((4, 24, 32, 3), 127.5)
+  padded[:, 1:22, 1:31] = image
   expected = joined(params["stages"]["stage1"], joined(params["stages"]["stage0"], padded / 255 - 0.5, 4), 2)
   got = plain.call(module, type(module).__call__, {"image": image})
   np.testing.assert_allclose(got, expected.reshape(4, -1), rtol=1e-3, atol=1e-4)
@@ -133,7 +133,15 @@ def test_other_sizes_are_padded_with_grey_and_cut_from_the_middle(pool):
   deter, stoch = latents(4)
   pictures = plain_pictures(params, deter, stoch, (2, 4 // pool)).repeat(pool, 1).repeat(pool, 2)
   got = plain.call(module, type(module).__call__, deter, stoch)["image"]
-  np.testing.assert_allclose(got, pictures[:, 1:14, 1:23], rtol=1e-3, atol=1e-4)
+  np.testing.assert_allclose(got, pictures[:, 1:22, 1:31], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("build", "part"), [(encoder, PatchEncoder()), (decoder, PatchDecoder(pool=2))])
+def test_a_size_that_does_not_fit_is_named(build, part):
+  with pytest.raises(
+    ValueError, match="image size 32x64: patches of 16 need between 33 and 256 pixels a side, best a mul"
+  ):
+    build({"image": ArraySpec((32, 64, 3), "uint8")}, part)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamerax.deploy.policy import Policy
+from dreamerax.deploy.policy import LoadedPolicy
 from dreamerax.envs.journal import derive_seeds
 from dreamerax.run_config import RunConfig
 from dreamerax.runtime import seeds
@@ -80,7 +80,7 @@ def test_other_numbers_are_no_seeds(seed: int, message: str):
 
 
 def test_a_policy_draws_from_all_bits():
-  policy = Policy(lambda *_: (jax.numpy.zeros(1), {}), {}, lambda batch: {}, {"batch": None})
+  policy = LoadedPolicy(lambda *_: (jax.numpy.zeros(1), {}), {}, lambda batch: {}, {"batch": None})
   for seed in SMALL:
     assert tuple(policy.initial_state(1, seed)["random"].tolist()) == words(jax.random.key(seed, impl="threefry2x32"))
   assert policy.initial_state(1, 2**32)["random"].tolist() == [1, 0]

@@ -13,7 +13,7 @@ from dreamerax.runtime.telemetry.timing import Timer
 from dreamerax.types import EnvSpec
 
 
-class Source(Protocol):
+class ExperienceSource(Protocol):
   """Environments that a run collects in, wherever they step."""
 
   @property
