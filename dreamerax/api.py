@@ -47,9 +47,11 @@ def preset(name: str, size: str | None = None, changes: Mapping[str, Any] | None
       are those of config.json.
 
   Raises:
-    ValueError: there is no such preset, size or field, or a value does not fit.
+    ValueError: there is no such preset, size or field, a value does not fit, or a changed setting does not apply to the task.
   """
-  return changed(presets.build(name, size), changes or {})
+  run = changed(presets.build(name, size), changes or {})
+  envs.check_applies(run.env, {path.removeprefix("env.") for path in changes or {}})
+  return run
 
 
 def load_config(run_dir: str | Path, trust: Trusted = NOBODY) -> RunConfig:

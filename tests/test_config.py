@@ -125,13 +125,13 @@ def test_fields_are_changed_by_their_paths():
   config = dreamerax.preset(
     "quick",
     changes={
-      "env.task": "gym/CartPole-v1",
+      "env.task": "dmc/cheetah_run",
       "env.observations": ("image", "position"),
       "agent.optimizer": Adam(1e-2),
       "agent.optimizer.clip": 7,
     },
   )
-  assert config.env.task == "gym/CartPole-v1" and config.env.observations == ("image", "position")
+  assert config.env.task == "dmc/cheetah_run" and config.env.observations == ("image", "position")
   assert config.agent.optimizer == Adam(1e-2, clip=7.0)
   assert dreamerax.preset("quick") == presets.build("quick")
 
@@ -149,6 +149,15 @@ def test_fields_are_changed_by_their_paths():
 def test_a_change_that_does_not_fit_is_named(path: str, value: Any, message: str):
   with pytest.raises(ValueError, match=message):
     dreamerax.preset("quick", changes={path: value})
+
+
+@pytest.mark.parametrize("name", ["rendering", "observations"])
+def test_a_change_that_does_not_apply_to_the_task_is_refused(name: str):
+  value = {"rendering": "fast", "observations": ("image", "position")}[name]
+  changes = {"env.task": "gym/CartPole-v1", f"env.{name}": value}
+  with pytest.raises(ValueError, match=rf"^{name}=.* is for dmc/.*, and task='gym/CartPole-v1' shows what it shows"):
+    dreamerax.preset("quick", changes=changes)
+  assert dreamerax.preset("quick", changes={"env.task": "gym/CartPole-v1"}).env.task == "gym/CartPole-v1"
 
 
 def test_what_a_program_imports_is_listed():
