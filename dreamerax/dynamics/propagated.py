@@ -8,16 +8,15 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from dreamerax import checks
-from dreamerax.dynamics.base import Dynamics, Latent
-from dreamerax.dynamics.embedding import EmbeddedModule
+from dreamerax.dynamics.base import Latent
+from dreamerax.dynamics.embedding import Embedded, EmbeddedModule
 from dreamerax.dynamics.stochastic import FactoredGaussian
 from dreamerax.dynamics.transitions import LocallyLinear
-from dreamerax.nets.blocks import Activation, Linear, PlainMLP
+from dreamerax.nets.blocks import Linear, PlainMLP
 
 
 @dataclass(frozen=True)
-class Propagated(Dynamics):
+class Propagated(Embedded):
   """The posterior is N(m, diag(s²)) of one observation; the prior is N(A m + B u + o, A diag(s²) A^T) of the one before.
 
   A, B and o are those at the sample (Watter et al. 2015, without their additive noise). Imagination goes
@@ -26,13 +25,6 @@ class Propagated(Dynamics):
 
   transition: LocallyLinear = field(default_factory=LocallyLinear)
   stochastic: FactoredGaussian = field(default_factory=lambda: FactoredGaussian(dims=2))
-  layers: int = 1  # hidden layers between an observation's embedding and the state; 0: a linear map
-  units: int = 128  # width of the hidden layers
-  activation: Activation = "relu"  # of these layers
-
-  def __post_init__(self):
-    checks.at_least(0, self, "layers")
-    checks.at_least(1, self, "units")
 
   def build(self, embed: int, action: int, *, dtype: Any, rngs: nnx.Rngs) -> "PropagatedModule":
     return PropagatedModule(self, embed, action, dtype=dtype, rngs=rngs)

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.nn.initializers import Initializer
 
 from dreamerax import checks
 from dreamerax.nets.blocks import (
@@ -21,6 +22,7 @@ from dreamerax.nets.blocks import (
   activate,
   glorot_uniform,
   trunc_normal_in,
+  unit_trunc_normal,
 )
 from dreamerax.nets.observations import advice, center_crop, image_keys, padded_size, stacked_image_shape, vector_shapes
 from dreamerax.ops.convolution import conv_transposed_strided, upsample_conv
@@ -89,6 +91,16 @@ class DecoderModule(nnx.Module):
     x = self.mlp(jnp.concatenate([deter, stoch], -1))
     return {key: self.heads[key](x).reshape(*x.shape[:-1], *shape).astype(jnp.float32) for key, shape in self.vectors}
 
+  def add_vectors(
+    self, mlp: MLP | PlainMLP, *, dtype: Any, rngs: nnx.Rngs, init: Initializer = unit_trunc_normal
+  ) -> None:
+    """mlp: from deter and stoch to what a linear layer, whose kernel `init` draws, makes each vector of."""
+    self.mlp = mlp
+    sizes = {key: math.prod(shape) for key, shape in self.vectors}
+    self.heads = nnx.Dict(
+      {key: Linear(mlp.output_size, size, dtype=dtype, rngs=rngs, init=init) for key, size in sizes.items()}
+    )
+
 
 @dataclass(frozen=True)
 class ConvDecoder(Decoder):
@@ -146,10 +158,7 @@ class ConvDecoderModule(DecoderModule):
       )
       self.norms = nnx.Dict({f"norm{i}": NormSilu(size, dtype=dtype) for i, size in enumerate(sizes[1:-1])})
     if self.vectors:
-      self.mlp = MLP(deter + stoch, config.units, config.layers, dtype=dtype, rngs=rngs)
-      self.heads = nnx.Dict(
-        {key: Linear(config.units, math.prod(shape), dtype=dtype, rngs=rngs) for key, shape in self.vectors}
-      )
+      self.add_vectors(MLP(deter + stoch, config.units, config.layers, dtype=dtype, rngs=rngs), dtype=dtype, rngs=rngs)
 
   def project(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
     height, width, channels = self.small_shape
@@ -231,13 +240,8 @@ class StridedDecoderModule(DecoderModule):
         rows, columns = 2 * rows - 2 + kernel, 2 * columns - 2 + kernel
         self.largest = max(self.largest, rows * columns * units)
     if self.vectors:
-      self.mlp = PlainMLP(features, config.units, config.layers, config.activation, dtype=dtype, rngs=rngs)
-      self.heads = nnx.Dict(
-        {
-          key: Linear(config.units, math.prod(shape), dtype=dtype, rngs=rngs, init=glorot_uniform)
-          for key, shape in self.vectors
-        }
-      )
+      mlp = PlainMLP(features, config.units, config.layers, config.activation, dtype=dtype, rngs=rngs)
+      self.add_vectors(mlp, dtype=dtype, rngs=rngs, init=glorot_uniform)
 
   def project(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
     return self.dense(jnp.concatenate([deter, stoch], -1)).reshape(-1, *self.small_shape)

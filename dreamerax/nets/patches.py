@@ -106,10 +106,7 @@ class PatchDecoderModule(DecoderModule):
       )
       self.largest = height * width * channels
     if self.vectors:
-      self.mlp = MLP(deter + stoch, config.units, config.layers, dtype=dtype, rngs=rngs)
-      self.heads = nnx.Dict(
-        {key: Linear(config.units, math.prod(shape), dtype=dtype, rngs=rngs) for key, shape in self.vectors}
-      )
+      self.add_vectors(MLP(deter + stoch, config.units, config.layers, dtype=dtype, rngs=rngs), dtype=dtype, rngs=rngs)
 
   def project(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
     return self.dense(jnp.concatenate([deter, stoch], -1)).reshape(-1, *self.small_shape)
