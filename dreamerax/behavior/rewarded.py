@@ -11,12 +11,15 @@ from flax import nnx
 
 from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed, Situation
+from dreamerax.behavior.goals.observed import goal_features, goal_names
+from dreamerax.behavior.goals.world import with_goal, with_goals
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.behavior.rewards.base import Reward, RewardModule, StateReward, TransitionReward
+from dreamerax.behavior.rewards.goal import GoalReward
 from dreamerax.behavior.rewards.task import TaskReward
 from dreamerax.nets.modules import Params, frozen
 from dreamerax.ops.transforms import symexp, symlog
-from dreamerax.types import EnvSpec
+from dreamerax.types import ArrayDict, EnvSpec
 
 
 @dataclass(frozen=True)
@@ -24,17 +27,21 @@ class Rewarded(Behavior):
   """Any behaviour, in a world that has another reward: `inner` learns and plans as ever, and `reward` learns beside it.
 
   A reward of transitions is known on arriving and not from the state alone. It is then the last of the features that
-  `inner` gets, whose values may include the reward of their own state.
+  `inner` gets, whose values may include the reward of their own state. With a reward of goals, `inner` gets the features
+  of the goal after those of the state.
   """
 
   inner: Behavior = field(default_factory=ActorCritic)
   reward: Reward = field(default_factory=TaskReward)
 
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "RewardedModule":
-    """Raises ValueError where the reward names a loss as the behaviour does."""
+    """Raises ValueError where the reward names a loss as the behaviour does, or a goal is not shown as what is seen."""
     reward = self.reward.build(features, spec, dtype=dtype, rngs=rngs)
     if isinstance(reward, StateReward):
       return StateRewardedModule(self.inner.build(features, spec, dtype=dtype, rngs=rngs), reward)
+    if isinstance(reward, GoalReward):
+      inner = self.inner.build(2 * features, spec, dtype=dtype, rngs=rngs)
+      return GoalRewardedModule(inner, reward, goal_names(spec))
     assert isinstance(reward, TransitionReward), type(reward)
     inner = self.inner.build(features + 1, spec, dtype=dtype, rngs=rngs)
     return TransitionRewardedModule(inner, reward, features, spec.action.size)
@@ -56,13 +63,14 @@ class RewardedModule(BehaviorModule):
     """The world that the inner behaviour gets; it gives no gradient to the reward's parameters."""
 
   @abc.abstractmethod
-  def replayed(self, world: World, start: Latent, replayed: Replayed) -> tuple[Latent, Replayed]:
+  def replayed(self, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> tuple[Latent, Replayed]:
     """Start and replayed batch of `losses`, as they are in that world."""
 
   def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
-    inner_key, reward_key = jax.random.split(key)
+    inner_key, reward_key, goal_key = jax.random.split(key, 3)
     own = self.reward.losses(slow["reward"], world, start, replayed, reward_key)
-    inner = self.inner.losses(slow["inner"], self.rewarded(world), *self.replayed(world, start, replayed), inner_key)
+    start, replayed = self.replayed(world, start, replayed, goal_key)
+    inner = self.inner.losses(slow["inner"], self.rewarded(world), start, replayed, inner_key)
     slow = {"inner": inner.slow, "reward": own.slow}
     return BehaviorLosses(inner.losses | own.losses, slow, inner.metrics | own.metrics)
 
@@ -108,7 +116,7 @@ class StateRewardedModule(RewardedModule):
     reward = frozen(self.reward)
     return world._replace(reward=lambda features: reward(world, features))
 
-  def replayed(self, world: World, start: Latent, replayed: Replayed) -> tuple[Latent, Replayed]:
+  def replayed(self, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> tuple[Latent, Replayed]:
     reward = jax.lax.stop_gradient(self.reward(world, replayed.features))  # [B, T]
     return start, _with_reward(replayed, reward)
 
@@ -164,7 +172,7 @@ class TransitionRewardedModule(RewardedModule):
       glance=glance,
     )
 
-  def replayed(self, world: World, start: Latent, replayed: Replayed) -> tuple[Latent, Replayed]:
+  def replayed(self, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> tuple[Latent, Replayed]:
     """The first step of a sequence has no known step before it, and the reward 0, as the first of an episode."""
     features = jax.lax.stop_gradient(replayed.features)
     later = self.reward(features[:, :-1], replayed.steps.action[:, 1:])
@@ -173,6 +181,47 @@ class TransitionRewardedModule(RewardedModule):
     arrival = paid.steps.reward
     widened = _widened(replayed.features, arrival)
     return _joined(start, arrival.reshape(-1)), paid._replace(features=widened)
+
+
+class GoalRewardedModule(RewardedModule):
+  """`Rewarded` by the state that is reached and the goal that the environment shows.
+
+  The goal's features are part of the latent, and stay as they are in imagination.
+  """
+
+  reward: GoalReward
+
+  def __init__(self, inner: BehaviorModule, reward: GoalReward, goals: tuple[str, ...]):
+    """goals: names of the observations that show the goal."""
+    super().__init__(inner, reward)
+    self.goals = goals
+
+  @property
+  def needs(self) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(self.inner.needs + self.goals))
+
+  def act(self, world: World, now: Situation, key: jax.Array, *, explore: bool) -> tuple[jax.Array, Memory]:
+    goal_key, inner_key = jax.random.split(key)
+    inside = now._replace(latent=with_goal(now.latent, self._goal(world, now.hidden, goal_key)))
+    return self.inner.act(self.rewarded(world), inside, inner_key, explore=explore)
+
+  def initial_memory(self, num_envs: int) -> Memory:
+    return self.inner.initial_memory(num_envs)
+
+  def rewarded(self, world: World) -> World:
+    return with_goals(world, frozen(self.reward))
+
+  def replayed(self, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> tuple[Latent, Replayed]:
+    """The goals are those that the environment showed."""
+    goal = jax.lax.stop_gradient(self._goal(world, replayed.steps.observation, key))  # [B, T, F]
+    reward = jax.lax.stop_gradient(self.reward(replayed.features, goal))
+    paid = _with_reward(replayed, reward)
+    features = jnp.concatenate([replayed.features, goal], -1)
+    return with_goal(start, jax.lax.collapse(goal, 0, 2)), paid._replace(features=features)
+
+  def _goal(self, world: World, observation: ArrayDict, key: jax.Array) -> jax.Array:
+    """Features [..., F] of the goal that an observation shows."""
+    return goal_features(world, {name: observation[name] for name in self.goals}, key)
 
 
 def _with_reward(replayed: Replayed, reward: jax.Array) -> Replayed:

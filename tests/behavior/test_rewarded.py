@@ -137,7 +137,7 @@ def test_a_reward_of_transitions_arrives_with_the_next_state_and_is_its_last_fea
 def test_replayed_transitions_are_paid_where_the_step_before_is_of_the_same_episode():
   module = build(Rewarded(ACTOR_CRITIC, Pull()))
   start, replayed = batch()
-  latent, paid = module.replayed(WORLD, start, replayed)
+  latent, paid = module.replayed(WORLD, start, replayed, jax.random.key(0))
   x, action = replayed.features, replayed.steps.action
   expected = np.zeros((B, T))
   for b in range(B):
@@ -153,7 +153,7 @@ def test_replayed_transitions_are_paid_where_the_step_before_is_of_the_same_epis
 def test_a_reward_of_states_is_replayed_but_not_where_an_episode_begins():
   module = build(Rewarded(ACTOR_CRITIC, Near()))
   start, replayed = batch()
-  latent, paid = module.replayed(WORLD, start, replayed)
+  latent, paid = module.replayed(WORLD, start, replayed, jax.random.key(0))
   expected = np.where(replayed.steps.is_first, 0, -np.square(replayed.features[..., 1] - 2))
   np.testing.assert_allclose(paid.steps.reward, expected, rtol=1e-5)
   assert latent is start and paid.features is replayed.features

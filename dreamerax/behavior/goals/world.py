@@ -1,0 +1,36 @@
+"""The world with a goal: one that lies in the latent and that imagination leaves alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dreamerax.behavior.imagination import Latent, World
+
+
+def with_goals(world: World, reward: Callable[[jax.Array, jax.Array], jax.Array]) -> World:
+  """The world with latents as `with_goal` makes them, and with the features of state and goal, [..., 2 F].
+
+  Args:
+    reward: features [..., F] and those of the goal [..., F] -> the reward on arriving there [...].
+  """
+
+  def glance(embed: jax.Array, key: jax.Array) -> jax.Array:
+    """A state that is seen alone is its own goal."""
+    features = world.glance(embed, key)
+    return jnp.concatenate([features, features], -1)
+
+  return world._replace(
+    step=lambda latent, action, key: with_goal(world.step(latent["world"], action, key), latent["goal"]),
+    expect=lambda latent, action: with_goal(world.expect(latent["world"], action), latent["goal"]),
+    features=lambda latent: jnp.concatenate([world.features(latent["world"]), latent["goal"]], -1),
+    reward=lambda features: reward(*jnp.split(features, 2, -1)),
+    continues=lambda features: world.continues(jnp.split(features, 2, -1)[0]),
+    glance=glance,
+  )
+
+
+def with_goal(latent: Any, goal: jax.Array) -> Latent:
+  """A latent [...] of the world and the features [..., F] of a goal, as one latent."""
+  return {"world": latent, "goal": goal}
