@@ -288,6 +288,7 @@ class Agent:
   def _world_loss(self, params: Params, state: State, batch: Batch, key: jax.Array) -> tuple[jax.Array, _Seen]:
     observe_key, loss_key = jax.random.split(key)
     world = with_params(self._world, params)
+    batch = world.augment(batch, observe_key)
     seen = world.observe(batch, observe_key)
     losses, metrics = world.losses(state.get("world_slow", {}), batch.steps, seen, state["updates"], loss_key)
     losses = {name: loss.mean() for name, loss in losses.items()}

@@ -78,6 +78,10 @@ class WorldModelBaseModule(nnx.Module):
   def pack(self, latent: Latent) -> dict[str, jax.Array]:
     """Latent [..., F] -> arrays to store, as `latent_spec` says."""
 
+  def augment(self, batch: Batch, key: jax.Array) -> Batch:
+    """The batch as training sees it: changed at random, so that the model learns from more than was recorded."""
+    return batch
+
   @abc.abstractmethod
   def observe(self, batch: Batch, key: jax.Array) -> Observed:
     """Posterior latents of a batch, continuing from its stored context, or from zero where it has none."""

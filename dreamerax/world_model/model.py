@@ -14,6 +14,7 @@ from dreamerax.dynamics.rssm import RSSM
 from dreamerax.nets.encoders import ConvEncoder, Encoder
 from dreamerax.nets.heads import BinaryHead, ScalarHead, TwoHotHead
 from dreamerax.nets.modules import Params
+from dreamerax.ops.augmentation import random_shift
 from dreamerax.ops.transforms import dither
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition
 from dreamerax.world_model.base import WorldModelBase, WorldModelBaseModule
@@ -35,11 +36,14 @@ class WorldModel(WorldModelBase):
   )  # what trains the model beside reward and continuation
   discount: float = 1 - 1 / 333  # folded into the continue target: (1 - terminal) times this
   image_bits: int = 8  # that images are cut to, with noise in place of the others (PlaNet: 5); 8 leaves them alone
+  image_shift: int = 0
+  """Most pixels by which the images of a sequence move in training, all by the same. Where it is not 0, sequences begin without
+  the latents that replay stored, in which the images stood elsewhere."""
   reward_scale: float = 1.0  # factor of the reward loss in the total loss
 
   def __post_init__(self):
     checks.between(0, 1, self, "discount")
-    checks.at_least(0, self, "reward_scale")
+    checks.at_least(0, self, "reward_scale", "image_shift")
     checks.between(1, 8, self, "image_bits")
     object.__setattr__(self, "objectives", Objectives(self.objectives))
 
@@ -94,6 +98,14 @@ class WorldModelModule(WorldModelBaseModule):
 
   def imagine(self, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
     return self.dynamics.imagine(latent, action, key)
+
+  def augment(self, batch: Batch, key: jax.Array) -> Batch:
+    observation, most = batch.steps.observation, self.config.image_shift
+    images = {name: observation[name] for name, array in self.spec.visible.items() if array.is_image}
+    if not images or not most:
+      return batch
+    moved = {**observation, **random_shift(images, most, jax.random.fold_in(key, 0))}
+    return Batch(batch.steps._replace(observation=moved), {})
 
   def observe(self, batch: Batch, key: jax.Array) -> Seen:
     steps = batch.steps
