@@ -13,14 +13,14 @@ from dreamerax import __version__, run_list
 from dreamerax.commands import options, refusals, short_help
 from dreamerax.commands.table import COMMANDS, Subcommand, help_page
 from dreamerax.config import nearest
-from dreamerax.envs.suites import rendering
-from dreamerax.envs.suites.dm_control import PREFIX as DMC
+from dreamerax.envs.suites import registry, rendering
 from dreamerax.own_code import Trust
 
 if TYPE_CHECKING:  # most commands do without jax
   from dreamerax.run_config import RunConfig
 
 _HOSTS = "dreamerax.runtime.devices.hosts"
+_DRAWN = tuple(suite.prefix for suite in registry.SUITES if suite.draws)  # the default task's first
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,7 +99,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _start(name: str, arguments: list[str]) -> int:
   row = COMMANDS[name][-1 if arguments and not arguments[0].startswith("-") else 0]
-  if row.draws and (options.value_of(arguments, "--task") or DMC).startswith(DMC):
+  if row.draws and (options.value_of(arguments, "--task") or _DRAWN[0]).startswith(_DRAWN):
     rendering.choose_soon()
   parsed, begun = _read(name, row, arguments or list(row.otherwise))
   given = (*([begun] if row.decisive else []), parsed, *([read_run] if row.builds else []))

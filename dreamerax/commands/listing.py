@@ -8,7 +8,7 @@ from rich.table import Table
 
 from dreamerax import envs
 from dreamerax.agent import Agent
-from dreamerax.envs.suites import e2c, rendering
+from dreamerax.envs.suites import e2c, goal, rendering
 from dreamerax.presets import PRESETS
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
@@ -39,9 +39,11 @@ def run(arguments: Arguments) -> int:
     "atari/<game>, crafter/reward, minigrid/<id> and metaworld/<task> come with `make setup EXTRAS=dev,atari,crafter,"
     "minigrid,metaworld`"
   )
-  console.print(", ".join((*envs.task_names(), *e2c.names())), highlight=False)
+  console.print(", ".join((*envs.task_names(), *e2c.names(), *goal.names())), highlight=False)
   try:
     rendering.choose()
   except rendering.NoRenderer as error:
-    console.print(f"\n[bold]dmc/ tasks cannot be drawn here yet:[/bold] {escape(str(error))}", highlight=False)
+    console.print(
+      f"\n[bold]dmc/ and goal/ tasks cannot be drawn here yet:[/bold] {escape(str(error))}", highlight=False
+    )
   return 0

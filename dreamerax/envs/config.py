@@ -16,8 +16,8 @@ class EnvConfig:
   action_repeat: int = 1
   """Simulator steps per agent step; rewards are summed over them."""
   image_size: int | None = None
-  """Side of the images in pixels: dmc/ tasks are drawn so, images of others are resized. Default: 64 for dmc/ and atari/, else
-  as they are."""
+  """Side of the images in pixels: dmc/ and goal/ tasks are drawn so, images of others are resized. Default: 64 for these and
+  atari/, else as they are."""
   grey: bool = False
   """Whether images have one channel, the luminance of their colours."""
   channels_first: bool = False
@@ -28,9 +28,10 @@ class EnvConfig:
   For gym/ and module:factory."""
   rendering: Literal["published", "balanced", "coarse", "fast"] = "published"
   """published: every pixel as dm_control draws it. balanced: coarser shadows, in nearly every task at most 0.2 % of
-  pixels differ. coarse: rough shadows, edges and round shapes, no reflections. fast: no shadows either (dmc/ only)."""
+  pixels differ. coarse: rough shadows, edges and round shapes, no reflections. fast: no shadows either (for dmc/ and
+  goal/)."""
   observations: tuple[str, ...] = ("image",)
-  """image, and names of the task's own vectors, such as position (dmc/ only)."""
+  """image, and names of the task's own vectors, such as position (for dmc/ and goal/)."""
 
   def __post_init__(self):
     if self.action_repeat < 1:

@@ -80,10 +80,10 @@ def load(
   """
   name = task.removeprefix(PREFIX)
   domain, behaviour = _tasks()[ALIASES.get(name, name)]
-  env = _suite().load(domain, behaviour, task_kwargs={"random": seed})
+  env = import_suite().load(domain, behaviour, task_kwargs={"random": seed})
   quality = QUALITIES[rendering_quality]
   quality = quality._replace(shadow_map=quality.shadow_maps.get(domain, quality.shadow_map))
-  eye = _camera(env.physics, CAMERAS.get(domain, 0), image_size, quality)
+  eye = view(env.physics, CAMERAS.get(domain, 0), image_size, quality)
   image = (ArraySpec((image_size, image_size, 3), "uint8"), eye)
   return DmEnv(env, name=task, observations=observations, cameras={"image": image}, action_repeat=action_repeat)
 
@@ -112,7 +112,7 @@ def names() -> tuple[str, ...]:
   return task_names()
 
 
-def _camera(physics: Any, camera_id: int, size: int, quality: Quality) -> Callable[[], np.ndarray]:
+def view(physics: Any, camera_id: int, size: int, quality: Quality) -> Callable[[], np.ndarray]:
   """Takes pictures of `physics`, which was not reset yet: a function without arguments, to a new uint8 [size, size, 3]."""
   # The model's own buffer is 640 x 480: no pixel of a picture depends on that, but all of the buffer is cleared and resolved
   # for every picture.
@@ -127,7 +127,7 @@ def _camera(physics: Any, camera_id: int, size: int, quality: Quality) -> Callab
   return camera(physics, camera_id, size, quality.flags)
 
 
-def _suite() -> Any:
+def import_suite() -> Any:
   # Importing dm_control binds it to a rendering backend for good, so the choice comes first.
   rendering.choose()
   from dm_control import suite
@@ -138,7 +138,7 @@ def _suite() -> Any:
 def _tasks() -> Mapping[str, tuple[str, str]]:
   # Looked up whole, because domains have underscores too: humanoid_CMU_run.
   try:
-    pairs = _suite().ALL_TASKS
+    pairs = import_suite().ALL_TASKS
   except rendering.NoRenderer:
     pairs = _tasks_without_renderer()
   return {f"{domain}_{task}": (domain, task) for domain, task in pairs}

@@ -61,6 +61,7 @@ SUITES = (
   Suite("crafter/", "crafter", "crafter/reward"),
   Suite("minigrid/", "minigrid", "minigrid/<id>"),
   Suite("e2c/", "e2c", "e2c/<task>"),
+  Suite("goal/", "goal", "goal/<body>", draws=True, repeats=True, mujoco=True),
   Suite("metaworld/", "metaworld", "metaworld/<task>", repeats=True, mujoco=True),
   Suite("", "custom", "package.module:factory", adapts=True),
 )

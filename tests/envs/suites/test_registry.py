@@ -128,6 +128,7 @@ def test_a_missing_package_names_its_extra(task, package, extra, monkeypatch: py
     pytest.param("atari/pongg", "atari/pong", marks=needs("ale_py")),
     ("crafter/rewards", "crafter/reward"),
     ("e2c/plane", "e2c/planar"),
+    ("goal/reach", "goal/reacher"),
     pytest.param("minigrid/MiniGrid-Emty-5x5-v0", "minigrid/MiniGrid-Empty-5x5-v0", marks=needs("minigrid")),
     pytest.param("metaworld/reach-v4", "metaworld/reach-v3", marks=needs("metaworld")),
   ],
@@ -138,7 +139,7 @@ def test_a_wrong_name_gets_the_nearest(task, nearest):
 
 
 def test_graphics_devices_are_for_suites_that_mujoco_draws():
-  for task in ("dmc/walker_walk", "metaworld/reach-v3", "gym/Ant-v5"):
+  for task in ("dmc/walker_walk", "goal/reacher", "metaworld/reach-v3", "gym/Ant-v5"):
     registry.check_applies(EnvConfig(task), {"workers.gpus"})
   for task in ("atari/pong", "crafter/reward", "minigrid/X", "e2c/planar"):
     with pytest.raises(ValueError, match=r"workers\.gpus is for what MuJoCo draws"):

@@ -1,0 +1,76 @@
+"""How often scenes with goals succeed without learning: by random actions, and by a controller that knows the true state.
+
+python experiments/goal_baselines.py --task goal/reacher --action-repeat 4
+
+The controller pulls every joint to its angle in the goal and damps its speed. It prints the success rate, and the distance
+at the end of an episode.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dreamerax.envs.suites import goal, goal_task
+
+Controller = Callable[[Any, Any, np.random.RandomState], np.ndarray]  # physics, goal, random -> action in [-1, 1]
+_HINGE = 3  # of MuJoCo's types of joints
+_GAINS = {"goal/reacher": (0.5, 0.1), "goal/point_mass": (10.0, 0.0)}  # of the gap to the goal, and of speed
+
+
+def chance(physics: Any, aim: Any, random: np.random.RandomState) -> np.ndarray:
+  return random.uniform(-1, 1, physics.model.nu)
+
+
+def pull(task: str) -> Controller:
+  """A spring and a damper on every joint."""
+  stiffness, damping = _GAINS[task]
+
+  def act(physics: Any, aim: Any, random: np.random.RandomState) -> np.ndarray:
+    gap = aim.data.qpos - physics.data.qpos
+    model = physics.model
+    around = (model.jnt_type == _HINGE) & (model.jnt_limited == 0)
+    gap = np.where(around, np.angle(np.exp(1j * gap)), gap)  # hinges without limits turn the shorter way
+    return np.clip(stiffness * gap - damping * physics.data.qvel, -1, 1)
+
+  return act
+
+
+def controllers(task: str) -> dict[str, Controller]:
+  return {"random": chance, **({"controller": pull(task)} if task in _GAINS else {})}
+
+
+def run(
+  task: str, controller: Controller, episodes: int, action_repeat: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns and last distances, [episodes] each."""
+  simulation = goal_task.simulate(goal.TASKS[task], seed)
+  random, returns, distances = np.random.RandomState(seed), [], []
+  for _ in range(episodes):
+    step, clock = simulation.reset(), 0
+    while not step.last():
+      if clock % action_repeat == 0:
+        action = controller(simulation.physics, simulation.task.goal, random)
+      step, clock = simulation.step(action), clock + 1
+    returns.append(step.reward)
+    distances.append(simulation.task.distance(simulation.physics))
+  return np.array(returns), np.array(distances)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("--task", required=True, choices=tuple(goal.TASKS))
+  parser.add_argument("--action-repeat", type=int, default=4)
+  parser.add_argument("--episodes", type=int, default=200)
+  parser.add_argument("--seed", type=int, default=0)
+  options = parser.parse_args(arguments)
+  for name, controller in controllers(options.task).items():
+    returns, distances = run(options.task, controller, options.episodes, options.action_repeat, options.seed)
+    print(
+      f"{options.task} {name}: success {returns.mean():.1%}, distance {distances.mean():.3f} ± {distances.std():.3f}"
+    )
+
+
+if __name__ == "__main__":
+  main()
