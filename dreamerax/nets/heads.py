@@ -41,9 +41,11 @@ class TwoHotHead(ScalarHead):
   layers: int = 3  # hidden
   units: int = 1024  # of each hidden layer
   bins: int = 255  # odd: the middle one stands for zero
+  limit: float = 20.0  # symlog of the outermost bin; a target beyond it counts as that bin (20: ±4.9e8, 7: ±1096)
 
   def __post_init__(self):
     checks.at_least(1, self, "layers", "units")
+    checks.more_than_zero(self, "limit")
     if self.bins < 3 or self.bins % 2 == 0:
       raise ValueError(f"bins={self.bins} must be an odd number of at least 3")
 
@@ -55,11 +57,12 @@ class TwoHotHeadModule(ScalarHeadModule):
   """Built from `TwoHotHead`."""
 
   def __init__(self, config: TwoHotHead, inputs: int, *, dtype: Any, rngs: nnx.Rngs):
+    self.limit = config.limit
     self.mlp = MLP(inputs, config.units, config.layers, dtype=dtype, rngs=rngs)
     self.out = Linear(self.mlp.output_size, config.bins, dtype=dtype, rngs=rngs, scale=0.0)
 
   def __call__(self, features: jax.Array) -> SymexpTwoHot:
-    return SymexpTwoHot(self.out(self.mlp(features)))
+    return SymexpTwoHot(self.out(self.mlp(features)), self.limit)
 
 
 @dataclass(frozen=True)

@@ -244,15 +244,15 @@ def _zero_with_gradient(x: jax.Array) -> jax.Array:
 class SymexpTwoHot:
   """A scalar as a categorical over exponentially spaced bins, trained by the two-hot cross-entropy.
 
-  Hafner et al. 2023, Eq. 10-11. Bins lie at symexp of `bins` points spread evenly over [-20, 20]; both the weights of the
-  two bins around a target and the mean are taken in raw, not in symlog, space.
+  Hafner et al. 2023, Eq. 10-11. Bins lie at symexp of `bins` points spread evenly over [-limit, limit]; both the weights of
+  the two bins around a target and the mean are taken in raw, not in symlog, space.
   """
 
-  def __init__(self, logits: jax.Array):
-    """logits: [..., bins], an odd number of bins."""
+  def __init__(self, logits: jax.Array, limit: float = 20.0):
+    """logits: [..., bins], an odd number of bins. limit: symlog of the outermost bin."""
     self.logits = logits.astype(jnp.float32)
     self.log_normalizer = jax.nn.logsumexp(self.logits, -1)
-    self.bins = symexp_bins(logits.shape[-1])
+    self.bins = symexp_bins(logits.shape[-1], limit)
 
   def mean(self) -> jax.Array:
     """[...] expectation; uniform probabilities give exactly zero.
@@ -269,11 +269,11 @@ class SymexpTwoHot:
     return jnp.sum(two_hot(target, self.bins) * self.logits, -1) - self.log_normalizer
 
 
-def symexp_bins(count: int) -> jax.Array:
-  """[count] bin centres, exactly symmetric around a zero in the middle."""
+def symexp_bins(count: int, limit: float = 20.0) -> jax.Array:
+  """[count] bin centres from -symexp(limit) to symexp(limit), exactly symmetric around a zero in the middle."""
   if count % 2 == 0:
     raise ValueError(f"bins={count} is even: an odd number puts one bin at zero, e.g. {count + 1}")
-  negative = symexp(jnp.linspace(-20.0, 0.0, count // 2 + 1, dtype=jnp.float32))
+  negative = symexp(jnp.linspace(-limit, 0.0, count // 2 + 1, dtype=jnp.float32))
   return jnp.concatenate([negative, -negative[:-1][::-1]])
 
 

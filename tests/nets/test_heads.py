@@ -25,6 +25,18 @@ def test_scalars_are_predicted_as_exactly_zero_at_first(features, layers):
   assert not plain.call(head, lambda head, x: head(x).mean(), features).any()
 
 
+def test_a_target_beyond_the_limit_counts_as_the_limit(features):
+  head, _ = plain.randomised(lambda: make(TwoHotHead(layers=1, units=8, bins=5, limit=2.0)))
+  found = [head(features).log_prob(jnp.full(5, target)) for target in (np.expm1(1.9), np.expm1(2.0), 1e6)]
+  np.testing.assert_array_equal(found[1], found[2])
+  assert not np.array_equal(found[0], found[1])
+
+
+def test_a_limit_of_zero_is_refused():
+  with pytest.raises(ValueError, match="limit=0"):
+    TwoHotHead(limit=0)
+
+
 def test_continuous_policy_equals_numpy(features):
   head, params = plain.randomised(lambda: make(ActorHead(layers=2, units=8), ActionSpec(3)))
   x = plain.mlp(params["mlp"], features)

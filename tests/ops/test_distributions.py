@@ -29,6 +29,14 @@ def test_bins_are_symexp_of_even_spacing_and_exactly_symmetric():
   assert bins[127] == 0
 
 
+def test_the_outermost_bins_stand_at_the_limit():
+  bins = np.asarray(symexp_bins(63, limit=7.0))
+  np.testing.assert_allclose(bins[[0, 62]], [-np.expm1(7), np.expm1(7)], rtol=1e-6)
+  np.testing.assert_allclose(np.diff(np.sign(bins) * np.log1p(np.abs(bins))), 14 / 62, rtol=1e-4)
+  one_hot = np.where(np.arange(63) == 62, 100.0, 0.0)
+  assert SymexpTwoHot(jnp.asarray(one_hot), limit=7.0).mean() == pytest.approx(np.expm1(7))
+
+
 def test_an_even_number_of_bins_is_refused():
   with pytest.raises(ValueError, match=r"bins=254 is even.*255"):
     symexp_bins(254)
