@@ -98,7 +98,9 @@ def evaluate(
   return evaluation.evaluate(
     policy,
     agent.policy_params(state),
-    partial(envs.make_batch, config.env, workers=config.workers, skip_nonfinite=config.loop.nonfinite == "skip"),
+    partial(
+      envs.make_batch, config.env.as_evaluated(), workers=config.workers, skip_nonfinite=config.loop.nonfinite == "skip"
+    ),
     episodes=episodes,
     num_envs=min(episodes, config.num_envs),
     seed=seed,

@@ -11,7 +11,7 @@ from dreamerax.envs.suites.dm_control import IMAGE_SIZE
 from dreamerax.own_code import NotTrusted
 
 # Raised where this version would read wrong, or not at all, what an earlier one has written.
-FORMAT = 4
+FORMAT = 5
 _KEY = "format"
 EDITED = "edited"  # in place of the checksum: a person has changed the file
 _WITHOUT_RECORDS = "dreamerax 0.1.0 of before 28 November 2026"  # the writers of files that name no version
@@ -134,6 +134,11 @@ def _from_3(data: dict[str, Any]) -> dict[str, Any]:
   return _renamed(data)
 
 
+def _from_4(data: dict[str, Any]) -> dict[str, Any]:
+  """All episodes began where the task says."""
+  return {**data, "config": _with_defaults(data.get("config"), "env", {"exploring_starts": False})}
+
+
 def _renamed(data: Any) -> Any:
   """Nested dicts with the part Uniform in place of Chance, and an actor-critic's return_lambda in place of trace."""
   if isinstance(data, list):
@@ -154,5 +159,5 @@ def _with_defaults(data: Any, part: str, values: Mapping[str, Any]) -> Any:
   return {**data, part: {**values, **inner}} if isinstance(inner, dict) else data
 
 
-_CONVERSIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (_from_0, _from_1, _from_2, _from_3)
+_CONVERSIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (_from_0, _from_1, _from_2, _from_3, _from_4)
 assert len(_CONVERSIONS) == FORMAT, "one for each earlier format"

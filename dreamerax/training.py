@@ -193,19 +193,17 @@ def _trainer(
   replay = Replay(agent.spec, agent.latent_spec, config=replay_config, streams=config.num_envs, seed=seed)
   about = {INITIAL: str(source)} if source else {}
   stored = {} if there is None else there.stored
+  make_envs = partial(
+    envs.make_batch, workers=config.workers, spec=agent.spec, skip_nonfinite=config.loop.nonfinite == "skip"
+  )
   parts = Parts(
     agent,
-    partial(
-      envs.make_batch,
-      config.env,
-      workers=config.workers,
-      spec=agent.spec,
-      skip_nonfinite=config.loop.nonfinite == "skip",
-    ),
+    partial(make_envs, config.env),
     replay,
     config.schedule.build(rows * config.replay.batch_length),
     initial=lambda state: transfer.with_world_model(state, source, agent_of(source)) if source else state,
     remote=remote,
+    make_eval_envs=partial(make_envs, config.env.as_evaluated()),
   )
   settings = RunSettings(
     config.loop,

@@ -10,7 +10,7 @@ from dreamerax import envs
 from dreamerax.agent import Agent
 from dreamerax.nets.modules import params_of, with_params
 from dreamerax.presets import PRESETS, build
-from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
+from dreamerax.types import ArraySpec
 from dreamerax.world_model.objectives.reconstruction import reconstruction_losses
 from tests import plain
 
@@ -56,8 +56,7 @@ def test_a_step_downhill_on_a_real_frame_of_84_pixels(name: str, frame: np.ndarr
 @pytest.mark.parametrize("side", [84, 96, 128, 256])
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_fits_other_sizes(name: str, side: int):
-  action = ActionSpec(6, discrete=PRESETS[name].choices)
   agent, usual = (
-    Agent(build(name).agent, EnvSpec({"image": ArraySpec((side, side, 3), "uint8")}, action)) for side in (side, 64)
+    Agent(build(name).agent, PRESETS[name].spec(ArraySpec((side, side, 3), "uint8"), 6)) for side in (side, 64)
   )
   assert agent.parameter_count() < usual.parameter_count() * max(2, (side / 64) ** 2)  # grows with the area at most

@@ -122,8 +122,7 @@ def test_every_size_is_recorded():
 def test_every_preset_fits_every_size_of_its_own(name: str, size: str):
   config = build(name, size)
   assert config.size == size
-  spec = EnvSpec(WALKER.observation, ActionSpec(6, discrete=PRESETS[name].choices))
-  assert Agent(config.agent, spec).parameter_count() > 0
+  assert Agent(config.agent, PRESETS[name].spec(ArraySpec((64, 64, 3), "uint8"), 6)).parameter_count() > 0
   assert config.env_steps > config.loop.prefill_steps * config.env.action_repeat  # at least one update
 
 

@@ -141,6 +141,15 @@ def test_parts_and_fields_of_earlier_names_are_read(tmp_path: Path):
   assert api.load_config(tmp_path).agent.behavior == Uniform()
 
 
+def test_episodes_of_earlier_formats_began_where_the_task_says(tmp_path: Path):
+  write(tmp_path)
+  data = json.loads((tmp_path / "config.json").read_text())
+  del data["config"]["env"]["exploring_starts"]
+  data |= {"format": 4, "checksum": None}
+  (tmp_path / "config.json").write_text(json.dumps(data))
+  assert api.load_config(tmp_path).env.exploring_starts is False
+
+
 OLDER = {"version": "0.0.9", "commit": "0123456789abcdef"}
 
 

@@ -51,7 +51,7 @@ def dream(run_dir: Path, *, steps: int, context: int, horizon: int, seed: int, t
       f"the world model of {run_dir} decodes no images, so it dreams none: `dreamerax eval RUN_DIR --video film.mp4` "
       "films what the environment shows"
     )
-  batch = envs.make_batch(directory.config.env, 1, seed)
+  batch = envs.make_batch(directory.config.env.as_evaluated(), 1, seed)
   act_key, dream_key = jax.random.split(key(seed))
   try:
     rows, latents = _play(AgentPolicy(agent, explore=False, key=act_key), agent, params, batch, steps)

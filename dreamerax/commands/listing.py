@@ -10,16 +10,16 @@ from dreamerax import envs
 from dreamerax.agent import Agent
 from dreamerax.envs.suites import e2c, goal, rendering
 from dreamerax.presets import PRESETS
-from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
+from dreamerax.types import ArraySpec
 
-_IMAGE = {"image": ArraySpec((64, 64, 3), "uint8")}
+_IMAGE = ArraySpec((64, 64, 3), "uint8")
 _ACTIONS = 6  # of dmc/walker_walk
 
 
 @dataclass(frozen=True)
 class Arguments:
   """Lists presets with their sizes, and the tasks. Counts are optimised parameters for dmc/walker_walk from 64x64 pixels,
-  or for as many choices where a method takes nothing else; the slow critic, a copy, is left out."""
+  or for as many choices, or with its goal shown, where a method takes nothing else; the slow critic, a copy, is left out."""
 
 
 def run(arguments: Arguments) -> int:
@@ -28,7 +28,7 @@ def run(arguments: Arguments) -> int:
   for name, preset in PRESETS.items():
     console.print(f"[bold]{name}[/bold]  {preset.summary}")
     table = Table("size", "optimised parameters", "", box=None, padding=(0, 2))
-    spec = EnvSpec(_IMAGE, ActionSpec(_ACTIONS, discrete=preset.choices))
+    spec = preset.spec(_IMAGE, _ACTIONS)
     for size in preset.sizes:
       count = Agent(preset.build(size).agent, spec).parameter_count()
       table.add_row(size, f"{count:>20,}", "(default)" if size == preset.default_size else "")

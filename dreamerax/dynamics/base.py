@@ -90,6 +90,10 @@ class DynamicsModule(nnx.Module):
   def entropy(self, stats: jax.Array) -> jax.Array:
     """Entropy [...] in nats of the stochastic part with statistics [..., P]."""
 
+  @abc.abstractmethod
+  def log_prob(self, stoch: jax.Array, stats: jax.Array) -> jax.Array:
+    """Log-density [...] of the stochastic part [..., S], or its log-probability, under statistics [..., P]."""
+
   def features(self, latent: Latent) -> jax.Array:
     """[..., D + S], what heads, actor and critic see."""
     return jnp.concatenate([latent["deter"], latent["stoch"]], -1)

@@ -45,13 +45,16 @@ class Embedded(Dynamics):
 class EmbeddedModule(FilteringModule):
   """Built from `Embedded`. Its latents hold "prior" too, the statistics of their prior: the last state gave them."""
 
-  def __init__(self, config: Embedded, embed: int, action: int, *, dtype: Any, rngs: nnx.Rngs):
+  def __init__(
+    self, config: Embedded, embed: int, action: int, *, outputs: int | None = None, dtype: Any, rngs: nnx.Rngs
+  ):
+    """outputs: how many numbers an embedding becomes; by default the posterior's statistics."""
     self.stochastic, self.dtype = config.stochastic, dtype
     self.deter_size, self.stoch_size = 0, config.stochastic.size
     stats, how = config.stochastic.stats_size, {"dtype": dtype, "rngs": rngs}
     self.transition = config.transition.build(self.stoch_size, action, stats, **how)
     self.mlp = PlainMLP(embed, config.units, config.layers, config.activation, **how)
-    self.out = Linear(self.mlp.output_size, stats, **how)
+    self.out = Linear(self.mlp.output_size, stats if outputs is None else outputs, **how)
 
   @property
   def predicted_sizes(self) -> Mapping[str, int]:

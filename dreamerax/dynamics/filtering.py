@@ -106,6 +106,9 @@ class FilteringModule(DynamicsModule):
   def entropy(self, stats: jax.Array) -> jax.Array:
     return self.stochastic.entropy(stats)
 
+  def log_prob(self, stoch: jax.Array, stats: jax.Array) -> jax.Array:
+    return self.stochastic.log_prob(stoch, stats)
+
   def _observe_step(
     self, latent: Latent, projected_action: jax.Array, projected_embed: jax.Array, is_first: jax.Array, key: jax.Array
   ) -> tuple[Latent, jax.Array]:

@@ -104,3 +104,6 @@ class SmoothingModule(DynamicsModule):
 
   def entropy(self, stats: jax.Array) -> jax.Array:
     return self.inner.entropy(stats)
+
+  def log_prob(self, stoch: jax.Array, stats: jax.Array) -> jax.Array:
+    return self.inner.log_prob(stoch, stats)

@@ -51,6 +51,10 @@ class Stochastic(abc.ABC):
     """Entropy in nats, summed over the event: [...]."""
     return self.distribution(stats).entropy()
 
+  def log_prob(self, sample: jax.Array, stats: jax.Array) -> jax.Array:
+    """Log-density [...] of a sample [..., size], or its log-probability, under statistics [..., stats_size]."""
+    return self.distribution(stats).log_prob(sample)
+
   @property
   @abc.abstractmethod
   def stored_spec(self) -> ArraySpec:
@@ -90,6 +94,9 @@ class Categorical(Stochastic):
 
   def distribution(self, stats: jax.Array) -> Distribution:
     return distributions.OneHot(self._split(stats), self.unimix, event_dims=1)
+
+  def log_prob(self, sample: jax.Array, stats: jax.Array) -> jax.Array:
+    return self.distribution(stats).log_prob(self._split(sample))
 
   def parameters(self, stats: jax.Array) -> jax.Array:
     """The probabilities."""

@@ -1,7 +1,7 @@
 """Configures the environments of a run: the task, how it is shown, and the processes that step it."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dreamerax.envs.suites.dm_control import QUALITIES
@@ -32,6 +32,9 @@ class EnvConfig:
   goal/)."""
   observations: tuple[str, ...] = ("image",)
   """image, and names of the task's own vectors, such as position (for dmc/ and goal/)."""
+  exploring_starts: bool = False
+  """Whether the episodes that are trained on begin anywhere, in uniformly random states. Evaluations begin as the task
+  says. For e2c/ tasks."""
 
   def __post_init__(self):
     if self.action_repeat < 1:
@@ -42,6 +45,10 @@ class EnvConfig:
       raise ValueError(f"rendering={self.rendering!r}: choose one of {', '.join(QUALITIES)}.")
     if not self.observations:
       raise ValueError("observations is empty: name at least one, such as image.")
+
+  def as_evaluated(self) -> "EnvConfig":
+    """The task as it is scored: its episodes begin where the task says."""
+    return replace(self, exploring_starts=False)
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,10 @@ def make(config: EnvConfig, seed: int, *, checked: bool = True, film: bool = Fal
     raise ValueError(
       f"channels_first=True: task={config.task!r} shows images as [height, width, channels] already; leave it out."
     )
+  if config.exploring_starts and not suite.starts_anywhere:
+    raise ValueError(
+      f"exploring_starts=True: episodes of task={config.task!r} begin where the task says; give --no-exploring-starts."
+    )
   env = suite.make(config, seed, film=film)
   own_replay = type(env).replay is not Environment.replay
   if checked:

@@ -67,7 +67,10 @@ class DecoderModule(nnx.Module):
     return self.by_name(center_crop(self._upsample(small), *self.image_size))
 
   def errors(self, small: jax.Array, truth: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    """[N, h, w, c] from `project`, images {name: uint8 [N, H, W, C]} -> squared errors {name: [N]} in [0, 1], summed."""
+    """[N, h, w, c] from `project`, images {name: uint8 [N, H, W, C]} -> errors {name: [N]} summed over an image.
+
+    They are squares in [0, 1], unless a decoder has another likelihood.
+    """
     pictures = self.upsample(small)
     errors = {name: jnp.square(pictures[name] - truth[name].astype(jnp.float32) / 255) for name in pictures}
     return {name: error.sum((1, 2, 3)) for name, error in errors.items()}

@@ -11,12 +11,15 @@ from dreamerax.presets.dreamer_r2 import dreamer_r2
 from dreamerax.presets.dreamer_v1 import dreamer_v1
 from dreamerax.presets.dreamer_v2 import dreamer_v2
 from dreamerax.presets.dreamer_v3 import dreamer_v3
+from dreamerax.presets.embed_to_control import embed_to_control
 from dreamerax.presets.laptop import laptop
+from dreamerax.presets.pc3 import pc3
 from dreamerax.presets.plan2explore import plan2explore
 from dreamerax.presets.planet import planet
 from dreamerax.presets.quick import quick
 from dreamerax.presets.sizes import OLDER_SIZES, SIZES
 from dreamerax.run_config import RunConfig
+from dreamerax.types import GOAL, ActionSpec, ArraySpec, EnvSpec
 
 
 class Preset(NamedTuple):
@@ -27,6 +30,12 @@ class Preset(NamedTuple):
   sizes: tuple[str, ...]
   default_size: str
   choices: bool = False  # whether the task's actions have to be discrete
+  goals: bool = False  # whether the task has to show its goal
+
+  def spec(self, image: ArraySpec, action: int) -> EnvSpec:
+    """What it can be trained on: an environment that shows an image, with actions of `action` entries."""
+    goal = {GOAL + "image": image} if self.goals else {}
+    return EnvSpec({"image": image, **goal}, ActionSpec(action, discrete=self.choices))
 
 
 _OLDER = (tuple(OLDER_SIZES), "published")
@@ -43,6 +52,10 @@ PRESETS: Mapping[str, Preset] = {
   "deep-fitted-q": Preset(
     "fitted Q iteration on an autoencoder's code", deep_fitted_q, ("small",), "small", choices=True
   ),
+  "embed-to-control": Preset(
+    "iLQR to a goal image in a locally linear latent", embed_to_control, ("small",), "small", goals=True
+  ),
+  "pc3": Preset("as embed-to-control, but without a decoder: contrast", pc3, ("small",), "small", goals=True),
 }
 
 

@@ -93,7 +93,7 @@ class Parts:
 
   agent: Agent
   make_envs: MakeEnvs
-  """Makes and seeds environments for collecting and for evaluating; they are closed by the run."""
+  """Makes and seeds environments for collecting, and for evaluating where `make_eval_envs` is None; the run closes them."""
   replay: Replay
   """Empty, with one stream per environment; kept on disk in the run directory."""
   schedule: Schedule
@@ -102,6 +102,8 @@ class Parts:
   """Changes the state that a run begins with; not called where one goes on."""
   remote: Callable[[int, int], Actors] | None = None
   """Makes actors that collect elsewhere, (number of environments, seed); None: everything happens here."""
+  make_eval_envs: MakeEnvs | None = None
+  """Makes and seeds environments for evaluating, where they differ from those that are trained in."""
 
 
 @dataclass(frozen=True)

@@ -207,6 +207,7 @@ def _make_learner(
 
 def _make_evaluator(start: RunStart, learner: Learner, session: Session) -> Evaluator:
   policy = AgentPolicy(start.parts.agent, explore=False, key=start.key(MODE), mesh=start.actors)
+  make_envs = start.parts.make_eval_envs or start.parts.make_envs
   return Evaluator(
-    policy, learner, start.parts.make_envs, start.settings.num_envs, start.settings.loop, start.settings.seed, session
+    policy, learner, make_envs, start.settings.num_envs, start.settings.loop, start.settings.seed, session
   )

@@ -59,7 +59,7 @@ class FreshStarts(Starts):
   def __init__(self, config: RunConfig, seed: int):
     # The seed of one episode has 32 bits.
     seeds = range(seed, seed + _FRESH) if seed + _FRESH <= 2**32 else derive_seeds(seed, _FRESH)
-    env = envs.make(config.env, seeds[0])
+    env = envs.make(config.env.as_evaluated(), seeds[0])
     try:
       action = np.zeros(env.spec.action.size, np.float32)
       self._starts = [DreamStart(to_row(env.reset(each), action), f"episode of seed {each}") for each in seeds]

@@ -59,35 +59,41 @@ class Scene(Protocol):
     ...
 
 
+Box = tuple[tuple[float, ...], tuple[float, ...]]  # the least and the greatest of states
+
+
 @dataclass(frozen=True)
 class Task:
   """A scene with where its episodes begin and what their goals are."""
 
   scene: Scene
-  starts: tuple[tuple[float, ...], tuple[float, ...]]  # the least and the greatest of uniform first states
+  starts: Box  # of uniform first states
+  anywhere: Box  # of those of exploring starts: what an episode may come across
   goals: tuple[tuple[float, ...], ...]  # states, of which each episode draws one
   steps: int  # of an episode
   moves: bool = False  # choices: each entry of an action is at its least, 0, or at its greatest
 
 
 _CORNERS = ((37.0, 37.0), (37.0, 3.0), (3.0, 37.0))
-_NEAR_ORIGIN, _ANYWHERE = ((3.0, 3.0), (7.0, 7.0)), ((1.5, 1.5), (38.5, 38.5))
+_NEAR_ORIGIN, _PLANE = ((3.0, 3.0), (7.0, 7.0)), ((1.5, 1.5), (38.5, 38.5))
+_TURNS = ((-np.pi, -3 * np.pi), (np.pi, 3 * np.pi))
+_CART = ((-np.pi / 3, -2.0, -1.0, -2.0), (np.pi / 3, 2.0, 1.0, 2.0))
+_UPRIGHT, _HANGING = ((0.0, 0.0), (0.0, 0.0)), ((0.9 * np.pi, 0.0), (0.95 * np.pi, 0.0))
+_LEANING = ((-np.pi / 8, 0.0, 0.0, 0.0), (np.pi / 8, 0.0, 0.0, 0.0))
 TASKS = {
-  "e2c/planar": Task(Plane(), _NEAR_ORIGIN, _CORNERS, steps=40),
-  "e2c/planar_opposite": Task(Plane(), _NEAR_ORIGIN, _CORNERS[:1], steps=40),
-  "e2c/planar_moves": Task(Plane(), _ANYWHERE, _CORNERS[:1], steps=40, moves=True),
-  "e2c/balance": Task(Pendulum(), ((0.0, 0.0), (0.0, 0.0)), ((0.0, 0.0),), steps=100),
-  "e2c/swingup": Task(Pendulum(), ((0.9 * np.pi, 0.0), (0.95 * np.pi, 0.0)), ((0.0, 0.0),), steps=100),
-  "e2c/cartpole": Task(
-    CartPole(), ((-np.pi / 8, 0.0, 0.0, 0.0), (np.pi / 8, 0.0, 0.0, 0.0)), ((0.0, 0.0, 0.0, 0.0),), steps=50
-  ),
+  "e2c/planar": Task(Plane(), _NEAR_ORIGIN, _PLANE, _CORNERS, steps=40),
+  "e2c/planar_opposite": Task(Plane(), _NEAR_ORIGIN, _PLANE, _CORNERS[:1], steps=40),
+  "e2c/planar_moves": Task(Plane(), _PLANE, _PLANE, _CORNERS[:1], steps=40, moves=True),
+  "e2c/balance": Task(Pendulum(), _UPRIGHT, _TURNS, ((0.0, 0.0),), steps=100),
+  "e2c/swingup": Task(Pendulum(), _HANGING, _TURNS, ((0.0, 0.0),), steps=100),
+  "e2c/cartpole": Task(CartPole(), _LEANING, _CART, ((0.0, 0.0, 0.0, 0.0),), steps=50),
 }
 
 
 def make(config: EnvConfig, seed: int) -> Environment:
   """Raises ValueError: there is no such task."""
   check(config.task)
-  return SceneEnv(config.task, seed)
+  return SceneEnv(config.task, seed, exploring_starts=config.exploring_starts)
 
 
 def check(task: str) -> None:
@@ -111,9 +117,14 @@ class SceneEnv(Environment):
   state: np.ndarray  # the true one, in the scene's units, which the agent does not see
   goal: np.ndarray  # likewise
 
-  def __init__(self, task: str, seed: int):
-    """seed: of the episodes, where their resets give none."""
+  def __init__(self, task: str, seed: int, *, exploring_starts: bool = False):
+    """
+    Args:
+      seed: of the episodes, where their resets give none.
+      exploring_starts: whether they begin anywhere in place of where the task says.
+    """
     self._name, self._task, self._scene = task, TASKS[task], TASKS[task].scene
+    self._starts = self._task.anywhere if exploring_starts else self._task.starts
     count, limit = self._scene.actions, self._scene.limit
     self._choices = np.stack(np.meshgrid(*[np.array([-limit, 0, limit])] * count, indexing="ij"), -1).reshape(-1, count)
     bound = np.full(count, limit)
@@ -128,9 +139,9 @@ class SceneEnv(Environment):
   def reset(self, seed: int | None = None) -> Step:
     if seed is not None:
       self._rng = np.random.default_rng(seed)
-    self.state = self._rng.uniform(*self._task.starts)
+    self.state = self._rng.uniform(*self._starts)
     while not self._scene.allows(self.state):
-      self.state = self._rng.uniform(*self._task.starts)
+      self.state = self._rng.uniform(*self._starts)
     self.goal = np.array(self._task.goals[self._rng.integers(len(self._task.goals))])
     picture, goal = self._scene.draw(self.state), self._scene.draw(self.goal)
     self._pictures = deque([picture] * self._scene.frames, maxlen=self._scene.frames)

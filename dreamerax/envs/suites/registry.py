@@ -30,6 +30,7 @@ class Suite:
   repeats: bool = False  # it repeats actions by itself
   mujoco: bool = False  # MuJoCo draws it, on the graphics device that is asked for
   adapts: bool = False  # its environments are of other libraries or a person's own, and show whatever they do
+  starts_anywhere: bool = False  # its episodes can begin in uniformly random states
   image_size: int | None = None  # of images where none is asked for; None: as they are
 
   def make(self, config: EnvConfig, seed: int, *, film: bool = False) -> Environment:
@@ -60,7 +61,7 @@ SUITES = (
   Suite("atari/", "atari", "atari/<game>", repeats=True, image_size=64),
   Suite("crafter/", "crafter", "crafter/reward"),
   Suite("minigrid/", "minigrid", "minigrid/<id>"),
-  Suite("e2c/", "e2c", "e2c/<task>"),
+  Suite("e2c/", "e2c", "e2c/<task>", starts_anywhere=True),
   Suite("goal/", "goal", "goal/<body>", draws=True, repeats=True, mujoco=True),
   Suite("metaworld/", "metaworld", "metaworld/<task>", repeats=True, mujoco=True),
   Suite("", "custom", "package.module:factory", adapts=True),

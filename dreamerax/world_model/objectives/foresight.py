@@ -11,7 +11,7 @@ from flax import nnx
 from dreamerax import checks
 from dreamerax.nets.modules import Params
 from dreamerax.ops.transforms import symlog
-from dreamerax.types import Array, EnvSpec, Transition
+from dreamerax.types import EnvSpec, Transition
 from dreamerax.world_model.objectives.base import Model, Seen, Sizes
 from dreamerax.world_model.objectives.reconstruction import Reconstruction, ReconstructionModule
 
@@ -20,11 +20,11 @@ from dreamerax.world_model.objectives.reconstruction import Reconstruction, Reco
 class Foresight(Reconstruction):
   """One decoder finds an observation from its own latent and from the one that the step before it predicts.
 
-  Beside the squared errors of both stand KL(q ‖ N(0, I)) of each posterior q, and KL(prior ‖ posterior), in this order,
+  Beside the decoder's errors of both stand KL(q ‖ N(0, I)) of each posterior q, and KL(prior ‖ posterior), in this order,
   of each step and the one before it (Watter et al. 2015). A prediction is one draw of the prior; pairs
   of two episodes are left out. N(0, I) is what statistics of zeros stand for in `FactoredGaussian`.
 
-  The published likelihood is Bernoulli; here it is a Gaussian's, as everywhere, and `scale` says how sharp it is.
+  The likelihood of an image is the decoder's: a `BernoulliDecoder` has the published one.
   """
 
   consistency: float = 0.25  # factor of KL(prior ‖ posterior) in the total loss, λ
@@ -60,20 +60,24 @@ class ForesightModule(ReconstructionModule):
 
     before = jax.tree.map(lambda x: x[:, :-1], seen.latents)
     expected = dynamics.imagine_step(before, jnp.asarray(steps.action[:, 1:]), key)
-    predicted = self.decoder(*self._split(model.features(expected)))
-    errors = {
-      f"foresight/{name}": mean(self._error(name, image, seen.observation[name][:, 1:]))
-      for name, image in predicted.items()
-    }
+    observation = {name: jnp.asarray(seen.observation[name][:, 1:]) for name in self.spec.visible}
+    errors = self._errors(model.features(expected), observation)
     return {
       **super().losses(slow, model, seen, steps, updates, key),
-      **errors,
+      **{f"foresight/{name}": mean(error) for name, error in errors.items()},
       "consistency": mean(dynamics.kl(seen.prior[:, 1:], seen.posterior[:, 1:])),
       "normality": dynamics.kl(seen.posterior, jnp.zeros_like(seen.posterior)),
     }
 
-  def _error(self, name: str, predicted: jax.Array, truth: Array) -> jax.Array:
-    """Squared error [B, T - 1] of what the decoder gives, summed over an observation's entries."""
-    truth = jnp.asarray(truth, jnp.float32)
-    truth = truth / 255 if self.spec.observation[name].is_image else symlog(truth)
-    return jnp.square(predicted - truth).sum(tuple(range(2, truth.ndim)))
+  def _errors(self, features: jax.Array, observation: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """Errors {name: [B, T - 1]} of what is decoded from features [B, T - 1, F], summed over an observation's entries."""
+    leading, (deter, stoch) = features.shape[:2], self._split(features)
+    errors: dict[str, jax.Array] = {}
+    if self.decoder.images:
+      truth = {name: jax.lax.collapse(observation[name], 0, 2) for name in self.decoder.images}
+      found = self.decoder.errors(self.decoder.project(deter, stoch), truth)
+      errors |= {name: error.reshape(leading) for name, error in found.items()}
+    for name, vector in self.decoder.decode_vectors(deter, stoch).items():
+      error = jnp.square(vector - symlog(observation[name].astype(jnp.float32)))
+      errors[name] = error.sum(tuple(range(2, error.ndim)))
+    return errors

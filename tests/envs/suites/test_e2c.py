@@ -116,6 +116,23 @@ def test_no_episode_begins_on_an_obstacle():
   assert np.min(starts) < 3 and np.max(starts) > 37
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_exploring_starts_are_anywhere_and_repeatable(task):
+  one, other, usual = (make(EnvConfig(task, exploring_starts=explores), 3) for explores in (True, True, False))
+  images = [[env.reset(seed).observation["image"] for seed in range(20)] for env in (one, other, usual)]
+  np.testing.assert_array_equal(images[0], images[1])
+  assert (np.array(images[0]) != images[2]).any() or task == "e2c/planar_moves"  # which begin anywhere in any case
+  different, before = (len({image.tobytes() for image in each}) for each in (images[0], images[2]))
+  assert different >= max(before, 15)
+
+
+def test_exploring_starts_are_refused_where_episodes_begin_as_the_task_says():
+  config = EnvConfig("tests.envs.toys:counter", exploring_starts=True)
+  with pytest.raises(ValueError, match=r"exploring_starts=True: episodes of task='tests\.envs\.toys:counter' begin"):
+    make(config, 0)
+  assert make(config.as_evaluated(), 0).spec.observation
+
+
 def test_one_move_of_nine_is_a_full_step_along_each_axis_or_none():
   env, reached = SceneEnv("e2c/planar_moves", 0), set()
   for choice in range(9):

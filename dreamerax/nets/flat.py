@@ -1,0 +1,134 @@
+"""An encoder and decoders for which an image is a vector of pixels, without convolutions."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from dreamerax import checks
+from dreamerax.nets.blocks import Activation, Linear, PlainMLP
+from dreamerax.nets.decoders import Decoder, DecoderModule
+from dreamerax.nets.encoders import Encoder, EncoderModule
+from dreamerax.nets.observations import image_keys, stacked_image_shape, vector_shapes
+from dreamerax.types import ArraySpec
+
+
+@dataclass(frozen=True)
+class FlatEncoder(Encoder):
+  """An MLP over all pixels of an image, as for small images of few things (Watter et al. 2015); another one for vectors."""
+
+  layers: int = 2  # of the MLP for images
+  units: int = 300  # width of the MLP for images
+  activation: Activation = "relu"  # of the MLP for images
+  vector_layers: int = 2  # of the MLP for vectors
+  vector_units: int = 128  # width of the MLP for vectors
+
+  def __post_init__(self):
+    checks.at_least(1, self, "layers", "units", "vector_layers", "vector_units")
+
+  def build(self, spec: Mapping[str, ArraySpec], *, dtype: Any, rngs: nnx.Rngs) -> EncoderModule:
+    stages, size = [], 0
+    if image_keys(spec):
+      pixels, size = math.prod(stacked_image_shape(spec)), self.units
+      mlp = PlainMLP(pixels, self.units, self.layers, self.activation, dtype=dtype, rngs=rngs)
+      stages.append(_OfPixels(mlp))
+    return EncoderModule(stages, size, spec, self.vector_layers, self.vector_units, dtype=dtype, rngs=rngs)
+
+
+@dataclass(frozen=True)
+class FlatDecoder(Decoder):
+  """An MLP to all pixels of an image, and one to vectors; without hidden layers, pixels are linear in the latent.
+
+  Nothing bounds images to [0, 1]; vectors come out in symlog space.
+  """
+
+  layers: int = 2  # hidden layers of the MLP for images
+  units: int = 200  # width of the MLP for images
+  activation: Activation = "relu"  # of both
+  vector_layers: int = 2  # of the MLP for vectors
+  vector_units: int = 128  # width of the MLP for vectors
+
+  def __post_init__(self):
+    checks.at_least(0, self, "layers")
+    checks.at_least(1, self, "units", "vector_layers", "vector_units")
+
+  def build(
+    self, spec: Mapping[str, ArraySpec], deter: int, stoch: int, *, dtype: Any, rngs: nnx.Rngs
+  ) -> "FlatDecoderModule":
+    return FlatDecoderModule(self, spec, deter, stoch, dtype=dtype, rngs=rngs)
+
+
+class FlatDecoderModule(DecoderModule):
+  """Built from `FlatDecoder`."""
+
+  def __init__(
+    self, config: FlatDecoder, spec: Mapping[str, ArraySpec], deter: int, stoch: int, *, dtype: Any, rngs: nnx.Rngs
+  ):
+    how = {"dtype": dtype, "rngs": rngs}
+    self.images, self.vectors = image_keys(spec), vector_shapes(spec)
+    if self.images:
+      height, width, channels = stacked_image_shape(spec)
+      self.image_size, self.image_channels = (height, width), tuple(spec[key].shape[-1] for key in self.images)
+      self.shape = (height, width, channels)
+      self.hidden = PlainMLP(deter + stoch, config.units, config.layers, config.activation, **how)
+      self.pixels = Linear(self.hidden.output_size, math.prod(self.shape), **how)
+      self.largest = math.prod(self.shape)
+    if self.vectors:
+      layers, units = config.vector_layers, config.vector_units
+      self.add_vectors(PlainMLP(deter + stoch, units, layers, config.activation, **how), **how)
+
+  def project(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
+    hidden = self.hidden(jnp.concatenate([deter, stoch], -1))
+    return hidden.reshape(-1, 1, 1, hidden.shape[-1])
+
+  def _upsample(self, small: jax.Array) -> jax.Array:
+    return self._linear(small) + 0.5
+
+  def _linear(self, small: jax.Array) -> jax.Array:
+    """[N, 1, 1, U] -> float32 [N, H, W, C]."""
+    return self.pixels(small).reshape(-1, *self.shape).astype(jnp.float32)
+
+
+@dataclass(frozen=True)
+class BernoulliDecoder(FlatDecoder):
+  """A `FlatDecoder` whose pixels are probabilities of white.
+
+  The error of an image is its negative log-likelihood, -x log p - (1 - x) log(1 - p) summed over pixels x in [0, 1],
+  less that of the best p, which is x: 0 is reached, as by squared errors.
+  """
+
+  def build(
+    self, spec: Mapping[str, ArraySpec], deter: int, stoch: int, *, dtype: Any, rngs: nnx.Rngs
+  ) -> "BernoulliDecoderModule":
+    return BernoulliDecoderModule(self, spec, deter, stoch, dtype=dtype, rngs=rngs)
+
+
+class BernoulliDecoderModule(FlatDecoderModule):
+  """Built from `BernoulliDecoder`."""
+
+  def errors(self, small: jax.Array, truth: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    logits = self.by_name(self._linear(small))
+    return {name: _excess(logits[name], truth[name].astype(jnp.float32) / 255).sum((1, 2, 3)) for name in logits}
+
+  def _upsample(self, small: jax.Array) -> jax.Array:
+    return jax.nn.sigmoid(self._linear(small))
+
+
+class _OfPixels(nnx.Module):
+  """[N, H, W, C] -> [N, U]."""
+
+  def __init__(self, mlp: PlainMLP):
+    self.mlp = mlp
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return self.mlp(x.reshape(x.shape[0], -1))
+
+
+def _excess(logits: jax.Array, x: jax.Array) -> jax.Array:
+  """KL(Bernoulli(x) ‖ Bernoulli(sigmoid(logits))) in nats, elementwise."""
+  entropy = -jax.scipy.special.xlogy(x, x) - jax.scipy.special.xlogy(1 - x, 1 - x)
+  return jax.nn.softplus(logits) - x * logits - entropy
