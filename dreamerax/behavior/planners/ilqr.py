@@ -56,7 +56,7 @@ class ILQR(Planner):
     drawn = jax.random.uniform(key, shape, previous.dtype, minval=-1, maxval=1)
     plans = jnp.concatenate([shift(previous)[None], drawn])  # [N, H, A]
     scores = problem.score(plans, key) - self.action_cost * jnp.square(plans).sum((1, 2)) / 2
-    return self._improved(problem, plans[scores.argmax()]).actions
+    return self._improved(problem, plans[_finite(scores).argmax()]).actions
 
   def _improved(self, problem: Problem, plan: jax.Array) -> _Trajectory:
     """The best trajectory after all iterations from plan [H, A]."""
@@ -65,7 +65,7 @@ class ILQR(Planner):
       best, damping = carry
       gains = lqr.solve(self._local(problem, best), -1 - best.actions, 1 - best.actions, damping.mu)
       tried = self._follow(problem, best, gains, jnp.asarray(_SIZES))  # NaN where the gains are
-      scores = jnp.nan_to_num(tried.score, nan=-jnp.inf)
+      scores = _finite(tried.score)
       improved = scores.max() > best.score
       better = jax.tree.map(lambda x: x[scores.argmax()], tried)
       best = jax.tree.map(lambda new, old: jnp.where(improved, new, old), better, best)
@@ -75,6 +75,7 @@ class ILQR(Planner):
     reference = _Trajectory(jnp.zeros((len(plan) + 1, size)), plan, jnp.zeros(()))
     nothing = lqr.Gains(jnp.zeros((*plan.shape, size)), jnp.zeros(plan.shape))
     first = jax.tree.map(lambda x: x[0], self._follow(problem, reference, nothing, jnp.zeros(1)))
+    first = first._replace(actions=plan, score=_finite(first.score))  # 0 times a state that overflows is no number
     damping = lqr.Damping(jnp.float32(self.damping), jnp.ones(()))
     (best, _), _ = jax.lax.scan(improve, (first, damping), length=self.iterations)
     return best
@@ -131,6 +132,11 @@ class ILQR(Planner):
       scores += problem.discount**horizon * problem.value(last)
     states = jnp.concatenate([start[None], states])
     return _Trajectory(states.swapaxes(0, 1), actions.swapaxes(0, 1), scores)
+
+
+def _finite(scores: jax.Array) -> jax.Array:
+  """Scores with the least for plans that lead beyond all numbers, as those of a model that has learned little may."""
+  return jnp.where(jnp.isfinite(scores), scores, -jnp.inf)
 
 
 def _quadratic(worth, states: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -121,3 +121,23 @@ def test_a_pendulum_swings_up_and_stays_there():
 def test_what_makes_no_sense_is_named(make, message):
   with pytest.raises(ValueError, match=message):
     make()
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_plans_that_lead_beyond_all_numbers_are_worth_nothing(always: bool):
+  """As in a model that has learned little: a push to the right, or any, multiplies the state by 1e30."""
+
+  def explode(states, forces):
+    return jnp.where(always | (forces > 0), 1e30, 0.9) * (states + 1.0)
+
+  problem = Problem(
+    start=jnp.ones(1),
+    step=lambda states, forces, key: explode(states, forces),
+    expect=explode,
+    reward=lambda states: -jnp.square(states).sum(-1),
+  )
+  planner = ILQR(3, candidates=64, iterations=2)
+  plan = jax.jit(lambda key: planner.plan(key, problem, jnp.full((3, 1), 0.5)))(jax.random.key(0))
+  assert np.isfinite(plan).all() and np.abs(plan).max() <= 1
+  if not always:
+    assert (plan <= 0).all()
