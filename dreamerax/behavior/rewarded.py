@@ -214,6 +214,10 @@ class GoalRewardedModule(RewardedModule):
   def replayed(self, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> tuple[Latent, Replayed]:
     """The goals are those that the environment showed."""
     goal = jax.lax.stop_gradient(self._goal(world, replayed.steps.observation, key))  # [B, T, F]
+    return self.towards(goal, start, replayed)
+
+  def towards(self, goal: jax.Array, start: Latent, replayed: Replayed) -> tuple[Latent, Replayed]:
+    """Start and replayed batch with the features [B, T, F] of each step's goal, and the rewards of reaching it."""
     reward = jax.lax.stop_gradient(self.reward(replayed.features, goal))
     paid = _with_reward(replayed, reward)
     features = jnp.concatenate([replayed.features, goal], -1)

@@ -12,7 +12,9 @@ from dreamerax.presets.dreamer_v1 import dreamer_v1
 from dreamerax.presets.dreamer_v2 import dreamer_v2
 from dreamerax.presets.dreamer_v3 import dreamer_v3
 from dreamerax.presets.embed_to_control import embed_to_control
+from dreamerax.presets.her import her
 from dreamerax.presets.laptop import laptop
+from dreamerax.presets.lexa import lexa
 from dreamerax.presets.pc3 import pc3
 from dreamerax.presets.plan2explore import plan2explore
 from dreamerax.presets.planet import planet
@@ -56,6 +58,8 @@ PRESETS: Mapping[str, Preset] = {
     "iLQR to a goal image in a locally linear latent", embed_to_control, ("small",), "small", goals=True
   ),
   "pc3": Preset("as embed-to-control, but without a decoder: contrast", pc3, ("small",), "small", goals=True),
+  "her": Preset("goals of images, learned in hindsight", her, ("tiny",), "tiny", goals=True),
+  "lexa": Preset("LEXA: an explorer, and an achiever of goals", lexa, ("tiny",), "tiny", goals=True),
 }
 
 

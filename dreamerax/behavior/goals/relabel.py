@@ -74,6 +74,19 @@ class Future(_Within):
 
 
 @dataclass(frozen=True)
+class Near(_Within):
+  """One of the next `limit` steps of the episode or the step itself, all equally likely."""
+
+  limit: int = 15  # agent steps
+
+  def __post_init__(self):
+    checks.at_least(1, self, "limit")
+
+  def _time(self, time: jax.Array, span: Span, key: jax.Array) -> jax.Array:
+    return _between(key, time, jnp.minimum(time + self.limit, span.last))
+
+
+@dataclass(frozen=True)
 class Any(_Within):
   """Any step of the episode, all equally likely (Andrychowicz et al. 2017, "episode")."""
 

@@ -30,7 +30,7 @@ class RewardModule(TrainedModule):
   """A reward that a behaviour maximises, with the parameters and losses that only it
   needs: none by default.
 
-  A subclass is a `StateReward` or a `TransitionReward`.
+  A subclass is a `StateReward`, a `TransitionReward` or a `GoalReward`.
   """
 
   def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:

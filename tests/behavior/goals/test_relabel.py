@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from dreamerax.behavior.goals.relabel import Any, Final, Future, Geometric, Relabel, Shuffled, spans
+from dreamerax.behavior.goals.relabel import Any, Final, Future, Geometric, Near, Relabel, Shuffled, spans
 
 SEEDS = range(20)
 DRAWS = 400
-RULES = (Final(), Future(), Any(), Geometric(0.3))
+RULES = (Final(), Future(), Near(2), Any(), Geometric(0.3))
 
 
 def batches(seed: int) -> np.ndarray:
@@ -30,6 +30,8 @@ def allowed(rule: Relabel, step: int, episode: range) -> set[int]:
   last = episode[-1]
   if isinstance(rule, Final):
     return {last}
+  if isinstance(rule, Near):
+    return set(range(step, min(step + rule.limit, last) + 1))
   return set(episode) if isinstance(rule, Any) else set(range(step + 1, last + 1)) or {step}
 
 
