@@ -2,8 +2,9 @@
 
 python experiments/goal_baselines.py --task goal/reacher --action-repeat 4
 
-The controller pulls every joint to its angle in the goal and damps its speed. It prints the success rate, and the distance
-at the end of an episode.
+On a body, the controller pulls every joint to its angle in the goal and damps its speed. On the table, the puck goes behind
+the object that is farthest from its place and pushes it straight there. It prints the success rate, and the distance at the
+end of an episode.
 """
 
 import argparse
@@ -12,11 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from dreamerax.envs.suites import goal, goal_task
+from dreamerax.envs.suites import goal, goal_task, table
 
 Controller = Callable[[Any, Any, np.random.RandomState], np.ndarray]  # physics, goal, random -> action in [-1, 1]
+TASKS: dict[str, goal_task.Scene] = {**goal.TASKS, **table.TASKS}
 _HINGE = 3  # of MuJoCo's types of joints
 _GAINS = {"goal/reacher": (0.5, 0.1), "goal/point_mass": (10.0, 0.0)}  # of the gap to the goal, and of speed
+_BEHIND = table.PUCK + 1.5 * table.SIDE  # from the middle of an object to that of the puck
+_ASIDE = 0.03  # metres that the puck may be beside the line of a push when it begins
 
 
 def chance(physics: Any, aim: Any, random: np.random.RandomState) -> np.ndarray:
@@ -37,7 +41,40 @@ def pull(task: str) -> Controller:
   return act
 
 
+def push(scene: table.Table) -> Controller:
+  """Straight to the goal: by itself, or behind an object."""
+
+  def act(physics: Any, aim: Any, random: np.random.RandomState) -> np.ndarray:
+    puck, places, goals = physics.data.qpos[:2], scene.places(physics), scene.places(aim)
+    if not scene.objects:
+      return _towards(puck, goals[0])
+    farthest = np.linalg.norm(goals - places, axis=-1).argmax()
+    place, gap = places[farthest], goals[farthest] - places[farthest]
+    length = np.linalg.norm(gap)
+    if length < 0.01:
+      return np.zeros(2)
+    along = gap / length
+    across = np.array([-along[1], along[0]])
+    off = puck - place
+    if off @ along < 0 and abs(off @ across) < _ASIDE:
+      return _towards(puck, puck + min(table.STEP, length) * along - (off @ across) * across)
+    if off @ along > -_BEHIND / 2:  # beside it or before it: first around
+      side = np.sign(off @ across) or 1.0
+      clear = abs(off @ across) > _BEHIND
+      return _towards(puck, place + 1.3 * _BEHIND * (side * across - (along if clear else 0)))
+    return _towards(puck, place - 1.1 * _BEHIND * along)
+
+  return act
+
+
+def _towards(puck: np.ndarray, place: np.ndarray) -> np.ndarray:
+  return np.clip((place - puck) / table.STEP, -1, 1)
+
+
 def controllers(task: str) -> dict[str, Controller]:
+  scene = TASKS[task]
+  if isinstance(scene, table.Table):
+    return {"random": chance, "controller": push(scene)}
   return {"random": chance, **({"controller": pull(task)} if task in _GAINS else {})}
 
 
@@ -45,7 +82,7 @@ def run(
   task: str, controller: Controller, episodes: int, action_repeat: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
   """Returns and last distances, [episodes] each."""
-  simulation = goal_task.simulate(goal.TASKS[task], seed)
+  simulation = goal_task.simulate(TASKS[task], seed)
   random, returns, distances = np.random.RandomState(seed), [], []
   for _ in range(episodes):
     step, clock = simulation.reset(), 0
@@ -60,7 +97,7 @@ def run(
 
 def main(arguments: Sequence[str] | None = None) -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument("--task", required=True, choices=tuple(goal.TASKS))
+  parser.add_argument("--task", required=True, choices=tuple(TASKS))
   parser.add_argument("--action-repeat", type=int, default=4)
   parser.add_argument("--episodes", type=int, default=200)
   parser.add_argument("--seed", type=int, default=0)

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from dreamerax import envs
 from dreamerax.agent import Agent
-from dreamerax.envs.suites import e2c, goal, rendering
+from dreamerax.envs.suites import e2c, goal, rendering, table
 from dreamerax.presets import PRESETS
 from dreamerax.types import ArraySpec
 
@@ -27,23 +27,23 @@ def run(arguments: Arguments) -> int:
   console = Console()
   for name, preset in PRESETS.items():
     console.print(f"[bold]{name}[/bold]  {preset.summary}")
-    table = Table("size", "optimised parameters", "", box=None, padding=(0, 2))
+    sizes = Table("size", "optimised parameters", "", box=None, padding=(0, 2))
     spec = preset.spec(_IMAGE, _ACTIONS)
     for size in preset.sizes:
       count = Agent(preset.build(size).agent, spec).parameter_count()
-      table.add_row(size, f"{count:>20,}", "(default)" if size == preset.default_size else "")
-    console.print(table)
+      sizes.add_row(size, f"{count:>20,}", "(default)" if size == preset.default_size else "")
+    console.print(sizes)
     console.print()
   console.print("[bold]tasks[/bold]  --task NAME; gym/<id> and package.module:factory work too")
   console.print(
     "atari/<game>, crafter/reward, minigrid/<id> and metaworld/<task> come with `make setup EXTRAS=dev,atari,crafter,"
     "minigrid,metaworld`"
   )
-  console.print(", ".join((*envs.task_names(), *e2c.names(), *goal.names())), highlight=False)
+  console.print(", ".join((*envs.task_names(), *e2c.names(), *goal.names(), *table.names())), highlight=False)
   try:
     rendering.choose()
   except rendering.NoRenderer as error:
     console.print(
-      f"\n[bold]dmc/ and goal/ tasks cannot be drawn here yet:[/bold] {escape(str(error))}", highlight=False
+      f"\n[bold]dmc/, goal/ and table/ tasks cannot be drawn here yet:[/bold] {escape(str(error))}", highlight=False
     )
   return 0

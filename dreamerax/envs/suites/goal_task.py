@@ -50,6 +50,12 @@ class Scene(abc.ABC):
     """Further hidden observations by name; none by default."""
     return {}
 
+  def action_spec(self, physics: Any) -> specs.BoundedArray:
+    """The actions that `act` takes: the simulator's controls."""
+    from dm_control import mujoco
+
+    return mujoco.action_spec(physics)
+
   def act(self, physics: Any, action: np.ndarray) -> None:
     """Sets the controls for the simulator's step or steps that follow."""
     physics.set_control(action)
@@ -77,9 +83,7 @@ class GoalTask:
     self._clock, self.episode = 0, self.episode + 1
 
   def action_spec(self, physics: Any) -> specs.BoundedArray:
-    from dm_control import mujoco
-
-    return mujoco.action_spec(physics)
+    return self.scene.action_spec(physics)
 
   def before_step(self, action: np.ndarray, physics: Any) -> None:
     self.scene.act(physics, action)

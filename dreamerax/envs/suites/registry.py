@@ -63,6 +63,7 @@ SUITES = (
   Suite("minigrid/", "minigrid", "minigrid/<id>"),
   Suite("e2c/", "e2c", "e2c/<task>", starts_anywhere=True),
   Suite("goal/", "goal", "goal/<body>", draws=True, repeats=True, mujoco=True),
+  Suite("table/", "table", "table/<task>", draws=True, repeats=True, mujoco=True),
   Suite("metaworld/", "metaworld", "metaworld/<task>", repeats=True, mujoco=True),
   Suite("", "custom", "package.module:factory", adapts=True),
 )
