@@ -1,5 +1,6 @@
 """Any `dm_env.Environment` as an Environment."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -152,7 +153,8 @@ class DmEnv(Environment):
   def _logged(self, timestep: dm_env.TimeStep) -> dict[str, float]:
     if not self._logs:
       return {}
-    return foreign.log({key: value for key, value in timestep.observation.items() if key.startswith(foreign.LOG)})
+    logged = foreign.log({key: value for key, value in timestep.observation.items() if key.startswith(foreign.LOG)})
+    return {name: number for name, number in logged.items() if math.isfinite(number)}
 
   def _observe(self, timestep: dm_env.TimeStep) -> dict[str, np.ndarray]:
     own = self._as_dict(timestep.observation)

@@ -61,7 +61,7 @@ def test_an_episode_that_ends_within_reach_is_worth_one_and_one_that_does_not_no
     assert [step.is_last for step in steps] == [False, False, False, True] and not steps[-1].is_terminal
     distance = steps[-1].log["distance"]
     assert (distance <= 0.05) == bool(worth) and distance == task.distance(physics)
-    assert not np.isfinite(steps[0].log["distance"])
+    assert not steps[0].log  # no NaN, which equals nothing and would count as not repeatable
 
 
 def test_a_walkers_goal_is_a_pose_at_rest_whose_legs_may_change_places():
