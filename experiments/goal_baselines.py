@@ -16,7 +16,7 @@ import numpy as np
 from dreamerax.envs.suites import goal, goal_task, table
 
 Controller = Callable[[Any, Any, np.random.RandomState], np.ndarray]  # physics, goal, random -> action in [-1, 1]
-TASKS: dict[str, goal_task.Scene] = {**goal.TASKS, **table.TASKS}
+TASKS: dict[str, goal_task.GoalScene] = {**goal.TASKS, **table.TASKS}
 _HINGE = 3  # of MuJoCo's types of joints
 _GAINS = {"goal/reacher": (0.5, 0.1), "goal/point_mass": (10.0, 0.0)}  # of the gap to the goal, and of speed
 _BEHIND = table.PUCK + 1.5 * table.SIDE  # from the middle of an object to that of the puck

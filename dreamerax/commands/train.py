@@ -1,5 +1,6 @@
 """`dreamerax train`: one run, from a preset and what was said differently."""
 
+import textwrap
 from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
@@ -10,7 +11,7 @@ import jax
 
 from dreamerax import api, envs, presets, run_list
 from dreamerax.agent import Agent
-from dreamerax.commands import ending
+from dreamerax.commands import ending, short_help
 from dreamerax.commands.trusting import TrustOption
 from dreamerax.own_code import NOBODY, Trust, module_of
 from dreamerax.presets import PRESETS
@@ -120,7 +121,9 @@ def _trust_with(trust: Trust, preset: str | None, there: RunDirectory) -> Trust:
 def describe(preset: str | None) -> str:
   """The head of the help page."""
   chosen = preset or DEFAULT_PRESET
-  known = "\n".join(f"  {name:<12} {value.summary}" for name, value in PRESETS.items())
+  general = [f"  {name:<12} {value.summary}" for name, value in PRESETS.items() if not value.special]
+  special = "for tasks with choices or goals: " + ", ".join(name for name, value in PRESETS.items() if value.special)
+  known = "\n".join([*general, *(f"  {line}" for line in textwrap.wrap(special, short_help.WIDTH - 2))])
   return (
     f"Trains an agent. Ctrl-C saves and leaves; the same --logdir goes on from there.\n\n"
     f"presets (dreamerax train PRESET; values below are those of {chosen}):\n{known}"

@@ -34,6 +34,11 @@ class Preset(NamedTuple):
   choices: bool = False  # whether the task's actions have to be discrete
   goals: bool = False  # whether the task has to show its goal
 
+  @property
+  def special(self) -> bool:
+    """Whether it takes tasks of one kind alone."""
+    return self.choices or self.goals
+
   def spec(self, image: ArraySpec, action: int) -> EnvSpec:
     """What it can be trained on: an environment that shows an image, with actions of `action` entries."""
     goal = {GOAL + "image": image} if self.goals else {}

@@ -10,7 +10,7 @@ import numpy as np
 from dreamerax.envs.base import Environment
 from dreamerax.envs.names import near
 from dreamerax.envs.suites import dm_control, goal_task
-from dreamerax.envs.suites.goal_task import Scene
+from dreamerax.envs.suites.goal_task import GoalScene
 
 if TYPE_CHECKING:
   from dreamerax.envs.config import EnvConfig
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PREFIX = "goal/"
 
 
-class SuiteScene(Scene):
+class SuiteScene(GoalScene):
   """The body of a task of the suite."""
 
   domain: str

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DISTANCE = foreign.LOG + "distance"
 
 
-class Scene(abc.ABC):
+class GoalScene(abc.ABC):
   """A system that MuJoCo simulates: where its episodes begin, and what their goals are."""
 
   steps: int  # control steps of an episode
@@ -68,7 +68,7 @@ class GoalTask:
   The distance at the last step is logged. Episodes end by time limit alone.
   """
 
-  def __init__(self, scene: Scene, physics: Any, seed: int):
+  def __init__(self, scene: GoalScene, physics: Any, seed: int):
     """seed: of the episodes, where their resets give none."""
     self.scene, self.goal = scene, physics.copy(share_model=True)
     self.random = np.random.RandomState(seed)
@@ -122,7 +122,7 @@ class GoalTask:
     return self._clock == self.scene.steps
 
 
-def simulate(scene: Scene, seed: int) -> Any:
+def simulate(scene: GoalScene, seed: int) -> Any:
   """The scene as a `dm_control.rl.control.Environment` without images, whose `task` is a `GoalTask`."""
   dm_control.import_suite()
   from dm_control.rl import control
@@ -131,7 +131,7 @@ def simulate(scene: Scene, seed: int) -> Any:
   return control.Environment(physics, GoalTask(scene, physics, seed), n_sub_steps=scene.substeps)
 
 
-def make(scene: Scene, config: "EnvConfig", seed: int) -> Environment:
+def make(scene: GoalScene, config: "EnvConfig", seed: int) -> Environment:
   """The scene with images "image" and "goal/image", or with the vectors that `config` names.
 
   Raises:

@@ -13,7 +13,7 @@ from dm_env import specs
 from dreamerax.envs.base import Environment
 from dreamerax.envs.names import near
 from dreamerax.envs.suites import goal_task
-from dreamerax.envs.suites.goal_task import Scene
+from dreamerax.envs.suites.goal_task import GoalScene
 
 if TYPE_CHECKING:
   from dreamerax.envs.config import EnvConfig
@@ -34,7 +34,7 @@ _CONTACT, _PUSHED, _BEGAN = 0, 1, slice(2, 4)
 
 
 @dataclass(frozen=True)
-class Table(Scene):
+class Table(GoalScene):
   """A puck and some objects; the distance is the largest of an object, or of the puck where there are none, in metres.
 
   An action moves the place that the puck is pulled to. The goal of a push is where objects and puck are after the puck
