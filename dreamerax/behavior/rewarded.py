@@ -74,6 +74,9 @@ class RewardedModule(BehaviorModule):
     slow = {"inner": inner.slow, "reward": own.slow}
     return BehaviorLosses(inner.losses | own.losses, slow, inner.metrics | own.metrics)
 
+  def initial_memory(self, num_envs: int) -> Memory:
+    return self.inner.initial_memory(num_envs)
+
   @property
   def needs(self) -> tuple[str, ...]:
     return self.inner.needs
@@ -105,9 +108,6 @@ class StateRewardedModule(RewardedModule):
 
   def act(self, world: World, now: Situation, key: jax.Array, *, explore: bool) -> tuple[jax.Array, Memory]:
     return self.inner.act(self.rewarded(world), now, key, explore=explore)
-
-  def initial_memory(self, num_envs: int) -> Memory:
-    return self.inner.initial_memory(num_envs)
 
   def value(self, features: jax.Array) -> jax.Array | None:
     return self.inner.value(features)
@@ -204,9 +204,6 @@ class GoalRewardedModule(RewardedModule):
     goal_key, inner_key = jax.random.split(key)
     inside = now._replace(latent=with_goal(now.latent, self._goal(world, now.hidden, goal_key)))
     return self.inner.act(self.rewarded(world), inside, inner_key, explore=explore)
-
-  def initial_memory(self, num_envs: int) -> Memory:
-    return self.inner.initial_memory(num_envs)
 
   def rewarded(self, world: World) -> World:
     return with_goals(world, frozen(self.reward))

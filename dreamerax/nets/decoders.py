@@ -58,6 +58,13 @@ class DecoderModule(nnx.Module):
     pictures = {name: x.reshape(*deter.shape[:-1], *x.shape[1:]) for name, x in pictures.items()}
     return pictures | self.decode_vectors(deter, stoch)
 
+  def decodes(self, spec: Mapping[str, ArraySpec]) -> None:
+    """Takes down names and shapes of what is decoded. Raises ValueError where images cannot be stacked."""
+    self.images, self.vectors = image_keys(spec), vector_shapes(spec)
+    if self.images:
+      height, width, _ = stacked_image_shape(spec)
+      self.image_size, self.image_channels = (height, width), tuple(spec[key].shape[-1] for key in self.images)
+
   @abc.abstractmethod
   def project(self, deter: jax.Array, stoch: jax.Array) -> jax.Array:
     """deter [..., D], stoch [..., S] -> small pictures [N, h, w, c], leading axes flattened: what `upsample` starts from."""
@@ -138,12 +145,10 @@ class ConvDecoderModule(DecoderModule):
     self, config: ConvDecoder, spec: Mapping[str, ArraySpec], deter: int, stoch: int, *, dtype: Any, rngs: nnx.Rngs
   ):
     self.dtype, self.blocks = dtype, config.blocks
-    self.images, self.vectors = image_keys(spec), vector_shapes(spec)
+    self.decodes(spec)
     if self.images:
-      height, width, channels = stacked_image_shape(spec)
-      self.image_size = (height, width)
-      height, width = padded_size(height, width, len(config.mults))
-      self.image_channels = tuple(spec[key].shape[-1] for key in self.images)
+      height, width = padded_size(*self.image_size, len(config.mults))
+      channels = sum(self.image_channels)
       depths = [config.depth * mult for mult in config.mults]
       factor = 2 ** len(config.mults)
       self.small_shape = (height // factor, width // factor, depths[-1])
@@ -217,21 +222,19 @@ class StridedDecoderModule(DecoderModule):
     self, config: StridedDecoder, spec: Mapping[str, ArraySpec], deter: int, stoch: int, *, dtype: Any, rngs: nnx.Rngs
   ):
     self.activation = config.activation
-    self.images, self.vectors = image_keys(spec), vector_shapes(spec)
+    self.decodes(spec)
     features = deter + stoch
     if self.images:
-      height, width, channels = stacked_image_shape(spec)
+      height, width = self.image_size
       if min(height, width) < 16:
         raise ValueError(
           f"image size {height}x{width}: the strided decoder needs 16 pixels a side or more; "
           f"{advice(height, width)}--image-size 64 resizes images"
         )
-      self.image_size = (height, width)
-      self.image_channels = tuple(spec[key].shape[-1] for key in self.images)
       rows, columns = (max(1, -(-(side - 48) // 16)) for side in self.image_size)
       self.small_shape = (rows, columns, max(config.depth, -(-32 * config.depth // (rows * columns))))
       self.dense = Linear(features, math.prod(self.small_shape), dtype=dtype, rngs=rngs, init=glorot_uniform)
-      sizes = [self.small_shape[-1], 4 * config.depth, 2 * config.depth, config.depth, channels]
+      sizes = [self.small_shape[-1], 4 * config.depth, 2 * config.depth, config.depth, sum(self.image_channels)]
       self.convs = nnx.Dict(
         {
           f"conv{i}": _TransposedConv(sizes[i], sizes[i + 1], kernel, dtype, rngs)

@@ -13,7 +13,7 @@ from dreamerax import checks
 from dreamerax.nets.blocks import Activation, Linear, PlainMLP
 from dreamerax.nets.decoders import Decoder, DecoderModule
 from dreamerax.nets.encoders import Encoder, EncoderModule
-from dreamerax.nets.observations import image_keys, stacked_image_shape, vector_shapes
+from dreamerax.nets.observations import image_keys, stacked_image_shape
 from dreamerax.types import ArraySpec
 
 
@@ -69,11 +69,9 @@ class FlatDecoderModule(DecoderModule):
     self, config: FlatDecoder, spec: Mapping[str, ArraySpec], deter: int, stoch: int, *, dtype: Any, rngs: nnx.Rngs
   ):
     how = {"dtype": dtype, "rngs": rngs}
-    self.images, self.vectors = image_keys(spec), vector_shapes(spec)
+    self.decodes(spec)
     if self.images:
-      height, width, channels = stacked_image_shape(spec)
-      self.image_size, self.image_channels = (height, width), tuple(spec[key].shape[-1] for key in self.images)
-      self.shape = (height, width, channels)
+      self.shape = (*self.image_size, sum(self.image_channels))
       self.hidden = PlainMLP(deter + stoch, config.units, config.layers, config.activation, **how)
       self.pixels = Linear(self.hidden.output_size, math.prod(self.shape), **how)
       self.largest = math.prod(self.shape)

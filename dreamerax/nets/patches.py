@@ -13,7 +13,7 @@ from dreamerax import checks
 from dreamerax.nets.blocks import MLP, Activation, Linear, activate
 from dreamerax.nets.decoders import Decoder, DecoderModule
 from dreamerax.nets.encoders import Encoder, EncoderModule
-from dreamerax.nets.observations import center_pad, image_keys, stacked_image_shape, vector_shapes, whole_size
+from dreamerax.nets.observations import center_pad, image_keys, stacked_image_shape, whole_size
 from dreamerax.types import ArraySpec
 
 
@@ -90,12 +90,10 @@ class PatchDecoderModule(DecoderModule):
     self, config: PatchDecoder, spec: Mapping[str, ArraySpec], deter: int, stoch: int, *, dtype: Any, rngs: nnx.Rngs
   ):
     self.pool, self.activation = config.pool, config.activation
-    self.images, self.vectors = image_keys(spec), vector_shapes(spec)
+    self.decodes(spec)
     if self.images:
-      height, width, channels = stacked_image_shape(spec)
-      self.image_size = (height, width)
-      self.padded = height, width = _whole_patches(height, width, config.sides)
-      self.image_channels = tuple(spec[key].shape[-1] for key in self.images)
+      channels = sum(self.image_channels)
+      self.padded = height, width = _whole_patches(*self.image_size, config.sides)
       factor = math.prod(config.sides)
       self.small_shape = (height // factor, width // factor, config.depths[0])
       self.dense = Linear(deter + stoch, math.prod(self.small_shape), dtype=dtype, rngs=rngs)

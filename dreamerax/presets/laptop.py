@@ -1,6 +1,6 @@
 """A small DreamerV3 for the tasks of the DeepMind Control Suite, on a laptop's CPU."""
 
-from typing import Any
+from functools import partial
 
 from dreamerax.agent import AgentConfig
 from dreamerax.behavior.actor_critic import ActorCritic
@@ -29,7 +29,7 @@ def laptop(size: str) -> RunConfig:
   shows one place of the target, and from those of 100 episodes a model is to know all (experiments/laptop.md).
   """
   units, discount = 64, 0.99
-  bins: Any = {"bins": 63, "limit": 7.0}  # symexp(7) is 1,096: more than rewards of four a step are worth
+  scalar = partial(TwoHotHead, units=units, bins=63, limit=7.0)  # up to symexp(7) = 1,096: rewards are four at most
   return RunConfig(
     size=size,
     env_steps=100_000,
@@ -39,7 +39,7 @@ def laptop(size: str) -> RunConfig:
       world_model=WorldModel(
         encoder=PatchEncoder(),
         dynamics=RSSM(deter=256, hidden=128, stochastic=Gaussian(dims=32)),
-        reward=TwoHotHead(layers=1, units=units, **bins),
+        reward=scalar(layers=1),
         continues=BinaryHead(layers=1, units=units),
         objectives={
           "kl": FreeBits(dynamics_scale=0.5, representation_scale=0.1),
@@ -50,7 +50,7 @@ def laptop(size: str) -> RunConfig:
       ),
       behavior=ActorCritic(
         actor=ActorHead(layers=2, units=units),
-        critic=TwoHotHead(layers=2, units=units, **bins),
+        critic=scalar(layers=2),
         actor_optimizer=LaProp(learning_rate=3e-4, warmup=100),
         critic_optimizer=LaProp(learning_rate=1e-3, warmup=100),
         discount=discount,

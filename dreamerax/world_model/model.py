@@ -14,6 +14,7 @@ from dreamerax.dynamics.rssm import RSSM
 from dreamerax.nets.encoders import ConvEncoder, Encoder
 from dreamerax.nets.heads import BinaryHead, ScalarHead, TwoHotHead
 from dreamerax.nets.modules import Params
+from dreamerax.nets.observations import image_keys
 from dreamerax.ops.augmentation import random_shift
 from dreamerax.ops.transforms import dither
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition
@@ -100,10 +101,11 @@ class WorldModelModule(WorldModelBaseModule):
     return self.dynamics.imagine(latent, action, key)
 
   def augment(self, batch: Batch, key: jax.Array) -> Batch:
-    observation, most = batch.steps.observation, self.config.image_shift
-    images = {name: observation[name] for name, array in self.spec.visible.items() if array.is_image}
-    if not images or not most:
+    names, most = image_keys(self.spec.visible), self.config.image_shift
+    if not names or not most:
       return batch
+    observation = batch.steps.observation
+    images = {name: observation[name] for name in names}
     moved = {**observation, **random_shift(images, most, jax.random.fold_in(key, 0))}
     return Batch(batch.steps._replace(observation=moved), {})
 
@@ -188,7 +190,7 @@ class WorldModelModule(WorldModelBaseModule):
     """The observation as encoder and losses see it; images stay in [0, 255]."""
     if self.config.image_bits == 8:
       return observation
-    images = [name for name, array in sorted(self.spec.visible.items()) if array.is_image]
+    images = image_keys(self.spec.visible)
     keys = jax.random.split(key, len(images))
     dithered = {
       name: dither(observation[name], self.config.image_bits, k) for name, k in zip(images, keys, strict=True)

@@ -35,9 +35,7 @@ class PredictiveCoding(Objective):
 
   contrast: float = 1.0  # factor in the total loss
   consistency: float = 1.0  # factor in the total loss
-  consistency_from: int = (
-    0  # updates before which the consistency counts nothing; it is least where all z are one point
-  )
+  consistency_from: int = 0  # updates before which the consistency, which is least for a single point, counts nothing
   curvature: float = 7.0  # factor in the total loss
   centre: float = 0.1  # factor in the total loss
   noise: float = 0.1  # deviation of what is added to the state that is predicted
