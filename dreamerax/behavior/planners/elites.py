@@ -1,6 +1,7 @@
 """Refits a Gaussian over plans to the best of its candidates, again and again, as CEM and MPPI both do."""
 
 import abc
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import chex
@@ -30,14 +31,21 @@ class ElitePlanner(Planner):
   def refit(self, elites: jax.Array, scores: jax.Array) -> Belief:
     """The next Gaussian. elites: [K, H, A], clipped: what was tried. scores: [K], the best first."""
 
-  def search(self, key: jax.Array, problem: Problem, start: Belief) -> jax.Array:
-    """The mean [H, A] after the last iteration."""
+  def search(
+    self, key: jax.Array, problem: Problem, start: Belief, smooth: Callable[[jax.Array], jax.Array] | None = None
+  ) -> jax.Array:
+    """The mean [H, A] after the last iteration.
+
+    Args:
+      smooth: drawn plans [N, H, A] -> the candidates; None takes them as drawn.
+    """
 
     def iterate(belief: Belief, key: jax.Array) -> tuple[Belief, None]:
       mean, std = belief
       draw_key, rollout_key = jax.random.split(key)
       noise = jax.random.normal(draw_key, (self.candidates, *mean.shape), mean.dtype)
-      plans = jnp.clip(mean + std * noise, -1, 1)  # [N, H, A]
+      drawn = mean + std * noise  # [N, H, A]
+      plans = jnp.clip(drawn if smooth is None else smooth(drawn), -1, 1)
       scores, best = jax.lax.top_k(problem.score(plans, rollout_key), self.elites)
       return self.refit(plans[best], scores), None
 

@@ -33,6 +33,11 @@ class TestMPPI(SamplingPlannerContract):
     return MPPI(horizon, candidates=32, elites=8, iterations=3)
 
 
+class TestSmoothMPPI(SamplingPlannerContract):
+  def make(self, horizon):
+    return MPPI(horizon, candidates=32, elites=8, iterations=3, smoothing=0.7)
+
+
 class TestGradientPlanner(SamplingPlannerContract):
   def make(self, horizon):
     return GradientPlanner(horizon, candidates=3, iterations=4, learning_rate=0.2)
@@ -279,6 +284,37 @@ def test_mppi_goes_on_from_the_rest_of_the_previous_plan():
   assert costs(planner, previous).mean() < costs(planner).mean()
 
 
+def drawn(planner, previous):
+  """The candidates [N, H, A] of `searched` in the first iteration, neither smoothed nor clipped."""
+  draw_key, _ = jax.random.split(jax.random.split(jax.random.key(5), planner.iterations)[0])
+  noise = jax.random.normal(draw_key, (planner.candidates, HORIZON, ACTION))
+  return np.float64(shift(jnp.asarray(previous)) + planner.std * noise)
+
+
+def test_mppi_without_smoothing_tries_what_it_draws():
+  previous = np.random.default_rng(0).uniform(-1, 1, (HORIZON, ACTION)).astype(np.float32)
+  planner = MPPI(HORIZON, candidates=50, elites=10, iterations=1)
+  plan, (tried,) = searched(planner, previous)
+  np.testing.assert_allclose(tried, drawn(planner, previous).clip(-1, 1), atol=1e-6)
+  np.testing.assert_array_equal(plan, searched(MPPI(HORIZON, 50, 10, 1, smoothing=1), previous)[0])
+
+
+def test_smooth_mppi_mixes_each_action_with_the_one_before_it_and_the_first_with_the_executed_one():
+  previous = np.random.default_rng(0).uniform(-1, 1, (HORIZON, ACTION)).astype(np.float32)
+  planner = MPPI(HORIZON, candidates=50, elites=50, iterations=1, std=0.9, min_std=0.9, smoothing=0.7)
+  plan, (tried,) = searched(planner, previous)
+  expected = drawn(planner, previous)
+  for candidate in expected:
+    before = previous[0]
+    for h in range(HORIZON):
+      before = candidate[h] = (0.7 * candidate[h] + 0.3 * before).clip(-1, 1)
+  assert (np.abs(expected) == 1).any()  # a bound is met, and what follows it is mixed with the bound
+  np.testing.assert_allclose(tried, expected, atol=1e-6)
+  elites, scores = best(expected, 50)
+  weights = np.exp((scores - scores[0]) / scores.std() / planner.temperature)
+  np.testing.assert_allclose(plan, (weights / weights.sum() * elites.T).T.sum(0), atol=1e-5)
+
+
 def test_gradient_ascends_from_the_rest_of_the_previous_plan():
   """Adam's first step is the learning rate in the direction of the gradient's sign; at the bounds it is cut."""
   previous = np.random.default_rng(0).uniform(-1, 1, (HORIZON, ACTION)).astype(np.float32)
@@ -312,6 +348,8 @@ def test_shift_drops_the_action_that_was_taken():
     (lambda: CEM(initial_std=0), "initial_std=0 must be more than 0"),
     (lambda: MPPI(elites=600), "elites=600 exceeds candidates=512: lower elites or raise candidates"),
     (lambda: MPPI(temperature=0), "temperature=0 must be more than 0"),
+    (lambda: MPPI(smoothing=0), "smoothing=0 must be more than 0"),
+    (lambda: MPPI(smoothing=1.1), "smoothing=1.1 must lie between 0 and 1"),
     (lambda: MPPI(min_std=2), "min_std=2 must lie between 0 and 1.0"),
     (lambda: GradientPlanner(learning_rate=-1), "learning_rate=-1 must be more than 0"),
   ],
