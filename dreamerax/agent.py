@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -310,7 +311,10 @@ class Agent:
 
 
 def _as_world(model: WorldModelBaseModule) -> World:
-  return World(
+  def member(index: jax.Array) -> World:
+    return world._replace(step=partial(model.step_as, index), expect=partial(model.expect_as, index), members=1)
+
+  world = World(
     step=model.step,
     expect=model.expect,
     features=model.features,
@@ -318,4 +322,7 @@ def _as_world(model: WorldModelBaseModule) -> World:
     continues=model.continue_probability,
     encode=model.encode,
     glance=model.glance,
+    members=model.members,
+    member=member,
   )
+  return world

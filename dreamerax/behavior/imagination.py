@@ -24,6 +24,15 @@ class World(NamedTuple):
   encode: Callable[[ArrayDict, jax.Array], jax.Array]
   # embedding [..., E], key -> features [..., F] of a state in which this is the only observation so far
   glance: Callable[[jax.Array, jax.Array], jax.Array]
+  members: int = 1  # how many predictions of the next latent there are
+  # index 0 … members - 1 -> the world as that member alone predicts it; where there is one, it may be left out
+  member: Callable[[jax.Array], "World"] | None = None
+
+
+def wrap(world: World, wrapped: Callable[[World], World]) -> World:
+  """`wrapped(world)`, whose members are those of `world`, each wrapped, too."""
+  member = world.member
+  return wrapped(world)._replace(member=None if member is None else lambda index: wrapped(member(index)))
 
 
 class Rollout(NamedTuple):

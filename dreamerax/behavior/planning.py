@@ -14,6 +14,7 @@ from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Me
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.behavior.planners.base import Planner, Problem, shift
 from dreamerax.behavior.planners.cem import CEM
+from dreamerax.behavior.planners.members import over_members
 from dreamerax.nets.modules import Params
 from dreamerax.types import EnvSpec
 
@@ -22,7 +23,8 @@ from dreamerax.types import EnvSpec
 class Planning(Behavior):
   """Model-predictive control in latent space (Hafner et al. 2019): plan, execute the first action, look, plan again.
 
-  A plan is worth the sum of the mean rewards along one sampled latent rollout. The end of an episode is not foreseen.
+  A plan is worth the sum of the mean rewards along one sampled latent rollout; where the world model is an ensemble, along
+  one of each member, on average. The end of an episode is not foreseen.
   """
 
   planner: Planner = field(default_factory=CEM)
@@ -86,8 +88,16 @@ class PlanningModule(BehaviorModule):
 
   def _plan(self, world: World, latent: Latent, previous: jax.Array, key: jax.Array) -> jax.Array:
     """[H, A] from one latent [F] and the plan before it [H, A]."""
+    member = world.member
+    if world.members > 1 and member is not None:
+      problem = over_members(lambda index: self._problem(member(index), latent), world.members)
+    else:
+      problem = self._problem(world, latent)
+    return self.config.planner.plan(key, problem, previous)
+
+  def _problem(self, world: World, latent: Latent) -> Problem:
     guide = self.guide
-    problem = Problem(
+    return Problem(
       start=latent,
       step=world.step,
       expect=world.expect,
@@ -95,4 +105,3 @@ class PlanningModule(BehaviorModule):
       value=None if guide is None else lambda latents: guide.value(world.features(latents)),
       discount=self.config.discount,
     )
-    return self.config.planner.plan(key, problem, previous)

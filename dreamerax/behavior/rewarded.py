@@ -13,7 +13,7 @@ from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed, Situation
 from dreamerax.behavior.goals.observed import goal_features, goal_names
 from dreamerax.behavior.goals.world import with_goal, with_goals
-from dreamerax.behavior.imagination import Latent, World
+from dreamerax.behavior.imagination import Latent, World, wrap
 from dreamerax.behavior.rewards.base import Reward, RewardModule, StateReward, TransitionReward
 from dreamerax.behavior.rewards.goal import GoalReward
 from dreamerax.behavior.rewards.task import TaskReward
@@ -114,7 +114,7 @@ class StateRewardedModule(RewardedModule):
 
   def rewarded(self, world: World) -> World:
     reward = frozen(self.reward)
-    return world._replace(reward=lambda features: reward(world, features))
+    return wrap(world, lambda each: each._replace(reward=lambda features: reward(world, features)))
 
   def replayed(self, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> tuple[Latent, Replayed]:
     reward = jax.lax.stop_gradient(self.reward(world, replayed.features))  # [B, T]
@@ -149,28 +149,7 @@ class TransitionRewardedModule(RewardedModule):
 
   def rewarded(self, world: World) -> World:
     reward = frozen(self.reward)
-
-    def arrival(latent: Any, action: jax.Array) -> jax.Array:
-      return reward(world.features(latent["world"]), action)
-
-    def step(latent: Any, action: jax.Array, key: jax.Array) -> Latent:
-      return _joined(world.step(latent["world"], action, key), arrival(latent, action))
-
-    def expect(latent: Any, action: jax.Array) -> Latent:
-      return _joined(world.expect(latent["world"], action), arrival(latent, action))
-
-    def glance(embed: jax.Array, key: jax.Array) -> jax.Array:
-      features = world.glance(embed, key)
-      return _widened(features, jnp.zeros(features.shape[:-1]))
-
-    return world._replace(
-      step=step,
-      expect=expect,
-      features=lambda latent: _widened(world.features(latent["world"]), latent["arrival"][..., 0]),
-      reward=lambda features: symexp(features[..., -1].astype(jnp.float32)),
-      continues=lambda features: world.continues(features[..., :-1]),
-      glance=glance,
-    )
+    return wrap(world, lambda each: _with_arrival(each, reward))
 
   def replayed(self, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> tuple[Latent, Replayed]:
     """The first step of a sequence has no known step before it, and the reward 0, as the first of an episode."""
@@ -223,6 +202,32 @@ class GoalRewardedModule(RewardedModule):
   def _goal(self, world: World, observation: ArrayDict, key: jax.Array) -> jax.Array:
     """Features [..., F] of the goal that an observation shows."""
     return goal_features(world, {name: observation[name] for name in self.goals}, key)
+
+
+def _with_arrival(world: World, reward: TransitionReward) -> World:
+  """The world whose latents hold the reward on arriving, as `_joined` makes them."""
+
+  def arrival(latent: Any, action: jax.Array) -> jax.Array:
+    return reward(world.features(latent["world"]), action)
+
+  def step(latent: Any, action: jax.Array, key: jax.Array) -> Latent:
+    return _joined(world.step(latent["world"], action, key), arrival(latent, action))
+
+  def expect(latent: Any, action: jax.Array) -> Latent:
+    return _joined(world.expect(latent["world"], action), arrival(latent, action))
+
+  def glance(embed: jax.Array, key: jax.Array) -> jax.Array:
+    features = world.glance(embed, key)
+    return _widened(features, jnp.zeros(features.shape[:-1]))
+
+  return world._replace(
+    step=step,
+    expect=expect,
+    features=lambda latent: _widened(world.features(latent["world"]), latent["arrival"][..., 0]),
+    reward=lambda features: symexp(features[..., -1].astype(jnp.float32)),
+    continues=lambda features: world.continues(features[..., :-1]),
+    glance=glance,
+  )
 
 
 def _with_reward(replayed: Replayed, reward: jax.Array) -> Replayed:

@@ -34,6 +34,9 @@ class DynamicsModule(nnx.Module):
   drawn: tuple[str, ...] = ("stoch",)
   """Names of the entries of a latent that its observation changes: the sample, and the belief where one is kept."""
 
+  members: int = 1
+  """How many priors there are, from 1; each may be followed by itself."""
+
   @abc.abstractmethod
   def initial(self, batch: int) -> Latent:
     """[batch, F] zeros, the state before anything was seen."""
@@ -77,6 +80,14 @@ class DynamicsModule(nnx.Module):
   @abc.abstractmethod
   def expect_step(self, latent: Latent, action: jax.Array) -> Latent:
     """`imagine_step` with the stochastic part's mean in place of a sample; smooth in latent and action."""
+
+  def imagine_step_as(self, member: jax.Array, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
+    """`imagine_step` by the prior of one member, 0 … members - 1, a scalar."""
+    return self.imagine_step(latent, action, key)
+
+  def expect_step_as(self, member: jax.Array, latent: Latent, action: jax.Array) -> Latent:
+    """`expect_step` by the prior of one member, 0 … members - 1, a scalar."""
+    return self.expect_step(latent, action)
 
   @abc.abstractmethod
   def prior(self, latent: Latent) -> jax.Array:

@@ -23,6 +23,9 @@ class FilteringModule(DynamicsModule):
   stochastic: Stochastic
   dtype: Any  # to compute in
 
+  prior_parts: tuple[str, ...] = ()
+  """Names of the children that `prior` alone calls; empty where the prior is not apart from the rest."""
+
   @property
   def predicted_sizes(self) -> Mapping[str, int]:
     """Lengths of a latent's entries beside "stoch"."""

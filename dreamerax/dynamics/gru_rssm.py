@@ -41,6 +41,8 @@ class GruRSSM(Dynamics):
 class GruRSSMModule(FilteringModule):
   """Built from `GruRSSM`."""
 
+  prior_parts = ("prior_in", "prior_out")
+
   def __init__(self, config: GruRSSM, embed: int, action: int, *, dtype: Any, rngs: nnx.Rngs):
     self.stochastic, self.activation, self.dtype = config.stochastic, config.activation, dtype
     self.deter_size, self.stoch_size = config.deter, config.stochastic.size

@@ -36,6 +36,8 @@ class RSSM(Dynamics):
 class RSSMModule(FilteringModule):
   """Built from `RSSM`."""
 
+  prior_parts = ("prior_mlp", "prior_out")
+
   def __init__(self, config: RSSM, embed: int, action: int, *, dtype: Any, rngs: nnx.Rngs):
     self.stochastic, self.dtype = config.stochastic, dtype
     self.deter_size, self.stoch_size = config.deter, config.stochastic.size

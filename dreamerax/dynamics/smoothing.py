@@ -45,7 +45,7 @@ class SmoothingModule(DynamicsModule):
     self.config, self.dtype = config, dtype
     self.inner = config.inner.build(embed + config.hidden, action, dtype=dtype, rngs=rngs)
     self.deter_size, self.stoch_size = self.inner.deter_size, self.inner.stoch_size
-    self.drawn = self.inner.drawn
+    self.drawn, self.members = self.inner.drawn, self.inner.members
     self.cell = config.cell.build(embed + action, config.hidden, dtype=dtype, rngs=rngs)
 
   def observe(
@@ -95,6 +95,12 @@ class SmoothingModule(DynamicsModule):
 
   def expect_step(self, latent: Latent, action: jax.Array) -> Latent:
     return self.inner.expect_step(latent, action)
+
+  def imagine_step_as(self, member: jax.Array, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
+    return self.inner.imagine_step_as(member, latent, action, key)
+
+  def expect_step_as(self, member: jax.Array, latent: Latent, action: jax.Array) -> Latent:
+    return self.inner.expect_step_as(member, latent, action)
 
   def prior(self, latent: Latent) -> jax.Array:
     return self.inner.prior(latent)

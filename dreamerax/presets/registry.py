@@ -16,6 +16,7 @@ from dreamerax.presets.her import her
 from dreamerax.presets.laptop import laptop
 from dreamerax.presets.lexa import lexa
 from dreamerax.presets.pc3 import pc3
+from dreamerax.presets.pddm import pddm
 from dreamerax.presets.plan2explore import plan2explore
 from dreamerax.presets.planet import planet
 from dreamerax.presets.quick import quick
@@ -56,6 +57,7 @@ PRESETS: Mapping[str, Preset] = {
   "dreamer-v2": Preset("Dreamer v2: categorical latents, gradients through the dynamics", dreamer_v2, *_OLDER),
   "dreamer-v1": Preset("Dreamer: Gaussian latents, gradients through the dynamics", dreamer_v1, *_OLDER),
   "planet": Preset("PlaNet: Gaussian latents, planning by the cross-entropy method", planet, *_OLDER),
+  "pddm": Preset("PDDM: planning over an ensemble, with filtered noise", pddm, *_OLDER),
   "deep-fitted-q": Preset(
     "fitted Q iteration on an autoencoder's code", deep_fitted_q, ("small",), "small", choices=True
   ),

@@ -100,6 +100,19 @@ class WorldModelBaseModule(nnx.Module):
   def expect(self, latent: Latent, action: jax.Array) -> Latent:
     """`step` with the mean in place of a sample; smooth in latent and action."""
 
+  @property
+  def members(self) -> int:
+    """How many predictions of the next latent there are, an ensemble's; 1 by default."""
+    return 1
+
+  def step_as(self, member: jax.Array, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
+    """`step` by one member, 0 … members - 1, a scalar."""
+    return self.step(latent, action, key)
+
+  def expect_as(self, member: jax.Array, latent: Latent, action: jax.Array) -> Latent:
+    """`expect` by one member, 0 … members - 1, a scalar."""
+    return self.expect(latent, action)
+
   @abc.abstractmethod
   def imagine(self, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
     """Latents [B, T, F] that follow from `latent` [B, F] under actions [B, T, A], without observations."""

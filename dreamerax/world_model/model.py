@@ -97,6 +97,16 @@ class WorldModelModule(WorldModelBaseModule):
   def expect(self, latent: Latent, action: jax.Array) -> Latent:
     return self.dynamics.expect_step(latent, action)
 
+  @property
+  def members(self) -> int:
+    return self.dynamics.members
+
+  def step_as(self, member: jax.Array, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
+    return self.dynamics.imagine_step_as(member, latent, action, key)
+
+  def expect_as(self, member: jax.Array, latent: Latent, action: jax.Array) -> Latent:
+    return self.dynamics.expect_step_as(member, latent, action)
+
   def imagine(self, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
     return self.dynamics.imagine(latent, action, key)
 

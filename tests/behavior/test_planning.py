@@ -8,6 +8,7 @@ from flax import nnx
 
 from dreamerax.behavior.actor_critic_v2 import ActorCriticV2
 from dreamerax.behavior.base import Situation
+from dreamerax.behavior.imagination import wrap
 from dreamerax.behavior.planners.cem import CEM
 from dreamerax.behavior.planners.mppi import MPPI
 from dreamerax.behavior.planners.shooting import Shooting
@@ -73,6 +74,18 @@ def test_without_a_discount_the_last_reward_counts_as_much_as_the_first():
     act = jax.jit(lambda now, module=module: module.act(late, now, jax.random.key(0), explore=True))
     actions.append(act(Situation(LATENT, module.initial_memory(ENVS), {}, {}))[0][:, 0])
   assert (actions[0] > 0.9).all() and not (actions[1] > 0.9).any()
+
+
+def test_a_plan_is_judged_by_all_members_of_an_ensemble():
+  """Two members gain by a push, the third loses more; another reward, of the same states, turns all around."""
+  gains = jnp.array([0.5, 0.5, -3.0])
+  ensemble = WORLD._replace(members=3, member=lambda index: make_world(gains[index]))
+  turned = wrap(ensemble, lambda each: each._replace(reward=lambda features: -each.reward(features)))
+  module, pushed = build(Planning(SMALL_CEM)), []
+  for world in (WORLD, ensemble, turned):
+    act = jax.jit(lambda now, world=world: module.act(world, now, jax.random.key(0), explore=True))
+    pushed.append(act(Situation(LATENT, module.initial_memory(ENVS), {}, {}))[0][:, 0])
+  assert (pushed[0] > 0.9).all() and (pushed[1] < -0.9).all() and (pushed[2] > 0.9).all()
 
 
 def test_a_guide_values_the_state_at_the_horizon_and_learns():

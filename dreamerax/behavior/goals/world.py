@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dreamerax.behavior.imagination import Latent, World
+from dreamerax.behavior.imagination import Latent, World, wrap
 
 
 def with_goals(world: World, reward: Callable[[jax.Array, jax.Array], jax.Array]) -> World:
@@ -16,6 +16,10 @@ def with_goals(world: World, reward: Callable[[jax.Array, jax.Array], jax.Array]
     reward: features [..., F] and those of the goal [..., F] -> the reward on arriving there [...].
   """
 
+  return wrap(world, lambda each: _with_goals(each, reward))
+
+
+def _with_goals(world: World, reward: Callable[[jax.Array, jax.Array], jax.Array]) -> World:
   def glance(embed: jax.Array, key: jax.Array) -> jax.Array:
     """A state that is seen alone is its own goal."""
     features = world.glance(embed, key)
