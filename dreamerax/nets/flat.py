@@ -19,7 +19,11 @@ from dreamerax.types import ArraySpec
 
 @dataclass(frozen=True)
 class FlatEncoder(Encoder):
-  """An MLP over all pixels of an image, as for small images of few things (Watter et al. 2015); another one for vectors."""
+  """An MLP over all pixels of an image, as for small images of few things (Watter et al. 2015); another one for vectors.
+
+  Pixels are from 0, black, to 1, as in the published codes: most pixels of such images are black, and hide what moves
+  from the first layer where they are not zero.
+  """
 
   layers: int = 2  # of the MLP for images
   units: int = 300  # width of the MLP for images
@@ -117,13 +121,13 @@ class BernoulliDecoderModule(FlatDecoderModule):
 
 
 class _OfPixels(nnx.Module):
-  """[N, H, W, C] -> [N, U]."""
+  """[N, H, W, C] from -0.5 to 0.5, as encoders give images to their stages -> [N, U]."""
 
   def __init__(self, mlp: PlainMLP):
     self.mlp = mlp
 
   def __call__(self, x: jax.Array) -> jax.Array:
-    return self.mlp(x.reshape(x.shape[0], -1))
+    return self.mlp(x.reshape(x.shape[0], -1) + 0.5)
 
 
 def _excess(logits: jax.Array, x: jax.Array) -> jax.Array:

@@ -43,12 +43,12 @@ def plain_logits(params):
   return plain.linear(params["pixels"], hidden).reshape(N, 3, 4, 3)
 
 
-def test_the_encoder_is_an_mlp_over_all_pixels():
+def test_the_encoder_is_an_mlp_over_all_pixels_of_which_black_ones_are_zero():
   config = FlatEncoder(layers=2, units=6, vector_layers=1, vector_units=4)
   module, params = plain.randomised(lambda: config.build(SPEC, dtype=jnp.float32, rngs=nnx.Rngs(0)))
   observation = pixels() | {"grid": np.ones((N, 2, 2), np.float32)}
   got = plain.call(module, type(module).__call__, observation)
-  stacked = np.concatenate([observation["image"], observation["mask"]], -1) / 255 - 0.5
+  stacked = np.concatenate([observation["image"], observation["mask"]], -1) / 255
   expected = relu_mlp(params["stages"]["stage0"]["mlp"], stacked.reshape(N, -1))
   np.testing.assert_allclose(got[:, -6:], expected, rtol=1e-4, atol=1e-5)
   assert got.shape == (N, module.output_size) == (N, 10)
