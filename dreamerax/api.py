@@ -1,6 +1,7 @@
-"""Defines what a program imports: preset, train, train_seeds, evaluate, load_policy, export_policy."""
+"""Defines what a program imports: preset, train, train_seeds, evaluate, load_policy, export_policy, pack_agent."""
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -8,20 +9,21 @@ from typing import Any, Literal
 
 import jax
 
-from dreamerax import envs, presets
+from dreamerax import envs, files, presets
 from dreamerax.agent import Agent
 from dreamerax.config import changed
-from dreamerax.config_file import spec_to_dict
+from dreamerax.config_file import CONFIG, spec_to_dict
 from dreamerax.deploy import export
 from dreamerax.deploy.policy import LoadedPolicy
 from dreamerax.own_code import NOBODY, Trusted
 from dreamerax.run_config import RunConfig
 from dreamerax.run_directory import RunDirectory, env_spec
 from dreamerax.runtime import seeds
-from dreamerax.runtime.checkpoint import checkpoints
+from dreamerax.runtime.checkpoint import packed
 from dreamerax.runtime.collect import evaluate as evaluation
 from dreamerax.runtime.collect.evaluate import EvalResult
 from dreamerax.runtime.collect.policy import AgentPolicy
+from dreamerax.runtime.telemetry.metrics import METRICS, evaluation_lines
 from dreamerax.training import train, train_seeds
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
   "load_config",
   "load_policy",
   "load_preset",
+  "pack_agent",
   "preset",
   "train",
   "train_seeds",
@@ -93,7 +96,7 @@ def evaluate(
   """
   config = load_config(run_dir, trust)
   agent = Agent(config.agent, env_spec(config))
-  state, _ = checkpoints.load_state(Path(run_dir).absolute(), agent)
+  state = packed.load_trained(Path(run_dir).absolute(), agent)
   policy = AgentPolicy(agent, explore=False, key=seeds.key(seed))
   return evaluation.evaluate(
     policy,
@@ -156,6 +159,32 @@ def export_policy(
   export.export(agent, params, Path(out), explore=explore, batch=batch, platforms=platforms, header=header)
 
 
+def pack_agent(run_dir: str | Path, out: str | Path, *, trust: Trusted = NOBODY) -> None:
+  """Writes the newest checkpoint's agent as a small run directory, which does all that a run does but train on.
+
+  It holds config.json, the evaluations in metrics.jsonl, and the agent in half precision without its optimisers and replay.
+
+  Args:
+    out: a directory that is not there, or empty.
+    trust: as `evaluate` has it.
+
+  Raises:
+    what `load_policy` raises; ValueError: something is in `out`, or it cannot be written.
+  """
+  directory, out = RunDirectory.open(run_dir, trust), Path(out)
+  if os.path.lexists(out) and (not out.is_dir() or any(out.iterdir())):
+    raise ValueError(f"out={out}: something is there: name a directory that is new or empty")
+  agent = Agent(directory.config.agent, directory.spec)
+  try:
+    packed.pack(directory.path.absolute(), agent, out)
+    files.write_whole(out / CONFIG, files.read_regular(directory.path / CONFIG))
+    files.write_whole(out / METRICS, b"".join(evaluation_lines(directory.path / METRICS)))
+  except OSError as error:
+    if isinstance(error, FileNotFoundError):
+      raise
+    raise ValueError(f"out={out} cannot be written ({error}): choose another directory") from error
+
+
 def load_agent(run_dir: str | Path, trust: Trusted = NOBODY) -> tuple[Agent, Any]:
   """The newest checkpoint's agent, and the parameters that acting needs, on a device. Raises what `load_policy` does."""
   return agent_of(RunDirectory.open(run_dir, trust))
@@ -168,7 +197,7 @@ def agent_of(directory: RunDirectory) -> tuple[Agent, Any]:
 
 def _trained(directory: RunDirectory, config: RunConfig) -> tuple[Agent, Any]:
   agent = Agent(config.agent, directory.spec)
-  state, _ = checkpoints.load_state(directory.path.absolute(), agent)
+  state = packed.load_trained(directory.path.absolute(), agent)
   return agent, jax.device_put(agent.policy_params(state), jax.local_devices()[0])
 
 

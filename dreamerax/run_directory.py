@@ -14,7 +14,7 @@ from dreamerax.config_format import EDITED
 from dreamerax.envs import violations
 from dreamerax.own_code import NOBODY, NotTrusted, Stored, Trust, Trusted
 from dreamerax.run_config import RunConfig
-from dreamerax.runtime.checkpoint.folder import FOLDER, read_saved
+from dreamerax.runtime.checkpoint.folder import FOLDER, PACKED, read_saved
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
 _SEED_DIR = "seed-"  # and the seed: a run directory among those of several seeds
@@ -165,6 +165,17 @@ class RunDirectory:
         f"{self.path} and another --logdir"
       )
 
+  def check_trains(self) -> None:
+    """
+    Raises:
+      ValueError: the directory holds a packed agent, which has nothing to train on with.
+    """
+    if (self.path / PACKED).is_dir():
+      raise ValueError(
+        f"{self.path} holds a packed agent, without optimisers and replay: begin a run from its world model with "
+        f"--init-world-model {self.path} and another --logdir"
+      )
+
   def check_checkpoints_know_config(self) -> None:
     """Whether the newest checkpoint was saved with the config.json that is there.
 
@@ -193,6 +204,7 @@ class RunDirectory:
       ValueError: names the first field that differs; or a checkpoint does not know the
         config.json.
     """
+    self.check_trains()
     self.check_checkpoints_know_config()
     kept = (field.name for field in dataclasses.fields(config) if field.name not in _MAY_CHANGE)
     self.check_equal({name: (getattr(self.config, name), getattr(config, name)) for name in kept})

@@ -17,9 +17,18 @@ from dreamerax.runtime.run_lock import holder
 RUNS = Path("runs")  # where `train` keeps runs that were given no directory
 LATEST = "latest"
 _RUN_OPTIONS = ("--logdir", "--init-world-model", "--init_world_model", "--policy", "--config")
-_RUN_COMMANDS = ("eval", "compare", "plot", "video", "dream", "export", "doctor")  # their positional arguments are runs
+_RUN_COMMANDS = (
+  "eval",
+  "compare",
+  "plot",
+  "video",
+  "dream",
+  "export",
+  "pack",
+  "doctor",
+)  # their positional arguments are runs
 _OTHER_OPTIONS = ("--out", "--title", "--video", "--against", "--trust")  # of these commands: what follows is no run
-_CONFIG, _METRICS, _CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
+_CONFIG, _METRICS, _CHECKPOINTS, _PACKED = "config.json", "metrics.jsonl", "checkpoints", "agent"
 _TAIL = 2**16  # bytes of metrics.jsonl that are read first
 _LONGER_TAIL = 2**22  # where those tell of no episode
 _DEPTH = 4  # folders in folders: of sweeps, of seeds
@@ -37,7 +46,7 @@ class RunSummary(NamedTuple):
   unit: str = "env steps"  # or updates, of a world model that is trained alone
   last_return: float | None = None
   evaluated: bool = False  # whether `last_return` is an evaluation's and not a training episode's
-  state: str = ""  # running, finished, interrupted, never saved, or why the run cannot be read
+  state: str = ""  # running, finished, interrupted, never saved, packed, or why the run cannot be read
   changed: float = 0.0  # seconds since the epoch
 
 
@@ -148,7 +157,7 @@ def _state(run: RunSummary) -> str:
   except (FileNotFoundError, NotADirectoryError):
     saved = False
   if not saved:
-    return "never saved"
+    return "packed" if (run.path / _PACKED).is_dir() else "never saved"
   return "finished" if run.steps >= run.total else "interrupted"
 
 

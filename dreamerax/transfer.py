@@ -6,7 +6,7 @@ import jax
 
 from dreamerax.agent import Agent
 from dreamerax.config import first_difference
-from dreamerax.runtime.checkpoint import checkpoints
+from dreamerax.runtime.checkpoint import packed
 from dreamerax.runtime.protocol import State
 
 _PART, _SLOW = "world_model", "world_slow"
@@ -41,7 +41,7 @@ def with_world_model(state: State, run_dir: Path, source: Agent) -> State:
   Raises:
     FileNotFoundError: no checkpoint is there. ValueError: every one is damaged, or does not fit `source`.
   """
-  loaded, _ = checkpoints.load_state(run_dir, source)
+  loaded = packed.load_trained(run_dir, source)
 
   def moved(new: State, old: State) -> State:
     return jax.tree.map(lambda x, like: jax.device_put(x, like.sharding), new, old)

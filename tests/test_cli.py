@@ -141,6 +141,7 @@ REFUSED = {
   "export missing": "missing is not a run directory",
   "export missing --batch 0": "batch=0 must be at least 1",
   "export missing --platforms abacus": "abacus",
+  "pack missing": "missing is not a run directory",
   "list everything": "'everything' belongs to no option",
   "doctor --frames 0": "frames=0 must be at least 1",
 }
@@ -354,6 +355,7 @@ def test_help_explains_each_command(dreamerax):
     "video",
     "dream",
     "export",
+    "pack",
     "train-world-model",
     "record",
     "list",

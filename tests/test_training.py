@@ -123,6 +123,31 @@ def test_the_directory_is_enough_to_act_and_to_export(
   assert "import dreamerax" not in loader.read_text()
 
 
+def test_a_packed_agent_acts_and_dreams_and_does_not_train_on(
+  logdir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+  out = tmp_path / "given"
+  assert cli.main(["pack", str(logdir), "--out", str(out)]) == 0
+  assert f"{out}: 0." in capsys.readouterr().out
+  assert read_metrics(out / "metrics.jsonl") == [
+    row for row in read_metrics(logdir / "metrics.jsonl") if "eval/return" in row
+  ]
+  assert cli.main(["pack", str(logdir), "--out", str(out)]) == 2
+  assert f"out={out}: something is there" in capsys.readouterr().err
+  observation = {"image": np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)}
+  (action, _), (whole, _) = (dreamerax.load_policy(each)(observation) for each in (out, logdir))
+  np.testing.assert_allclose(action, whole, atol=0.02)
+  assert (action != whole).any()  # its numbers are rounded
+  assert cli.main(["eval", str(out), "--episodes", "1"]) == 0
+  assert cli.main(["doctor", str(out)]) == 0
+  assert "packed: it acts, and does not train on" in capsys.readouterr().out
+  assert cli.main(["runs", str(tmp_path)]) == 0
+  assert "packed" in capsys.readouterr().out
+  assert cli.main(["train", "--logdir", str(out), "--env-steps", "6000"]) == 2
+  told = capsys.readouterr().err
+  assert f"{out} holds a packed agent" in told and f"--init-world-model {out}" in told
+
+
 # imageio leaves the pipes of its ffmpeg process to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 def test_eval_scores_and_films(logdir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

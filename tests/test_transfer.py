@@ -57,11 +57,11 @@ def state(value: float):
 
 
 def test_exactly_the_world_model_is_taken_over(monkeypatch: pytest.MonkeyPatch):
-  def load_state(run_dir: Path, agent: Agent):
+  def load_trained(run_dir: Path, agent: Agent):
     assert (run_dir, agent) == (HERE, "source")
-    return state(2.0), None
+    return state(2.0)
 
-  monkeypatch.setattr(transfer.checkpoints, "load_state", load_state)
+  monkeypatch.setattr(transfer.packed, "load_trained", load_trained)
   begun = transfer.with_world_model(state(1.0), HERE, "source")  # type: ignore[arg-type]
   wanted = state(1.0)
   wanted["params"]["world_model"] = state(2.0)["params"]["world_model"]

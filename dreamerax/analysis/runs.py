@@ -11,7 +11,7 @@ from dreamerax.config import to_dict
 from dreamerax.config_file import CONFIG
 from dreamerax.run_config import RunConfig
 from dreamerax.run_directory import RunDirectory
-from dreamerax.runtime.telemetry.metrics import read_metrics
+from dreamerax.runtime.telemetry.metrics import METRICS, read_metrics
 
 # What may differ between runs of one setting: where and how long they ran, and how they were watched.
 _FREE = ("seed", "env_steps", "loop.eval", "loop.video", "loop.log", "loop.checkpoint", "loop.resume", "workers")
@@ -122,7 +122,7 @@ def group(runs: Sequence[RunRecord]) -> list[Setting]:
 def _read(path: Path) -> RunRecord:
   directory = RunDirectory.open(path)
   config = directory.outline
-  metrics = path / "metrics.jsonl"
+  metrics = path / METRICS
   rows = read_metrics(metrics) if metrics.exists() else []
   if not all(isinstance(row, dict) for row in rows):
     raise ValueError(f"{metrics} has a line that is no JSON object; delete it")

@@ -12,12 +12,13 @@ from dreamerax.own_code import NOBODY, NotTrusted, Trust
 from dreamerax.replay import find_lost, inspect
 from dreamerax.replay.budget import size_of
 from dreamerax.run_directory import RunDirectory
+from dreamerax.runtime.checkpoint import packed
 from dreamerax.runtime.checkpoint.checkpoints import verify
-from dreamerax.runtime.checkpoint.folder import FOLDER, read_saved
+from dreamerax.runtime.checkpoint.folder import FOLDER, PACKED, read_saved
 from dreamerax.runtime.checkpoint.metadata import RESHARDS, RunState
 from dreamerax.runtime.checkpoint.replay import log_folder, log_folders
 from dreamerax.runtime.run_lock import holder
-from dreamerax.runtime.telemetry.metrics import read_metrics
+from dreamerax.runtime.telemetry.metrics import METRICS, read_metrics
 from dreamerax.words import number_of
 
 _LOST = ", which the newest checkpoint counts on: restore it, or the run goes on with what is left"
@@ -45,6 +46,9 @@ def examine(run_dir: Path, trust: Trust = NOBODY) -> Iterator[Check]:
   """Findings, in the order in which a run that goes on would stumble over them."""
   files.refuse_links(run_dir)
   yield _config(run_dir, trust)
+  if (run_dir / PACKED).is_dir():
+    yield _packed(run_dir)
+    return
   user = holder(run_dir)
   yield Check("in use", f"by {user}" if user else "no")
   yield from _checkpoints(run_dir)
@@ -71,6 +75,13 @@ def _config(run_dir: Path, trust: Trust) -> Check:
   except ValueError as error:
     return Check("config.json", "this version cannot read it", str(error), fatal=True)
   return Check("config.json", f"{directory.preset} {config.size}, {config.env.task}, seed {config.seed}")
+
+
+def _packed(run_dir: Path) -> Check:
+  problem = packed.find_problem(run_dir)
+  if problem is not None:
+    return Check("agent", "damaged", f"{problem}: put a copy of it back", fatal=True)
+  return Check("agent", f"whole, {size_of(packed.size_of(run_dir))}, packed: it acts, and does not train on")
 
 
 def _checkpoints(run_dir: Path) -> Iterator[Check]:
@@ -121,7 +132,7 @@ def _named(texts: list[str]) -> str:
 
 
 def _metrics(run_dir: Path, saved: RunState | None) -> Check:
-  path = run_dir / "metrics.jsonl"
+  path = run_dir / METRICS
   if not path.exists():
     return Check("metrics.jsonl", "missing", "curves of the run begin when it goes on")
   try:

@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, tuple[Subcommand, ...]] = {
   "video": (Subcommand("video", "RUN_DIR", "behaviour beside the world model's dream of it"),),
   "dream": (Subcommand("dream", "RUN_DIR", "a page on which you steer inside the world model"),),
   "export": (Subcommand("export", "RUN_DIR", "the agent as one file that jax alone can run"),),
+  "pack": (Subcommand("pack", "RUN_DIR", "the agent as a small run directory, to be given away"),),
   "train-world-model": (
     Subcommand(
       "train_world_model",

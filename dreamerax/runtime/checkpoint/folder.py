@@ -12,6 +12,7 @@ from dreamerax.runtime.checkpoint import checksums
 from dreamerax.runtime.checkpoint.metadata import RunState
 
 FOLDER = "checkpoints"  # in a run directory
+PACKED = "agent"  # in a run directory without checkpoints: see `packed`
 _NEW, _OLD, _BAD = ".new", ".old", ".bad"
 
 

@@ -9,12 +9,15 @@ import jax
 from dreamerax.runtime.protocol import State
 
 
+def named(state: State) -> list[tuple[str, Any]]:
+  """The arrays of a state, each with its name, in the order of the tree's leaves."""
+  leaves = jax.tree_util.tree_leaves_with_path(state)
+  return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
+
+
 def of(state: State) -> dict[str, list[Any]]:
   """Describes a state as JSON: the name of each array to [[sizes], dtype]."""
-  leaves = jax.tree_util.tree_leaves_with_path(state)
-  return {
-    jax.tree_util.keystr(path, simple=True, separator="/"): [list(leaf.shape), str(leaf.dtype)] for path, leaf in leaves
-  }
+  return {name: [list(leaf.shape), str(leaf.dtype)] for name, leaf in named(state)}
 
 
 def check(folder: Path, found: Mapping[str, list], wanted: Mapping[str, list]) -> None:

@@ -18,6 +18,7 @@ from dreamerax.loggers.process import LoggerProcess
 from dreamerax.runtime.counters import Counters
 from dreamerax.runtime.telemetry.tensorboard import EventFile
 
+METRICS = "metrics.jsonl"  # in a run directory
 _log = logging.getLogger(__name__)
 
 
@@ -37,6 +38,15 @@ def read_metrics(path: Path) -> list[dict]:
     except (ValueError, RecursionError) as error:
       raise ValueError(f"{path}, line {number}: not JSON; delete that line") from error
   return rows
+
+
+def evaluation_lines(path: Path) -> list[bytes]:
+  """The lines of a metrics.jsonl that tell of an evaluation, as they are; none where there is no file."""
+  try:
+    lines = files.read_regular(path).splitlines(keepends=True)
+  except FileNotFoundError:
+    return []
+  return [line for line in lines if b'"eval/return"' in line and line.endswith(b"\n")]
 
 
 def as_markdown(text: str) -> str:
@@ -70,7 +80,7 @@ class MetricsWriter:
       stopped: whether a person has asked to leave, which ends that waiting.
     """
     self._say, self._stopped = say, stopped
-    self._path = logdir / "metrics.jsonl"
+    self._path = logdir / METRICS
     self._file = os.fdopen(files.open_regular(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "r+b", buffering=0)
     self.size = self._cut(size)  # bytes of whole lines
     self._unwritten = b""
