@@ -90,6 +90,26 @@ def conv_transposed(params, x):
   return out + params["bias"]
 
 
+def conv_strided(params, x, padding):
+  """Stride 2 with `padding` zeros around the image, kernel [K, K, I, O]."""
+  side = params["kernel"].shape[0]
+  x = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+  height, width = ((size - side) // 2 + 1 for size in x.shape[1:3])
+  y = np.zeros((x.shape[0], height, width, params["kernel"].shape[-1]))
+  for i in range(height):
+    for j in range(width):
+      patch = x[:, 2 * i : 2 * i + side, 2 * j : 2 * j + side]
+      y[:, i, j] = np.einsum("nabi,abio->no", patch, params["kernel"]) + params["bias"]
+  return y
+
+
+def lstm(cell, gates, forget_bias):
+  """The next cell and output from the four gates before their functions."""
+  enter, candidate, forget, leave = np.split(gates, 4, -1)
+  cell = sigmoid(forget + forget_bias) * cell + sigmoid(enter) * np.tanh(candidate)
+  return cell, sigmoid(leave) * np.tanh(cell)
+
+
 def conv_same(params, x):
   """[N, H, W, I] -> [N, H, W, O], zeros around the picture."""
   size = len(params["kernel"])

@@ -36,6 +36,8 @@ def rows(found: HorizonErrors, spec: EnvSpec) -> tuple[list[str], list[list[str]
     if array.is_image:
       header.append(f"{name} squared error: {MODEL}")
       columns.append([f"{x:.5f}" for x in found.errors[MODEL][name]])
+      header += [f"{name} SSIM: {PREDICTORS[0]}", *PREDICTORS[1:]]
+      columns += [[f"{x:.4f}" for x in found.similarity[predictor][name]] for predictor in PREDICTORS]
   header += [f"reward error: {PREDICTORS[0]}", *PREDICTORS[1:]]
   columns += [[f"{x:.4f}" for x in found.errors[predictor][REWARD]] for predictor in PREDICTORS]
   shown = [[str(h), str(found.count[h - 1]), *(column[h - 1] for column in columns)] for h in horizons(found)]
@@ -52,6 +54,7 @@ def scalars(found: HorizonErrors, spec: EnvSpec) -> dict[str, float]:
         values[f"{head}/{name}/mse/{horizon}"] = float(found.errors[predictor][name][horizon - 1])
         if array.is_image:
           values[f"{head}/{name}/psnr/{horizon}"] = float(found.psnr(predictor, name)[horizon - 1])
+          values[f"{head}/{name}/ssim/{horizon}"] = float(found.similarity[predictor][name][horizon - 1])
       values[f"{head}/reward/mae/{horizon}"] = float(found.errors[predictor][REWARD][horizon - 1])
   return values
 

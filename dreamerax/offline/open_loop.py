@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from dreamerax import checks
+from dreamerax.offline.ssim import ssim
 from dreamerax.runtime.protocol import Params
 from dreamerax.types import Array, ArraySpec, Batch, EnvSpec, Transition
 from dreamerax.world_model.base import SequencePrediction
@@ -54,6 +55,7 @@ class HorizonErrors(NamedTuple):
   count: np.ndarray  # [H] windows that reach so far
   errors: Mapping[str, Mapping[str, np.ndarray]]  # predictor -> array's name or REWARD -> [H]
   """Squared error of an observation's entry (of an image in [0, 1]); absolute error of the reward."""
+  similarity: Mapping[str, Mapping[str, np.ndarray]]  # predictor -> image's name -> [H] structural similarity
 
   def psnr(self, predictor: str, image: str) -> np.ndarray:
     """[H] decibels, from the mean squared error."""
@@ -119,26 +121,34 @@ def horizon_errors(
   """
   horizon, total = windows.valid.shape[1], len(windows.valid)
   count = windows.valid.sum(0)
-  sums = {predictor: defaultdict(lambda: np.zeros(horizon)) for predictor in PREDICTORS}
+  sums, similar = (
+    {predictor: defaultdict(lambda: np.zeros(horizon)) for predictor in PREDICTORS} for _ in ("errors", "similarity")
+  )
   for number, start in enumerate(range(0, total, batch_size)):
     rows = np.minimum(np.arange(start, start + batch_size), total - 1)
     new = np.arange(start, start + batch_size) < total  # the last batch is filled up
     steps = jax.tree.map(lambda x: x[rows], windows.steps)  # noqa: B023
     predicted = jax.device_get(predict(params, Batch(steps, {}), jax.random.key(number)))
     valid = windows.valid[rows] & new[:, None]
-    for predictor, errors in _errors(steps, predicted, baseline, spec, horizon).items():
-      for name, error in errors.items():
-        sums[predictor][name] += np.where(valid, error, 0).sum(0)
+    for totals, found in zip((sums, similar), _errors(steps, predicted, baseline, spec, horizon), strict=True):
+      for predictor, values in found.items():
+        for name, value in values.items():
+          totals[predictor][name] += np.where(valid, value, 0).sum(0)
+  return HorizonErrors(count, *(_means(totals, count) for totals in (sums, similar)))
+
+
+def _means(totals: Mapping[str, Mapping[str, np.ndarray]], count: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+  """Each total [H] by the number of windows; NaN where no window reaches so far."""
   reached = count > 0
-  errors = {p: {n: np.where(reached, x / np.maximum(count, 1), np.nan) for n, x in e.items()} for p, e in sums.items()}
-  return HorizonErrors(count, errors)
+  return {p: {n: np.where(reached, x / np.maximum(count, 1), np.nan) for n, x in e.items()} for p, e in totals.items()}
 
 
 def _errors(
   steps: Transition, predicted: SequencePrediction, baseline: Means, spec: EnvSpec, horizon: int
-) -> dict[str, dict[str, np.ndarray]]:
-  """[B, H] for each predictor and name."""
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, dict[str, np.ndarray]]]:
+  """Errors [B, H] for each predictor and name, and structural similarities for each predictor and image."""
   found: dict[str, dict[str, np.ndarray]] = {predictor: {} for predictor in PREDICTORS}
+  similar: dict[str, dict[str, np.ndarray]] = {predictor: {} for predictor in PREDICTORS}
   context = steps.reward.shape[1] - horizon
   for name, expected in predicted.observation.items():
     truth = steps.observation[name].astype(np.float32)
@@ -147,10 +157,12 @@ def _errors(
     guesses = (expected[:, context:], truth[:, context - 1, None], baseline.observation[name])
     for predictor, guess in zip(PREDICTORS, guesses, strict=True):
       found[predictor][name] = _over_entries(np.square(guess - truth[:, context:]))
+      if spec.observation[name].is_image:
+        similar[predictor][name] = ssim(guess, truth[:, context:])
   rewards = (predicted.reward[:, context:], steps.reward[:, context - 1, None], baseline.reward)
   for predictor, guess in zip(PREDICTORS, rewards, strict=True):
     found[predictor][REWARD] = np.abs(guess - steps.reward[:, context:])
-  return found
+  return found, similar
 
 
 def _over_entries(error: Array) -> np.ndarray:

@@ -15,12 +15,13 @@ from dreamerax.presets.embed_to_control import embed_to_control
 from dreamerax.presets.her import her
 from dreamerax.presets.laptop import laptop
 from dreamerax.presets.lexa import lexa
+from dreamerax.presets.oh import oh
 from dreamerax.presets.pc3 import pc3
 from dreamerax.presets.pddm import pddm
 from dreamerax.presets.plan2explore import plan2explore
 from dreamerax.presets.planet import planet
 from dreamerax.presets.quick import quick
-from dreamerax.presets.sizes import OLDER_SIZES, SIZES
+from dreamerax.presets.sizes import OLDER_SIZES, SIZES, VIDEO_SIZES
 from dreamerax.run_config import RunConfig
 from dreamerax.types import GOAL, ActionSpec, ArraySpec, EnvSpec
 
@@ -67,6 +68,7 @@ PRESETS: Mapping[str, Preset] = {
   "pc3": Preset("as embed-to-control, but without a decoder: contrast", pc3, ("small",), "small", goals=True),
   "her": Preset("goals of images, learned in hindsight", her, ("tiny",), "tiny", goals=True),
   "lexa": Preset("LEXA: an explorer, and an achiever of goals", lexa, ("tiny",), "tiny", goals=True),
+  "oh": Preset("action-conditional video prediction, table/push by default", oh, tuple(VIDEO_SIZES), "small"),
 }
 
 

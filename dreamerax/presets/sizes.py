@@ -27,3 +27,6 @@ SIZES: Mapping[str, Size] = {
 
 # PlaNet, Dreamer v1 and v2 were published in one size each; "small" has a quarter of its widths, for a CPU.
 OLDER_SIZES: Mapping[str, int] = {"published": 1, "small": 4}
+
+# Divides the published widths of models that predict frames; "small" is for a CPU.
+VIDEO_SIZES: Mapping[str, int] = {"small": 8, "published": 1}

@@ -1,0 +1,64 @@
+"""Defines what every predictor of frames can do; the video model knows no more of it than this."""
+
+import abc
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+from flax import nnx
+
+State = Any  # what a predictor remembers of earlier frames: a pytree of arrays [N, ...] float32
+FrameShape = tuple[int, int, int]  # height, width, channels
+
+
+class Predicted(NamedTuple):
+  """The next frame, and what the predictor remembers of those before it."""
+
+  state: State
+  frame: jax.Array  # [N, H, W, C] float32, aims at [0, 1]
+  flow: jax.Array | None = None
+  """Where each pixel came from, [N, H, W, K²] as `ops.advection.advect` takes it; None where no pixels are moved."""
+
+
+@dataclass(frozen=True)
+class FramePredictor(abc.ABC):
+  """Configuration of a network that predicts the next frame from frames and actions."""
+
+  @property
+  @abc.abstractmethod
+  def factor(self) -> int:
+    """The sides of frames are multiples of this; smaller images are framed in zeros."""
+
+  @abc.abstractmethod
+  def build(self, shape: FrameShape, action: int, *, dtype: Any, rngs: nnx.Rngs) -> "FramePredictorModule":
+    """shape: of a frame. action: length of an action vector."""
+
+
+class FramePredictorModule(nnx.Module):
+  """Predicts the next frame from the newest one, the action taken there, and a memory of earlier ones."""
+
+  summary_size: int
+  """Length of `summary`; 0 where the memory has none."""
+  moves: bool = False
+  """Whether predictions have a `flow`."""
+
+  @abc.abstractmethod
+  def initial(self, batch: int) -> State:
+    """Zeros [batch, ...], the memory before the first frame."""
+
+  @abc.abstractmethod
+  def __call__(self, state: State, frame: jax.Array, action: jax.Array, key: jax.Array | None) -> Predicted:
+    """
+    Args:
+      state: what is remembered of the frames before `frame`.
+      frame: [N, H, W, C] in [0, 1], seen or predicted.
+      action: [N, A], taken there.
+      key: of a draw; None expects the mean.
+
+    Returns:
+      The next frame, and the memory of `frame` and of those before it.
+    """
+
+  @abc.abstractmethod
+  def summary(self, state: State) -> jax.Array:
+    """Memory [..., ...] -> [..., S], what heads see of it beside the frame."""

@@ -1,0 +1,75 @@
+"""Runs of the video presets through the command line: record, train a world model, go on, dream, act."""
+
+import shlex
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from dreamerax import api, cli
+from dreamerax.runtime.telemetry.metrics import read_metrics
+
+pytestmark = pytest.mark.slow  # compiles an agent's functions many times
+
+RECORD = """
+  record --task table/reach --rendering fast --image-size 16 --episodes 4 --num-envs 2 --workers.count 0 --out
+"""
+MODEL = shlex.split("""
+  --replay.batch-size 2 --replay.batch-length 4 --agent.world-model.encoder.depth 1
+  --agent.world-model.encoder.stages 1 --agent.world-model.reward.units 8
+""")
+OF = {
+  "oh": shlex.split("""
+    --agent.world-model.predictor.channels 2 4 --agent.world-model.predictor.units 16
+    --agent.world-model.predictor.action.factors 8 --agent.world-model.training.begins 0 2 4
+  """),
+}
+# What a run that collects adds: two environments of the same images, and a planner that tries little.
+TRAIN = shlex.split("""
+  --task table/reach --rendering fast --image-size 16 --num-envs 2 --workers.count 0 --prefill-steps 60 --env-steps 120
+  --eval-every 0 --eval-episodes 1 --video-every 0 --sync --schedule.every 20 --schedule.first 2
+  --agent.behavior.planner.candidates 4 --agent.behavior.planner.elites 2 --agent.behavior.planner.horizon 2
+""")
+
+
+def alone(preset: str, data: Path, logdir: Path, updates: int) -> None:
+  command = ["train-world-model", preset, *MODEL, *OF[preset], "--eval-every", "0", "--held-out", "0.25"]
+  assert cli.main([*command, "--data", str(data), "--logdir", str(logdir), "--updates", str(updates)]) == 0
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+  folder = tmp_path_factory.mktemp("data") / "episodes"
+  assert cli.main([*shlex.split(RECORD), str(folder)]) == 0
+  return folder
+
+
+@pytest.fixture(scope="module", params=OF)
+def run(request: pytest.FixtureRequest, data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+  logdir = tmp_path_factory.mktemp("runs") / request.param
+  alone(request.param, data, logdir, 6)
+  return request.param, logdir
+
+
+def test_pictures_are_scored_by_horizon(run: tuple[str, Path]):
+  row = [row for row in read_metrics(run[1] / "metrics.jsonl") if "open_loop/model/image/psnr/1" in row][-1]
+  assert row["open_loop/model/image/psnr/10"] > 3
+  assert -1 < row["open_loop/model/image/ssim/10"] < 1 and row["open_loop/last_frame/image/ssim/1"] > 0.5
+
+
+def test_it_goes_on_to_the_bit(run: tuple[str, Path], data: Path, tmp_path: Path):
+  preset, logdir = run
+  alone(preset, data, tmp_path / "halves", 3)
+  alone(preset, data, tmp_path / "halves", 6)
+  whole, halves = (api.load_agent(folder)[1] for folder in (logdir, tmp_path / "halves"))
+  jax.tree.map(np.testing.assert_array_equal, whole, halves)
+
+
+def test_it_plans_dreams_and_begins_a_run(run: tuple[str, Path], tmp_path: Path):
+  preset, logdir = run
+  film = tmp_path / "dream.mp4"
+  assert cli.main(["video", str(logdir), "--out", str(film)]) == 0 and film.stat().st_size > 0
+  begun = ["--init-world-model", str(logdir), "--logdir", str(tmp_path / "acts")]
+  assert cli.main(["train", preset, *TRAIN, *MODEL, *OF[preset], *begun]) == 0
+  assert any("eval/return" in row for row in read_metrics(tmp_path / "acts" / "metrics.jsonl"))
