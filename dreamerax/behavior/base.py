@@ -17,6 +17,14 @@ from dreamerax.types import ArrayDict, EnvSpec, Transition
 class Behavior(abc.ABC):
   """Configuration of a behaviour."""
 
+  @property
+  def kept_offline(self) -> bool:
+    """Whether it stays where a world model is trained alone, as it learns from recorded steps or nothing.
+
+    Not by default: an actor-critic learns in imagination. The run directory then holds an agent that acts.
+    """
+    return False
+
   @abc.abstractmethod
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "BehaviorModule":
     """features: length of a latent's features.

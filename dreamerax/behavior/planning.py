@@ -36,6 +36,10 @@ class Planning(Behavior):
     checks.between(1, self.planner.horizon, self, "replan_every")
     checks.between(0, 1, self, "discount")
 
+  @property
+  def kept_offline(self) -> bool:
+    return self.guide is None
+
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "PlanningModule":
     """Raises ValueError for discrete actions, which these planners do not search."""
     return PlanningModule(self, features, spec, dtype=dtype, rngs=rngs)

@@ -34,6 +34,10 @@ class Rewarded(Behavior):
   inner: Behavior = field(default_factory=ActorCritic)
   reward: Reward = field(default_factory=TaskReward)
 
+  @property
+  def kept_offline(self) -> bool:
+    return self.inner.kept_offline
+
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "RewardedModule":
     """Raises ValueError where the reward names a loss as the behaviour does, or a goal is not shown as what is seen."""
     reward = self.reward.build(features, spec, dtype=dtype, rngs=rngs)

@@ -1,6 +1,7 @@
 """Moves a state that holds all that is known by one step, from state and action, with no memory beside them."""
 
 import abc
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -119,6 +120,40 @@ class LocalModel(NamedTuple):
   def push(self, action: jax.Array) -> jax.Array:
     """B times action [..., A]."""
     return jnp.einsum("...sa,...a->...s", self.control, action)
+
+
+@dataclass(frozen=True)
+class ActionMatrix(StateTransition):
+  """The mean is W(z, u) z, with tanh of a network's outputs over sqrt(S) as the entries of W (Yan et al. 2020).
+
+  W has a norm of at most sqrt(S) and turns zero into zero, so that states are told apart by direction and length alone.
+  """
+
+  layers: int = 2  # hidden layers of the network
+  units: int = 64  # width of the hidden layers
+  activation: Activation = "relu"  # of these layers
+
+  def __post_init__(self):
+    checks.at_least(0, self, "layers")
+    checks.at_least(1, self, "units")
+
+  def build(self, state: int, action: int, stats: int, *, dtype: Any, rngs: nnx.Rngs) -> "ActionMatrixModule":
+    return ActionMatrixModule(self, state, action, stats, dtype=dtype, rngs=rngs)
+
+
+class ActionMatrixModule(StateTransitionModule):
+  """Built from `ActionMatrix`."""
+
+  def __init__(self, config: ActionMatrix, state: int, action: int, stats: int, *, dtype: Any, rngs: nnx.Rngs):
+    how = {"dtype": dtype, "rngs": rngs}
+    self.mlp = PlainMLP(state + action, config.units, config.layers, config.activation, **how)
+    self.out = Linear(self.mlp.output_size, state * state + stats - state, **how)  # W, and the other statistics
+
+  def __call__(self, state: jax.Array, action: jax.Array) -> jax.Array:
+    size = state.shape[-1]
+    entries, others = jnp.split(self.out(self.mlp(jnp.concatenate([state, action], -1))), [size * size], -1)
+    matrix = jnp.tanh(entries).reshape(*state.shape, size) / math.sqrt(size)
+    return jnp.concatenate([jnp.einsum("...sz,...z->...s", matrix, state), others], -1)
 
 
 def _after(state: jax.Array, stats: jax.Array) -> jax.Array:

@@ -9,7 +9,6 @@ import jax
 
 from dreamerax import config_file
 from dreamerax.agent import Agent
-from dreamerax.behavior.planning import Planning
 from dreamerax.behavior.uniform import Uniform
 from dreamerax.config import from_dict, to_dict
 from dreamerax.config_file import RECORDED
@@ -45,12 +44,13 @@ class Recorded:
 def world_model_only(config: RunConfig, folder: EpisodeFolder) -> RunConfig:
   """A preset's run without what learns to act, in the environment that the episodes were recorded in, where that is known.
 
-  A planner stays, as it has nothing to learn: the run directory then holds an agent that plans in the world model.
+  A planner stays, and what learns from recorded steps (`Behavior.kept_offline`): the run directory then holds an agent
+  that acts.
 
   Raises:
     ValueError: spec.json names fields of an environment that this version does not have.
   """
-  plans = isinstance(config.agent.behavior, Planning) and config.agent.behavior.guide is None
+  acts = config.agent.behavior.kept_offline
   env = config.env
   if "env" in folder.about:
     stored = with_image_settings(folder.about["env"])
@@ -58,7 +58,7 @@ def world_model_only(config: RunConfig, folder: EpisodeFolder) -> RunConfig:
   return dataclasses.replace(
     config,
     env=env,
-    agent=config.agent if plans else dataclasses.replace(config.agent, behavior=Uniform(), model_first=False),
+    agent=config.agent if acts else dataclasses.replace(config.agent, behavior=Uniform(), model_first=False),
     replay=dataclasses.replace(config.replay, online=False, max_disk_bytes=0),  # all there from the beginning
   )
 

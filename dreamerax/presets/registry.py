@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from dreamerax import own_code
 from dreamerax.config import nearest
+from dreamerax.presets.cfm import cfm
 from dreamerax.presets.deep_fitted_q import deep_fitted_q
 from dreamerax.presets.dreamer_r2 import dreamer_r2
 from dreamerax.presets.dreamer_v1 import dreamer_v1
@@ -20,6 +21,7 @@ from dreamerax.presets.pc3 import pc3
 from dreamerax.presets.pddm import pddm
 from dreamerax.presets.plan2explore import plan2explore
 from dreamerax.presets.planet import planet
+from dreamerax.presets.poke import poke
 from dreamerax.presets.quick import quick
 from dreamerax.presets.sizes import OLDER_SIZES, SIZES, VIDEO_SIZES
 from dreamerax.run_config import RunConfig
@@ -66,6 +68,8 @@ PRESETS: Mapping[str, Preset] = {
     "iLQR to a goal image in a locally linear latent", embed_to_control, ("small",), "small", goals=True
   ),
   "pc3": Preset("as embed-to-control, but without a decoder: contrast", pc3, ("small",), "small", goals=True),
+  "cfm": Preset("contrastive forward model, one greedy step to a goal image", cfm, ("small",), "small", goals=True),
+  "poke": Preset("an inverse and a forward model learned together", poke, ("small",), "small", goals=True),
   "her": Preset("goals of images, learned in hindsight", her, ("tiny",), "tiny", goals=True),
   "lexa": Preset("LEXA: an explorer, and an achiever of goals", lexa, ("tiny",), "tiny", goals=True),
   "oh": Preset("action-conditional video prediction, table/push by default", oh, tuple(VIDEO_SIZES), "small"),

@@ -12,7 +12,7 @@ from dreamerax.config import from_dict, to_dict
 from dreamerax.dynamics.base import Dynamics
 from dreamerax.dynamics.embedding import Embedded
 from dreamerax.dynamics.stochastic import Categorical, Deterministic, Gaussian
-from dreamerax.dynamics.transitions import LocallyLinear, Residual
+from dreamerax.dynamics.transitions import ActionMatrix, LocallyLinear, Residual
 from dreamerax.world_model.objectives.kl import PlainKL
 from tests import plain
 from tests.contracts import dynamics as contract
@@ -29,6 +29,11 @@ class TestResidual(DynamicsContract):
 class TestLocallyLinear(DynamicsContract):
   def make(self):
     return Embedded(LocallyLinear(rank=2, layers=1, units=5, activation="elu"), Gaussian(dims=4), layers=0)
+
+
+class TestActionMatrix(DynamicsContract):
+  def make(self):
+    return Embedded(ActionMatrix(layers=1, units=5), Gaussian(dims=4), layers=0)
 
 
 class TestDeterministic(DynamicsContract):
@@ -68,6 +73,17 @@ def test_a_locally_linear_step_equals_numpy():
       stats[row, :state], dense @ z[row] + control @ u[row] + offset[:state], rtol=1e-4, atol=1e-5
     )
     np.testing.assert_allclose(stats[row, state:], offset[state:], rtol=1e-4, atol=1e-5)
+
+
+def test_an_action_matrix_turns_the_state():
+  state, action = 3, 2
+  build = ActionMatrix(layers=1, units=5).build
+  module, params = plain.randomised(lambda: build(state, action, 2 * state, dtype=jnp.float32, rngs=nnx.Rngs(0)))
+  z, u = np.array([0.3, -0.2, 1.0]), np.array([0.5, -1.0])
+  out = plain.linear(params["out"], plain.plain_mlp(params["mlp"], np.concatenate([z, u]), plain.relu))
+  expected = [sum(np.tanh(out[3 * i + j]) / np.sqrt(3) * z[j] for j in range(3)) for i in range(3)]
+  found = plain.call(module, lambda m, *args: m(*args), jnp.asarray(z, jnp.float32), jnp.asarray(u, jnp.float32))
+  np.testing.assert_allclose(found, [*expected, *out[9:]], rtol=1e-5)
 
 
 def test_a_residual_step_without_layers_is_linear():
