@@ -20,9 +20,6 @@ def pc3(size: str) -> RunConfig:
 
   `--agent.world-model.objectives.probe.sequences 8` lets a decoder learn from the latents, and teach the model nothing,
   so that there are pictures to look at.
-
-  The consistency counts from the 1,500th update on: where it does from the first, all states of the plane become one
-  point, as its pictures differ in four pixels (experiments/latent_control.md).
   """
   run = embed_to_control(size)
   assert isinstance(run.agent.world_model, WorldModel)
@@ -31,7 +28,7 @@ def pc3(size: str) -> RunConfig:
     encoder=FlatEncoder(layers=2, units=300),
     dynamics=PointEmbedded(Residual(layers=2, units=20), Gaussian(dims=2, min_std=1e-3), layers=0),
     objectives={
-      "coding": PredictiveCoding(consistency_from=1500),
+      "coding": PredictiveCoding(),
       "probe": Probe(BernoulliDecoder(layers=2, units=200), sequences=0),
     },
   )

@@ -35,14 +35,13 @@ class PredictiveCoding(Objective):
 
   contrast: float = 1.0  # factor in the total loss
   consistency: float = 1.0  # factor in the total loss
-  consistency_from: int = 0  # updates before which the consistency, which is least for a single point, counts nothing
   curvature: float = 7.0  # factor in the total loss
   centre: float = 0.1  # factor in the total loss
   noise: float = 0.1  # deviation of what is added to the state that is predicted
   reach: float = 0.1  # deviation of e and d
 
   def __post_init__(self):
-    checks.at_least(0, self, "contrast", "consistency", "consistency_from", "curvature", "centre", "noise")
+    checks.at_least(0, self, "contrast", "consistency", "curvature", "centre", "noise")
     checks.more_than_zero(self, "reach")
 
   def build(self, sizes: Sizes, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "PredictiveCodingModule":
@@ -88,7 +87,7 @@ class PredictiveCodingModule(ObjectiveModule):
     before, action = pairs(seen.latents, later=False), pairs(jnp.asarray(steps.action), later=True)
     return {
       "contrast": mean(others - own),
-      "consistency": jnp.where(updates < self.config.consistency_from, 0.0, mean(-own)),
+      "consistency": mean(-own),
       "curvature": mean(curvature(dynamics, before, action, self.config.reach, reach_key)),
       "centre": jnp.square(state.mean((0, 1))).sum(),
     }
