@@ -24,6 +24,10 @@ OF = {
     --agent.world-model.predictor.channels 2 4 --agent.world-model.predictor.units 16
     --agent.world-model.predictor.action.factors 8 --agent.world-model.training.begins 0 2 4
   """),
+  "cdna": shlex.split("""
+    --agent.world-model.predictor.channels 2 2 2 2 2 2 2 --agent.world-model.predictor.moves 2
+    --agent.world-model.training.decay 2
+  """),
 }
 # What a run that collects adds: two environments of the same images, and a planner that tries little.
 TRAIN = shlex.split("""

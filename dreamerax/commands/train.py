@@ -121,9 +121,11 @@ def _trust_with(trust: Trust, preset: str | None, there: RunDirectory) -> Trust:
 def describe(preset: str | None) -> str:
   """The head of the help page."""
   chosen = preset or DEFAULT_PRESET
-  general = [f"  {name:<12} {value.summary}" for name, value in PRESETS.items() if not value.special]
-  special = "for tasks with choices or goals: " + ", ".join(name for name, value in PRESETS.items() if value.special)
-  known = "\n".join([*general, *(f"  {line}" for line in textwrap.wrap(special, short_help.WIDTH - 2))])
+  general = [f"  {name:<12} {value.summary}" for name, value in PRESETS.items() if not (value.special or value.frames)]
+  special = ", ".join(name for name, value in PRESETS.items() if value.special)
+  frames = ", ".join(name for name, value in PRESETS.items() if value.frames and not value.special)
+  others = f"for tasks with choices or goals: {special}; predicting images: {frames}"
+  known = "\n".join([*general, *(f"  {line}" for line in textwrap.wrap(others, short_help.WIDTH - 2))])
   return (
     f"Trains an agent. Ctrl-C saves and leaves; the same --logdir goes on from there.\n\n"
     f"presets (dreamerax train PRESET; values below are those of {chosen}):\n{known}"

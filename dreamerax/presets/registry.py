@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from dreamerax import own_code
 from dreamerax.config import nearest
+from dreamerax.presets.cdna import cdna
 from dreamerax.presets.cfm import cfm
 from dreamerax.presets.deep_fitted_q import deep_fitted_q
 from dreamerax.presets.dreamer_r2 import dreamer_r2
@@ -37,6 +38,7 @@ class Preset(NamedTuple):
   default_size: str
   choices: bool = False  # whether the task's actions have to be discrete
   goals: bool = False  # whether the task has to show its goal
+  frames: bool = False  # whether its world model predicts images from images
 
   @property
   def special(self) -> bool:
@@ -50,6 +52,7 @@ class Preset(NamedTuple):
 
 
 _OLDER = (tuple(OLDER_SIZES), "published")
+_VIDEO = (tuple(VIDEO_SIZES), "small")
 
 PRESETS: Mapping[str, Preset] = {
   "quick": Preset("cartpole_balance in minutes on a laptop's CPU", quick, ("tiny",), "tiny"),
@@ -72,7 +75,8 @@ PRESETS: Mapping[str, Preset] = {
   "poke": Preset("an inverse and a forward model learned together", poke, ("small",), "small", goals=True),
   "her": Preset("goals of images, learned in hindsight", her, ("tiny",), "tiny", goals=True),
   "lexa": Preset("LEXA: an explorer, and an achiever of goals", lexa, ("tiny",), "tiny", goals=True),
-  "oh": Preset("action-conditional video prediction, table/push by default", oh, tuple(VIDEO_SIZES), "small"),
+  "oh": Preset("action-conditional video prediction, table/push by default", oh, *_VIDEO, frames=True),
+  "cdna": Preset("video prediction by moving pixels, table/push by default", cdna, *_VIDEO, frames=True),
 }
 
 
