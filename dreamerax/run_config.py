@@ -10,7 +10,7 @@ from dreamerax.agent import AgentConfig
 from dreamerax.envs import EnvConfig, WorkerConfig
 from dreamerax.replay.replay import ReplayConfig
 from dreamerax.runtime.devices.mesh import MeshConfig
-from dreamerax.runtime.schedule import ScheduleConfig, TrainRatioConfig
+from dreamerax.runtime.schedule import IterationsConfig, ScheduleConfig, TrainRatioConfig
 from dreamerax.runtime.seeds import check_seed
 from dreamerax.runtime.settings import LoopConfig
 
@@ -42,3 +42,24 @@ class RunConfig:
     check_seed(self.seed)
     if self.replay.batch_length < 2:
       raise ValueError(f"replay.batch_length={self.replay.batch_length} must be at least 2: values need a next step")
+    self._check_iterations()
+
+  def _check_iterations(self) -> None:
+    """Whether on-policy iterations see the newest episodes, all of them, and behaviours that need such iterations do."""
+    draw, updates = self.replay.draw, self.schedule.updates if isinstance(self.schedule, IterationsConfig) else None
+    needed = self.agent.behavior.iteration
+    if needed is not None and updates != needed:
+      raise ValueError(
+        f"agent.behavior={type(self.agent.behavior).__name__} learns from whole episodes of its own, in iterations of "
+        f"{needed} updates, and the schedule has {updates or 'none'}: give IterationsConfig(updates={needed})"
+      )
+    if (updates is None) != (draw == "uniform"):
+      schedule = type(self.schedule).__name__
+      raise ValueError(
+        f"replay.draw={draw!r} does not go with schedule={schedule}: 'newest' goes with IterationsConfig"
+      )
+    if updates is not None and (self.loop.resume == "keep" or self.replay.max_disk_bytes == 0):
+      raise ValueError(
+        "schedule=IterationsConfig counts whole episodes, which a restart cuts short with loop.resume='keep' or "
+        "replay.max_disk_bytes=0: leave both out"
+      )

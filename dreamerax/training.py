@@ -74,6 +74,10 @@ def train(
     raise ValueError(
       "sync=True: the order in which Ray's actors give steps is up to the clock; leave --collect ray out"
     )
+  if ray_address is not None and config.replay.draw == "newest":
+    raise ValueError(
+      "replay.draw='newest' takes episodes that end together, and Ray's actors go at their own pace: leave --collect ray out"
+    )
   if ray_address is not None and jax.process_count() > 1:
     raise ValueError("--collect ray collects for one host: leave it out, or train on one")
   source = _beginning(there, init_world_model)
@@ -200,7 +204,7 @@ def _trainer(
     agent,
     partial(make_envs, config.env),
     replay,
-    config.schedule.build(rows * config.replay.batch_length),
+    config.schedule.build(rows, config.replay.batch_length),
     initial=lambda state: transfer.with_world_model(state, source, agent_of(source)) if source else state,
     remote=remote,
     make_eval_envs=partial(make_envs, config.env.as_evaluated()),

@@ -70,7 +70,7 @@ class ActionSpec:
     return np.logical_and.reduce(valid)
 
 
-GOAL, EVENT = "goal/", "event/"  # begin the names of hidden observations
+GOAL, EVENT, TRUE = "goal/", "event/", "true/"  # begin the names of hidden observations
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,10 @@ class EnvSpec:
   """The observations and actions of an environment. Observation keys are arbitrary
   names; images are uint8 of rank 3.
 
-  Observations whose names begin with `goal/` or `event/` are hidden from the world model, which neither encodes nor
+  Observations whose names begin with `goal/`, `event/` or `true/` are hidden from the world model, which neither encodes nor
   decodes them. They are stored like all others, and objectives and behaviours get them. `goal/<name>` is what the
-  visible observation `<name>` would be where the goal is reached.
+  visible observation `<name>` would be where the goal is reached; `true/<name>` is the simulator's, which training may
+  know and acting does without.
   """
 
   observation: Mapping[str, ArraySpec]
@@ -94,7 +95,7 @@ class EnvSpec:
 
 def is_hidden(name: str) -> bool:
   """Whether the world model does not see the observation of that name."""
-  return name.startswith((GOAL, EVENT))
+  return name.startswith((GOAL, EVENT, TRUE))
 
 
 class Transition(NamedTuple):

@@ -30,6 +30,10 @@ class Achiever(Behavior):
   goals: Relabel = field(default_factory=Future)
   reward: Reward = field(default_factory=GoalSimilarity)
 
+  @property
+  def iteration(self) -> int | None:
+    return self.inner.iteration
+
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "AchieverModule":
     """Raises ValueError where the reward is not one of goals, or a goal is not shown as what is seen."""
     reward = self.reward.build(features, spec, dtype=dtype, rngs=rngs)

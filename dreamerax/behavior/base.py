@@ -33,6 +33,11 @@ class Behavior(abc.ABC):
       ValueError: the behaviour does not fit the environment.
     """
 
+  @property
+  def iteration(self) -> int | None:
+    """Updates of one iteration, where it learns from the newest whole episodes of its own; None: it learns from any."""
+    return None
+
 
 Memory = dict[str, Any]  # what a behaviour remembers from decision to decision: arrays [E, ...], or dicts of them
 

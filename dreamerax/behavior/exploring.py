@@ -27,6 +27,10 @@ class Exploring(Behavior):
   task: Behavior = field(default_factory=ActorCritic)
   explorer: Behavior = field(default_factory=lambda: Rewarded(ActorCritic(), Disagreement()))
 
+  @property
+  def iteration(self) -> int | None:
+    return self.explorer.iteration or self.task.iteration
+
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ExploringModule":
     task, explorer = (each.build(features, spec, dtype=dtype, rngs=rngs) for each in (self.task, self.explorer))
     return ExploringModule(task, explorer)

@@ -38,6 +38,10 @@ class Rewarded(Behavior):
   def kept_offline(self) -> bool:
     return self.inner.kept_offline
 
+  @property
+  def iteration(self) -> int | None:
+    return self.inner.iteration
+
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "RewardedModule":
     """Raises ValueError where the reward names a loss as the behaviour does, or a goal is not shown as what is seen."""
     reward = self.reward.build(features, spec, dtype=dtype, rngs=rngs)

@@ -31,7 +31,8 @@ class EnvConfig:
   pixels differ. coarse: rough shadows, edges and round shapes, no reflections. fast: no shadows either (for dmc/,
   goal/ and table/)."""
   observations: tuple[str, ...] = ("image",)
-  """image, and names of the task's own vectors, such as position (for dmc/, goal/ and table/)."""
+  """image, and names of the task's own vectors, such as position (for dmc/, goal/ and table/). For e2c/, state is the true
+  one, and true/state the same hidden from the world model."""
   exploring_starts: bool = False
   """Whether the episodes that are trained on begin anywhere, in uniformly random states. Evaluations begin as the task
   says. For e2c/ tasks."""

@@ -92,6 +92,36 @@ class NormalHeadModule(ScalarHeadModule):
 
 
 @dataclass(frozen=True)
+class QuadraticHead(ScalarHead):
+  """A scalar that is greatest at one place and falls with the square of the distance from it, in a learned metric.
+
+  b - |W (f - m)|² / 2: minus a quadratic cost (Zhang et al. 2019, SOLAR), whose Hessian WᵀW has no negative part. It is
+  the mean of a Gaussian of unit variance.
+  """
+
+  start: float = 0.1  # W's diagonal in the beginning
+
+  def __post_init__(self):
+    checks.more_than_zero(self, "start")
+
+  def build(self, inputs: int, *, dtype: Any, rngs: nnx.Rngs) -> "QuadraticHeadModule":
+    return QuadraticHeadModule(self, inputs)
+
+
+class QuadraticHeadModule(ScalarHeadModule):
+  """Built from `QuadraticHead`; computes in float32."""
+
+  def __init__(self, config: QuadraticHead, inputs: int):
+    self.metric = nnx.Param(config.start * jnp.eye(inputs))
+    self.peak, self.best = nnx.Param(jnp.zeros(inputs)), nnx.Param(jnp.zeros(()))
+
+  def __call__(self, features: jax.Array) -> Distribution:
+    away = features.astype(jnp.float32) - self.peak[...]
+    scaled = jnp.matmul(away, self.metric[...].T, precision=jax.lax.Precision.HIGHEST)
+    return distributions.scalar_normal(self.best[...] - jnp.square(scaled).sum(-1) / 2)
+
+
+@dataclass(frozen=True)
 class BinaryHead:
   """A probability (whether the episode goes on)."""
 

@@ -23,6 +23,7 @@ from dreamerax.runtime.devices.mesh import divide_cpu, local_mesh, policy_mesh
 from dreamerax.runtime.devices.sharding import batch_rows, put_on
 from dreamerax.runtime.offline import OfflineConfig, OfflineResult, train_offline
 from dreamerax.runtime.protocol import Params
+from dreamerax.runtime.schedule import TrainRatioConfig
 from dreamerax.words import number_of
 
 PLOT = "open_loop.png"
@@ -59,7 +60,8 @@ def world_model_only(config: RunConfig, folder: EpisodeFolder) -> RunConfig:
     config,
     env=env,
     agent=config.agent if acts else dataclasses.replace(config.agent, behavior=Uniform(), model_first=False),
-    replay=dataclasses.replace(config.replay, online=False, max_disk_bytes=0),  # all there from the beginning
+    replay=dataclasses.replace(config.replay, online=False, draw="uniform", max_disk_bytes=0),  # all there at once
+    schedule=TrainRatioConfig() if config.replay.draw == "newest" else config.schedule,  # nothing is collected
   )
 
 

@@ -1,12 +1,13 @@
 """Linear-quadratic control over a finite horizon, with limits on the actions."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import cho_solve
+from jax.scipy.linalg import cho_factor, cho_solve
 
 # Accelerators round the factors of a product by default: too coarse for a Cholesky factor of the result.
 _dot = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
@@ -70,28 +71,40 @@ def solve(
 
   All gains are NaN where the regularised Hessian of an action is not positive definite.
   """
-  size = problem.offset.shape[1]
-  shape = problem.gradient[:, size:].shape  # [H, U]
+  shape = problem.gradient[:, problem.offset.shape[1] :].shape  # [H, U]
   limits = jnp.broadcast_to(lower, shape), jnp.broadcast_to(upper, shape)
+  return _riccati(problem, mu, limits, _limited_gains)[0]
+
+
+def solve_free(problem: LinearQuadratic) -> tuple[Gains, jax.Array]:
+  """`solve` without limits, and the Hessian [H, U, U] in the action of what a step and those after it cost."""
+  return _riccati(problem, 0, (), _free_gains)
+
+
+def _riccati(
+  problem: LinearQuadratic, mu: jax.Array | float, limits: tuple[jax.Array, ...], choose: Callable[..., Gains]
+) -> tuple[Gains, jax.Array]:
+  """The gains that `choose` gives for the actions' rows of a step's Hessian and gradient, within `limits` [H, U]."""
+  size = problem.offset.shape[1]
 
   def step(cost_to_go: tuple[jax.Array, jax.Array], inputs: tuple[jax.Array, ...]):
     hessian, gradient = cost_to_go
-    transition, offset, step_hessian, step_gradient, lower, upper = inputs
+    transition, offset, step_hessian, step_gradient, *limits = inputs
     back = transition.T
     gradient = step_gradient + _dot(back, gradient + _dot(hessian, offset))
     damped = step_hessian + _dot(back, _dot(hessian + mu * jnp.eye(size), transition))
     hessian = step_hessian + _dot(back, _dot(hessian, transition))
-    feedback, feedforward = _gains(damped[size:], gradient[size:], lower, upper)
+    gains = choose(damped[size:], gradient[size:], *limits)
     # The cost-to-go of any policy: z = T x + t with T = [I; K], t = [0; k].
-    policy = jnp.concatenate([jnp.eye(size), feedback])
-    constant = jnp.concatenate([jnp.zeros(size), feedforward])
+    policy = jnp.concatenate([jnp.eye(size), gains.feedback])
+    constant = jnp.concatenate([jnp.zeros(size), gains.feedforward])
     new = _dot(policy.T, _dot(hessian, policy))
-    return ((new + new.T) / 2, _dot(policy.T, gradient + _dot(hessian, constant))), (feedback, feedforward)
+    to_go = (new + new.T) / 2, _dot(policy.T, gradient + _dot(hessian, constant))
+    return to_go, (gains, damped[size:, size:])
 
   inputs = (problem.transition, problem.offset, problem.hessian, problem.gradient, *limits)
   last = problem.last_hessian, problem.last_gradient
-  _, (feedback, feedforward) = jax.lax.scan(step, last, inputs, reverse=True)
-  return Gains(feedback, feedforward)
+  return jax.lax.scan(step, last, inputs, reverse=True)[1]
 
 
 def box_minimum(
@@ -133,8 +146,15 @@ def box_minimum(
   return u, moving, factor(moving)
 
 
-def _gains(hessian: jax.Array, gradient: jax.Array, lower: jax.Array, upper: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _limited_gains(hessian: jax.Array, gradient: jax.Array, lower: jax.Array, upper: jax.Array) -> Gains:
   """K [U, X] and k [U] from the actions' rows of a step's Hessian [U, X + U] and gradient [U]."""
   by_state, by_action = jnp.split(hessian, [hessian.shape[1] - len(gradient)], 1)
   feedforward, free, factor = box_minimum(by_action, gradient, lower, upper)
-  return -cho_solve((factor, True), jnp.where(free[:, None], by_state, 0)), feedforward
+  return Gains(-cho_solve((factor, True), jnp.where(free[:, None], by_state, 0)), feedforward)
+
+
+def _free_gains(hessian: jax.Array, gradient: jax.Array) -> Gains:
+  """`_limited_gains` without limits."""
+  by_state, by_action = jnp.split(hessian, [hessian.shape[1] - len(gradient)], 1)
+  solved = cho_solve(cho_factor(by_action), jnp.concatenate([by_state, gradient[:, None]], 1))
+  return Gains(-solved[:, :-1], -solved[:, -1])

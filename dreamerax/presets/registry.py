@@ -17,6 +17,7 @@ from dreamerax.presets.embed_to_control import embed_to_control
 from dreamerax.presets.her import her
 from dreamerax.presets.laptop import laptop
 from dreamerax.presets.lexa import lexa
+from dreamerax.presets.local_lqr import local_lqr
 from dreamerax.presets.oh import oh
 from dreamerax.presets.pc3 import pc3
 from dreamerax.presets.pddm import pddm
@@ -39,16 +40,18 @@ class Preset(NamedTuple):
   choices: bool = False  # whether the task's actions have to be discrete
   goals: bool = False  # whether the task has to show its goal
   frames: bool = False  # whether its world model predicts images from images
+  states: bool = False  # whether the task has to show its true state in place of images
 
   @property
   def special(self) -> bool:
     """Whether it takes tasks of one kind alone."""
-    return self.choices or self.goals
+    return self.choices or self.goals or self.states
 
   def spec(self, image: ArraySpec, action: int) -> EnvSpec:
-    """What it can be trained on: an environment that shows an image, with actions of `action` entries."""
-    goal = {GOAL + "image": image} if self.goals else {}
-    return EnvSpec({"image": image, **goal}, ActionSpec(action, discrete=self.choices))
+    """What it can be trained on: an environment that shows an image or a state, with actions of `action` entries."""
+    shown = {"state": ArraySpec((4,))} if self.states else {"image": image}
+    goal = {GOAL + name: array for name, array in shown.items()} if self.goals else {}
+    return EnvSpec(shown | goal, ActionSpec(action, discrete=self.choices))
 
 
 _OLDER = (tuple(OLDER_SIZES), "published")
@@ -73,6 +76,9 @@ PRESETS: Mapping[str, Preset] = {
   "pc3": Preset("as embed-to-control, but without a decoder: contrast", pc3, ("small",), "small", goals=True),
   "cfm": Preset("contrastive forward model, one greedy step to a goal image", cfm, ("small",), "small", goals=True),
   "poke": Preset("an inverse and a forward model learned together", poke, ("small",), "small", goals=True),
+  "local-lqr": Preset(
+    "LQR to a goal on the true state, with fitted dynamics", local_lqr, ("small",), "small", goals=True, states=True
+  ),
   "her": Preset("goals of images, learned in hindsight", her, ("tiny",), "tiny", goals=True),
   "lexa": Preset("LEXA: an explorer, and an achiever of goals", lexa, ("tiny",), "tiny", goals=True),
   "oh": Preset("action-conditional video prediction, table/push by default", oh, *_VIDEO, frames=True),

@@ -1,6 +1,7 @@
 """Configures a replay."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from dreamerax import checks
 
@@ -18,9 +19,18 @@ class ReplayConfig:
   batch_length: int = 64  # T, agent steps that are trained on
   context: int = 1  # 1: batches carry the latents stored one step before; 0: no latents are kept
   online: bool = True  # hand out the newest sequences once before drawing uniformly
+  draw: Literal["uniform", "newest"] = "uniform"
+  """uniform: sequences begin anywhere. newest: B whole episodes of exactly T rows, the newest of each stream."""
 
   def __post_init__(self):
     checks.at_least(1, self, "capacity", "batch_size", "batch_length", group="replay.")
+    if self.draw not in ("uniform", "newest"):
+      raise ValueError(f"replay.draw={self.draw!r} must be uniform or newest")
+    if self.draw == "newest" and (self.online or self.context):
+      raise ValueError(
+        f"replay.draw='newest' begins at the first rows of episodes, and replay.online={self.online} and "
+        f"replay.context={self.context} are for sequences that begin anywhere: give --no-replay.online --replay.context 0"
+      )
     if self.context not in (0, 1):
       raise ValueError(f"replay.context={self.context} must be 0 (start from zero latents) or 1 (from stored ones)")
     if self.max_bytes is not None and self.max_bytes < 1:

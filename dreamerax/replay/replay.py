@@ -14,6 +14,7 @@ from dreamerax.replay.log import reshard
 from dreamerax.replay.log.load import Loaded, Loader
 from dreamerax.replay.log.segment import Layout
 from dreamerax.replay.log.writer import LogFiles, RowLog, disk_budget
+from dreamerax.replay.newest import NewestEpisodes
 from dreamerax.replay.ring import Ring
 from dreamerax.replay.sampling import Sampler
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition, column_specs, to_columns, to_transition
@@ -42,7 +43,8 @@ class Replay:
     """Reserves memory without touching it.
 
     Raises:
-      ValueError: capacity or a byte budget hold less than one sequence per stream, or the machine has less memory.
+      ValueError: capacity or a byte budget hold less than one sequence per stream, or the machine has less memory; or
+        the streams do not share the episodes of a batch evenly, where those are drawn.
     """
     if streams < 1:
       raise ValueError(f"streams={streams} must be at least 1: one for each environment")
@@ -64,7 +66,10 @@ class Replay:
       self._disk_bytes = disk_budget(config.max_disk_bytes, self._layout, self._budget.rows)
     self._log: RowLog | None = None
     self._ring = Ring(columns, streams, self._budget.rows)
-    self._sampler = Sampler(self._ring, sequence, online=config.online, seed=seed)
+    if config.draw == "newest":
+      self._sampler = NewestEpisodes(self._ring, sequence, config.batch_size)
+    else:
+      self._sampler = Sampler(self._ring, sequence, online=config.online, seed=seed)
     self._all_streams = np.arange(streams)
 
   @property
@@ -256,7 +261,7 @@ class Replay:
       latents: whether to include the latents of all rows now held, because training has refreshed them.
 
     Returns:
-      "random" [6] uint64 and "queue" [n, 2] int64 of the sampler; "held" [streams, 2] int64, first and one past the last
+      what the sampler needs; "held" [streams, 2] int64, first and one past the last
       position of each stream; with `latents` also "latent/..." [steps, ...], stream after stream, oldest rows first.
     """
     state = {**self._sampler.state(), "held": self.held}
@@ -277,7 +282,7 @@ class Replay:
       raise ValueError(f"the saved replay has {len(held)} streams, and this run {self._ring.streams} environments")
     steps = int((held[:, 1] - held[:, 0]).sum())
     values = {name: self._checked(name, array, (steps,)) for name, array in latents.items()}
-    self._sampler.restore(state["random"], state["queue"])
+    self._sampler.restore(state)
     if values:
       self._ring.update(held, values)
 

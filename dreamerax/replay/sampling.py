@@ -1,6 +1,7 @@
 """Chooses the sequences to train on: the newest once, then all uniformly."""
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -69,9 +70,9 @@ class Sampler:
     random = np.array([*words, state["has_uint32"], state["uinteger"]], np.uint64)
     return {"random": random, "queue": np.array(self._queue, np.int64).reshape(-1, 2)}
 
-  def restore(self, random: np.ndarray, queue: np.ndarray) -> None:
+  def restore(self, state: Mapping[str, np.ndarray]) -> None:
     """Continues where the sampler that gave this `state` stood; sequences that the ring does not hold are left out."""
-    words = [int(word) for word in random]
+    words = [int(word) for word in state["random"]]
     numbers = {"state": words[0] << 64 | words[1], "inc": words[2] << 64 | words[3]}
     self._rng.bit_generator.state = {
       "bit_generator": "PCG64",
@@ -80,7 +81,7 @@ class Sampler:
       "uinteger": words[5],
     }
     written = self._ring.written
-    queued = [(stream, position) for stream, position in queue.tolist() if stream < self._ring.streams]
+    queued = [(stream, position) for stream, position in state["queue"].tolist() if stream < self._ring.streams]
     self._queue = deque(
       (stream, position)
       for stream, position in queued

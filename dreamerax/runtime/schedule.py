@@ -16,6 +16,12 @@ _NOT_BEGUN = -1
 class Schedule(Protocol):
   """Decides after each collected step how many updates follow it."""
 
+  @property
+  def on_policy(self) -> bool:
+    """Whether updates draw their batches once all that they fall due for is collected, and the policy acts with their
+    result from the next step on. Else batches are drawn ahead, and the policy is one update behind."""
+    ...
+
   def due(self, counters: Counters) -> int:
     """Returns how many updates to make now. Called only once the prefill is collected;
     what it returns counts as made."""
@@ -42,6 +48,8 @@ class TrainRatio:
   floor(ratio * collected since then / steps_per_update) further updates are made in total. What remains of an update is
   carried as an exact fraction, so that a run of any length never drifts from this.
   """
+
+  on_policy = False
 
   def __init__(self, ratio: float, steps_per_update: int):
     """Starts before the first call.
@@ -95,9 +103,8 @@ class ScheduleConfig(abc.ABC):
   """Configuration of a schedule."""
 
   @abc.abstractmethod
-  def build(self, steps_per_update: int) -> Schedule:
-    """Makes a schedule at its beginning. steps_per_update: agent steps that one update
-    trains on, B * T."""
+  def build(self, batch_size: int, batch_length: int) -> Schedule:
+    """Makes a schedule at its beginning, of updates on batches [B, T]."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +114,10 @@ class TrainRatioConfig(ScheduleConfig):
   ratio: float = 256.0  # agent steps replayed for each agent step collected
 
   def __post_init__(self):
-    self.build(1)  # refuses a ratio without meaning as soon as it is written down
+    self.build(1, 1)  # refuses a ratio without meaning as soon as it is written down
 
-  def build(self, steps_per_update: int) -> TrainRatio:
-    return TrainRatio(self.ratio, steps_per_update)
+  def build(self, batch_size: int, batch_length: int) -> TrainRatio:
+    return TrainRatio(self.ratio, batch_size * batch_length)
 
 
 class Bursts:
@@ -119,6 +126,8 @@ class Bursts:
   Steps beyond a multiple of `every` count towards the next burst, so that a run of any length makes as many updates as
   its steps allow.
   """
+
+  on_policy = False
 
   def __init__(self, updates: int, every: int, first: int, unit: Literal["env_steps", "agent_steps"]):
     """Starts before the first call."""
@@ -162,5 +171,55 @@ class BurstConfig(ScheduleConfig):
     checks.at_least(1, self, "updates", "every", group="schedule.")
     checks.at_least(0, self, "first", group="schedule.")
 
-  def build(self, steps_per_update: int) -> Bursts:
+  def build(self, batch_size: int, batch_length: int) -> Bursts:
     return Bursts(self.updates, self.every, self.first, self.unit)
+
+
+class Iterations:
+  """`updates` updates at each multiple of `every` agent steps, the prefill's included: where environments in lockstep
+  have ended the episodes of one more iteration.
+
+  An episode that a failing environment cuts short moves the ends of its stream's episodes: iterations then see one of
+  the iteration before.
+  """
+
+  on_policy = True
+
+  def __init__(self, updates: int, every: int):
+    """Starts before the first call."""
+    self._updates, self._every = updates, every
+    self._last = _NOT_BEGUN  # agent steps at the newest call
+
+  def due(self, counters: Counters) -> int:
+    """Returns how many updates to make now; none at the first call, where the newest episode has begun."""
+    before, self._last = self._last, counters.agent_steps
+    return 0 if before == _NOT_BEGUN else (self._last // self._every - before // self._every) * self._updates
+
+  def waive(self, counters: Counters) -> None:
+    """Leaves out what fell due up to here."""
+    if self._last != _NOT_BEGUN:
+      self._last = counters.agent_steps
+
+  def state(self) -> dict[str, int]:
+    """Returns what a checkpoint keeps."""
+    return {"last": self._last}
+
+  def restore(self, state: Mapping[str, int]) -> None:
+    """Continues from `state()`."""
+    self._last = int(state["last"])
+
+
+@dataclass(frozen=True)
+class IterationsConfig(ScheduleConfig):
+  """On-policy iterations: collect B whole episodes of T - 1 steps, update on them, and act with what was learned.
+
+  Batches have to be drawn from the newest episodes alone: replay.draw is "newest".
+  """
+
+  updates: int = 1  # of an iteration
+
+  def __post_init__(self):
+    checks.at_least(1, self, "updates", group="schedule.")
+
+  def build(self, batch_size: int, batch_length: int) -> Iterations:
+    return Iterations(self.updates, batch_size * (batch_length - 1))

@@ -202,6 +202,7 @@ def _make_learner(
     timer=timer,
     guard=Guard(start.settings.logdir / "nonfinite" / start.hosts.name, skip=programs.skip),
     extra=found.extra.get("learner") if saved.replay else None,
+    on_policy=start.parts.schedule.on_policy,
   )
 
 

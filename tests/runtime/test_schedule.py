@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamerax.runtime.schedule import BurstConfig, TrainRatio, TrainRatioConfig
+from dreamerax.runtime.schedule import BurstConfig, IterationsConfig, TrainRatio, TrainRatioConfig
 
 
 class Counters(NamedTuple):
@@ -100,7 +100,7 @@ def test_waiving_before_the_first_call_keeps_the_first_update():
 
 
 def test_the_config_builds_the_schedule_and_refuses_at_once():
-  schedule = TrainRatioConfig(ratio=2.0).build(8)
+  schedule = TrainRatioConfig(ratio=2.0).build(2, 4)
   schedule.due(Counters())
   assert schedule.due(Counters(agent_steps=40)) == 10
   with pytest.raises(ValueError, match="train_ratio=-1"):
@@ -119,19 +119,19 @@ def test_an_empty_batch_is_refused():
 
 
 def test_bursts_fall_due_every_so_many_steps_after_the_first_call():
-  schedule = BurstConfig(updates=100, every=1000, first=7).build(50)
+  schedule = BurstConfig(updates=100, every=1000, first=7).build(5, 10)
   due = [schedule.due(Counters(env_steps=n)) for n in (5000, 5999, 6000, 6001, 6999, 7000, 9500, 9999, 10_000)]
   assert due == [7, 0, 100, 0, 0, 100, 200, 0, 100]
 
 
 def test_bursts_count_the_steps_of_their_unit():
-  schedule = BurstConfig(updates=1, every=5, first=0, unit="agent_steps").build(50)
+  schedule = BurstConfig(updates=1, every=5, first=0, unit="agent_steps").build(5, 10)
   assert [schedule.due(Counters(env_steps=n, agent_steps=n // 2)) for n in range(0, 41, 2)].count(1) == 4
 
 
 def test_bursts_go_on_where_they_were_and_owe_nothing_for_a_refill():
   config = BurstConfig(updates=2, every=10, first=1)
-  schedule, again = config.build(50), config.build(50)
+  schedule, again = config.build(5, 10), config.build(5, 10)
   schedule.due(Counters(env_steps=3))
   again.restore(schedule.state())
   assert again.due(Counters(env_steps=13)) == schedule.due(Counters(env_steps=13)) == 2
@@ -144,3 +144,18 @@ def test_bursts_go_on_where_they_were_and_owe_nothing_for_a_refill():
 def test_bursts_without_meaning_are_refused(field):
   with pytest.raises(ValueError, match=f"schedule.{field}=-1"):
     BurstConfig(**{field: -1})
+
+
+def test_iterations_fall_due_where_their_last_episode_ends():
+  schedule = IterationsConfig(updates=3).build(4, 11)  # 4 episodes of 10 steps
+  assert schedule.on_policy
+  # 2 environments in lockstep, whose resets are no steps; the prefill ends at 14.
+  due = [schedule.due(Counters(agent_steps=n)) for n in (14, 38, 40, 40, 42, 78, 80, 80, 160)]
+  assert due == [0, 0, 3, 0, 0, 0, 3, 0, 6]
+  again = IterationsConfig(updates=3).build(4, 11)
+  again.restore(schedule.state())
+  assert again.due(Counters(agent_steps=200)) == schedule.due(Counters(agent_steps=200)) == 3
+  schedule.waive(Counters(agent_steps=250))
+  assert schedule.due(Counters(agent_steps=270)) == 0
+  with pytest.raises(ValueError, match=r"schedule.updates=0 must be at least 1"):
+    IterationsConfig(updates=0)

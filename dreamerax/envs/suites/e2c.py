@@ -1,7 +1,8 @@
 """The tasks that locally linear latents are compared on: `e2c/planar`, `e2c/balance`, `e2c/swingup`, `e2c/cartpole`.
 
 Watter et al. 2015 (E2C) posed them; the figures are those of the published code of PCC (Levine et al. 2020) and PC3
-(Shu et al. 2020). Each shows images and, as `goal/image`, the image of its goal.
+(Shu et al. 2020). Each shows images and, as `goal/image`, the image of its goal; or the true state, where that is asked
+for.
 """
 
 from collections import deque
@@ -16,9 +17,10 @@ from dreamerax.envs.names import near
 from dreamerax.envs.suites.actions import BoxActions, DiscreteActions
 from dreamerax.envs.suites.plane import Plane
 from dreamerax.envs.suites.poles import CartPole, Pendulum
-from dreamerax.types import ArraySpec, EnvSpec
+from dreamerax.types import GOAL, TRUE, ArraySpec, EnvSpec
 
 PREFIX = "e2c/"
+IMAGE, STATE = "image", "state"
 
 
 class Scene(Protocol):
@@ -91,9 +93,13 @@ TASKS = {
 
 
 def make(config: EnvConfig, seed: int) -> Environment:
-  """Raises ValueError: there is no such task."""
+  """Raises ValueError: there is no such task, or it has no such observation."""
   check(config.task)
-  return SceneEnv(config.task, seed, exploring_starts=config.exploring_starts)
+  known = (IMAGE, STATE, TRUE + STATE)
+  unknown = next((name for name in config.observations if name not in known), None)
+  if unknown is not None:
+    raise ValueError(f"observations: {config.task} has no {unknown!r}: name some of {', '.join(known)}")
+  return SceneEnv(config.task, seed, exploring_starts=config.exploring_starts, observations=config.observations)
 
 
 def check(task: str) -> None:
@@ -111,18 +117,21 @@ class SceneEnv(Environment):
   """A task of the table. The reward is 1 in the goal, else 0, so that return / steps is the share of steps in the goal.
 
   An image has the newest picture as its first channel and, where the scene needs two, the one before as its second. Of a
-  reset and of a goal, both are the same. Episodes end by time limit alone.
+  reset and of a goal, both are the same. Episodes end by time limit alone. As an observation, the states of exploring
+  starts lie in [-1, 1].
   """
 
-  state: np.ndarray  # the true one, in the scene's units, which the agent does not see
+  state: np.ndarray  # the true one, in the scene's units
   goal: np.ndarray  # likewise
 
-  def __init__(self, task: str, seed: int, *, exploring_starts: bool = False):
+  def __init__(self, task: str, seed: int, *, exploring_starts: bool = False, observations: tuple[str, ...] = (IMAGE,)):
     """
     Args:
       seed: of the episodes, where their resets give none.
       exploring_starts: whether they begin anywhere in place of where the task says.
+      observations: any of image, state and true/state; each comes with its goal.
     """
+    self._shown, self._states = IMAGE in observations, tuple(name for name in observations if name != IMAGE)
     self._name, self._task, self._scene = task, TASKS[task], TASKS[task].scene
     self._starts = self._task.anywhere if exploring_starts else self._task.starts
     count, limit = self._scene.actions, self._scene.limit
@@ -134,7 +143,9 @@ class SceneEnv(Environment):
   @property
   def spec(self) -> EnvSpec:
     image = ArraySpec((self._scene.side, self._scene.side, self._scene.frames), "uint8")
-    return EnvSpec({"image": image, "goal/image": image}, self._actions.spec)
+    images = {IMAGE: image, GOAL + IMAGE: image} if self._shown else {}
+    state = ArraySpec((len(self._task.starts[0]),))
+    return EnvSpec(images | dict.fromkeys((*self._states, *self._state_goal), state), self._actions.spec)
 
   def reset(self, seed: int | None = None) -> Step:
     if seed is not None:
@@ -162,5 +173,17 @@ class SceneEnv(Environment):
     return self._pictures[0][..., None].repeat(3, -1)
 
   def _step(self, reward: float) -> Step:
-    observation = {"image": np.stack(self._pictures, -1), "goal/image": self._goal_image.copy()}
+    observation: dict[str, np.ndarray] = {}
+    if self._shown:
+      observation |= {IMAGE: np.stack(self._pictures, -1), GOAL + IMAGE: self._goal_image.copy()}
+    observation |= {name: self._scaled(self.state) for name in self._states}
+    observation |= {name: self._scaled(self.goal) for name in self._state_goal}
     return Step(observation, reward, self._clock == 0, self._clock == self._task.steps, False)
+
+  @property
+  def _state_goal(self) -> tuple[str, ...]:
+    return (GOAL + STATE,) if self._states else ()
+
+  def _scaled(self, state: np.ndarray) -> np.ndarray:
+    low, high = map(np.array, self._task.anywhere)
+    return (2 * (state - low) / (high - low) - 1).astype(np.float32)

@@ -26,7 +26,8 @@ class Suite:
   prefix: str  # of its tasks' names; "" for import paths
   module: str  # in dreamerax.envs.suites
   form: str  # of its tasks' names, for people
-  draws: bool = False  # it draws its pictures at the size, quality and with the observations that are asked for
+  draws: bool = False  # it draws its pictures at the size and quality that are asked for
+  observes: bool = False  # it shows the observations that are asked for
   repeats: bool = False  # it repeats actions by itself
   mujoco: bool = False  # MuJoCo draws it, on the graphics device that is asked for
   adapts: bool = False  # its environments are of other libraries or a person's own, and show whatever they do
@@ -56,19 +57,18 @@ class Suite:
 
 
 SUITES = (
-  Suite("dmc/", "dm_control", "dmc/<domain>_<task>", draws=True, repeats=True, mujoco=True),
+  Suite("dmc/", "dm_control", "dmc/<domain>_<task>", draws=True, observes=True, repeats=True, mujoco=True),
   Suite("gym/", "gymnasium", "gym/<id>", adapts=True),
   Suite("atari/", "atari", "atari/<game>", repeats=True, image_size=64),
   Suite("crafter/", "crafter", "crafter/reward"),
   Suite("minigrid/", "minigrid", "minigrid/<id>"),
-  Suite("e2c/", "e2c", "e2c/<task>", starts_anywhere=True),
-  Suite("goal/", "goal", "goal/<body>", draws=True, repeats=True, mujoco=True),
-  Suite("table/", "table", "table/<task>", draws=True, repeats=True, mujoco=True),
+  Suite("e2c/", "e2c", "e2c/<task>", observes=True, starts_anywhere=True),
+  Suite("goal/", "goal", "goal/<body>", draws=True, observes=True, repeats=True, mujoco=True),
+  Suite("table/", "table", "table/<task>", draws=True, observes=True, repeats=True, mujoco=True),
   Suite("metaworld/", "metaworld", "metaworld/<task>", repeats=True, mujoco=True),
   Suite("", "custom", "package.module:factory", adapts=True),
 )
-# Settings that only a suite which draws by itself takes.
-_OF_DRAWING = ("rendering", "observations")
+_ONLY = {"rendering": "draws", "observations": "observes"}  # settings, and which suites take them
 _DEVICES = "workers.gpus"
 
 
@@ -96,12 +96,11 @@ def check_applies(config: EnvConfig, said: Collection[str]) -> None:
     ValueError: names the setting.
   """
   suite = find(config.task)
-  drawn = " or ".join(suite.form for suite in SUITES if suite.draws)
-  for name in _OF_DRAWING:
-    if name in said and not suite.draws:
-      value = getattr(config, name)
+  for name, able in _ONLY.items():
+    if name in said and not getattr(suite, able):
+      value, others = getattr(config, name), " or ".join(suite.form for suite in SUITES if getattr(suite, able))
       raise ValueError(
-        f"{name}={value!r} is for {drawn}, and task={config.task!r} shows what it shows: leave --{name} out"
+        f"{name}={value!r} is for {others}, and task={config.task!r} shows what it shows: leave --{name} out"
       )
   if _DEVICES in said and not (suite.mujoco or suite.adapts):
     raise ValueError(f"{_DEVICES} is for what MuJoCo draws, and task={config.task!r} does without: leave it out")

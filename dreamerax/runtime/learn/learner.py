@@ -38,7 +38,8 @@ class Learner:
   Dispatch returns before the device is done, so that the caller acts and steps environments meanwhile, with parameters that
   are one update older than the newest. What goes into an update depends on the order of calls alone: batches are drawn when
   the previous update is dispatched, and refreshed latents return to replay before the next call of `run`, or at once behind
-  `_IN_FLIGHT` updates. An update whose losses or state would not be finite is not made; see `Guard`.
+  `_IN_FLIGHT` updates. With `on_policy`, batches are drawn when `run` is called, and the policy gets what it made at once:
+  it waits for the updates. An update whose losses or state would not be finite is not made; see `Guard`.
   """
 
   def __init__(
@@ -52,6 +53,7 @@ class Learner:
     timer: Timer | None = None,
     guard: Guard | None = None,
     extra: Mapping[str, Any] | None = None,
+    on_policy: bool = False,
   ):
     """
     Args:
@@ -63,11 +65,12 @@ class Learner:
       timer: sums the sections "sample", "transfer", "update" and "write_back".
       guard: says what follows an update that is not sound; by default the run ends, or as `programs` skip such updates.
       extra: what `extra()` gave beside this state; None begins without a batch and without metrics.
+      on_policy: no batch is older than the call of `run` that learns from it, and no policy older than the newest update.
     """
     self.state = state
     self.updates = updates
     self.programs = programs
-    self._replay, self._timer = replay, timer or Timer()
+    self._replay, self._timer, self._on_policy = replay, timer or Timer(), on_policy
     self._guard = guard or Guard(skip=programs.skip)
     self._all = replicated(programs.mesh)
     self._key = put(key, self._all)
@@ -87,8 +90,8 @@ class Learner:
   @property
   def acting_params(self) -> Params:
     """The parameters that the policy acts with: those before the newest dispatched
-    update, so that nobody waits for it."""
-    return self._acting
+    update, so that nobody waits for it; `newest_params` where it has to be on policy."""
+    return self._coming if self._on_policy else self._acting
 
   @property
   def newest_params(self) -> Params:
@@ -105,7 +108,7 @@ class Learner:
     self.flush()
     if not self._prefetch.pending:
       self._request()
-    for _ in range(count):
+    for left in reversed(range(count)):
       batch, slots = self._prefetch.next()
       self._newest = batch
       with self._timer("update") as made:
@@ -117,7 +120,8 @@ class Learner:
       self._in_flight.append(_Dispatched(self.updates, batch, slots, latents, status))
       self.updates += 1
       self._write_back(_IN_FLIGHT)
-      self._request()
+      if left or not self._on_policy:
+        self._request()
 
   def flush(self) -> None:
     """Waits for every dispatched update and returns its latents to replay.

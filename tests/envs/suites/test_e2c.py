@@ -64,6 +64,30 @@ def test_sizes_are_the_published_ones_and_the_goal_is_hidden(task, shape, action
     env.step(np.eye(actions)[0])
 
 
+@pytest.mark.parametrize(
+  ("observations", "shown", "visible"),
+  [
+    (("state",), ["state", "goal/state"], ["state"]),
+    (("image", "true/state"), ["image", "goal/image", "true/state", "goal/state"], ["image"]),
+  ],
+)
+def test_the_true_state_is_shown_or_hidden_where_it_is_asked_for(observations, shown, visible):
+  config = EnvConfig("e2c/planar", observations=observations)
+  env, plain = make(config, 3), SceneEnv("e2c/planar", 3)
+  assert list(env.spec.observation) == shown and list(env.spec.visible) == visible
+  env.reset()
+  plain.reset()
+  for action in np.random.default_rng(0).uniform(-1, 1, (5, 2)):
+    seen = env.step(action).observation
+    image = plain.step(action).observation["image"]
+    name = observations[-1]
+    np.testing.assert_allclose(seen[name], (plain.state - 20) / 18.5, rtol=1e-6)
+    np.testing.assert_allclose(seen["goal/state"], (plain.goal - 20) / 18.5, rtol=1e-6)
+    assert "image" not in seen or (seen["image"] == image).all()
+  with pytest.raises(ValueError, match=r"e2c/planar has no 'position': name some of image, state, true/state"):
+    make(EnvConfig("e2c/planar", observations=("position",)), 0)
+
+
 def test_the_goal_is_the_image_seen_where_it_is_reached_at_rest():
   for task in TASKS:
     env = SceneEnv(task, 1)

@@ -62,7 +62,7 @@ def test_a_directory_may_have_any_name(tmp_path: Path, agent: Regression, name: 
 
 @pytest.mark.parametrize("schedule", [TrainRatioConfig(), BurstConfig()])
 def test_a_run_that_ends_before_its_first_update_is_read_again(schedule: ScheduleConfig):
-  row = saved(4)._replace(schedule=schedule.build(1).state())
+  row = saved(4)._replace(schedule=schedule.build(1, 1).state())
   assert RunState.from_json(json.loads(json.dumps(row.to_json()))) == row
 
 

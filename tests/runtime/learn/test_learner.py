@@ -15,6 +15,7 @@ from dreamerax.runtime.errors import Diverged
 from dreamerax.runtime.learn.finite import Guard
 from dreamerax.runtime.learn.learner import Learner
 from dreamerax.runtime.learn.update import Programs
+from dreamerax.types import Transition, to_transition
 from tests.runtime.toys import Regression, make_envs, make_replay
 
 
@@ -48,6 +49,13 @@ def make_learner(
 def make_programs(replay: Replay, agent: Regression, guard: Guard | None = None) -> Programs:
   shapes, mesh = abstract_state(agent, local_mesh()), local_mesh()
   return Programs(agent, shapes, replay.batch_spec, mesh, skip=guard is not None and guard.skip)
+
+
+def same_row(replay: Replay) -> tuple[Transition, dict[str, np.ndarray]]:
+  """A row for each stream, as the first that each holds."""
+  rows = [replay.rows(stream) for stream in range(4)]
+  row = {name: np.stack([each[name][0] for each in rows]) for name in rows[0]}
+  return to_transition(row), {"memory": row["latent/memory"]}
 
 
 def memories(replay: Replay) -> np.ndarray:
@@ -87,6 +95,24 @@ def test_the_policy_is_one_update_behind():
   assert len({newest for _, newest in seen}) == 4
   learner.run(3)
   assert float(learner.acting_params["k"]) != float(learner.newest_params["k"]) == float(learner.state["params"]["k"])
+  learner.close()
+
+
+def test_on_policy_batches_are_drawn_when_they_fall_due_and_the_policy_is_the_newest():
+  replay, draws = filled(), []
+  sample = replay.sample
+  replay.sample = lambda: draws.append(replay.steps) or sample()  # type: ignore[method-assign]
+  programs = make_programs(replay, agent := Regression())
+  state = init_state(agent, local_mesh(), jax.random.key(2))
+  learner = Learner(programs, replay, state=state, updates=0, key=jax.random.key(3), on_policy=True)
+  learner.run(2)
+  assert len(draws) == 2  # and none ahead
+  assert float(learner.acting_params["k"]) == float(learner.newest_params["k"])
+  replay.add(*same_row(replay))
+  learner.run(1)
+  assert draws[2] == draws[1] + 4
+  learner.flush()
+  assert "batch" not in learner.extra()
   learner.close()
 
 

@@ -1,0 +1,187 @@
+"""Linear-Gaussian dynamics and policies that vary in time: fitted to rollouts, and improved by small steps.
+
+LQR with fitted linear models, bounded by the KL between policies (Levine and Abbeel 2014).
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
+
+from dreamerax.ops import lqr
+
+# Accelerators round the factors of a product by default: too coarse for a Cholesky factor of the result.
+_dot = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+
+_RIDGE = 1e-6  # added to the variances of states and actions, which some rollouts do not vary
+_LEAST, _MOST = 1e-8, 1e16  # multipliers of the KL between which the right one is sought
+_BISECTIONS = 50
+_LEAST_USED = 0.9  # share of the bound that is used, where it matters
+
+
+class Gaussian(NamedTuple):
+  """Mean [..., N] and covariance [..., N, N]."""
+
+  mean: jax.Array
+  covariance: jax.Array
+
+
+class Dynamics(NamedTuple):
+  """x' ~ N(F [x; u] + f, S), at each of H steps."""
+
+  transition: jax.Array  # F [H, X, X + U]
+  offset: jax.Array  # f [H, X]
+  covariance: jax.Array  # S [H, X, X]
+
+
+class Policy(NamedTuple):
+  """u ~ N(K x + k, C), at each of H steps."""
+
+  feedback: jax.Array  # K [H, U, X]
+  feedforward: jax.Array  # k [H, U]
+  covariance: jax.Array  # C [H, U, U]
+
+
+class Improved(NamedTuple):
+  """The result of `improve`."""
+
+  policy: Policy
+  multiplier: jax.Array  # η, of the KL; `_LEAST` where the bound does not matter
+  kl: jax.Array  # from the policy before, summed over the steps
+
+
+def fit_dynamics(states: jax.Array, actions: jax.Array, strength: jax.Array | float) -> Dynamics:
+  """Fits the dynamics to rollouts: states [B, H + 1, X], actions [B, H, U].
+
+  At each step a Gaussian over [x; u; x'] is conditioned on x and u. Its covariance has a normal-inverse-Wishart prior
+  that is as strong as `strength` rollouts: the covariance of all steps about their own means, so that a step without
+  variation moves as all of them do. Strength 0 is a least-squares fit of each step, a large one gives all of them the
+  least-squares fit of all.
+  """
+  size = states.shape[-1]
+  joint = jnp.concatenate([states[:, :-1], actions, states[:, 1:]], -1).swapaxes(0, 1)  # [H, B, N]
+  mean = joint.mean(1)
+  away = joint - mean[:, None]
+  own = _dot(away.mT, away) / joint.shape[1]
+  return jax.vmap(partial(_conditional, size=size))(mean, (own + strength * own.mean(0)) / (1 + strength))
+
+
+def _conditional(mean: jax.Array, covariance: jax.Array, size: int) -> Dynamics:
+  """The dynamics of one step from the joint Gaussian over [x; u; x'], whose last `size` entries are x'."""
+  inputs = covariance[:-size, :-size] + _RIDGE * jnp.eye(len(mean) - size)
+  cross = covariance[:-size, -size:]
+  transition = cho_solve(cho_factor(inputs), cross).T
+  rest = covariance[-size:, -size:] - _dot(transition, cross)
+  offset = mean[-size:] - _dot(transition, mean[:-size])
+  return Dynamics(transition, offset, (rest + rest.T) / 2)
+
+
+def marginals(dynamics: Dynamics, policy: Policy, start: Gaussian) -> tuple[Gaussian, Gaussian]:
+  """Distributions of [x; u] [H, X + U] at each step from first states `start` on, and of the last state [X]."""
+
+  def step(state: Gaussian, inputs: tuple[Dynamics, Policy]) -> tuple[Gaussian, Gaussian]:
+    model, chosen = inputs
+    both = _with_action(state, chosen)
+    mean = _dot(model.transition, both.mean) + model.offset
+    covariance = _dot(model.transition, _dot(both.covariance, model.transition.T)) + model.covariance
+    return Gaussian(mean, (covariance + covariance.T) / 2), both
+
+  last, both = jax.lax.scan(step, start, (dynamics, policy))
+  return both, last
+
+
+def _with_action(state: Gaussian, policy: Policy) -> Gaussian:
+  """The Gaussian over [x; u] of one step."""
+  mean = jnp.concatenate([state.mean, _dot(policy.feedback, state.mean) + policy.feedforward])
+  cross = _dot(state.covariance, policy.feedback.T)
+  own = _dot(policy.feedback, cross) + policy.covariance
+  return Gaussian(mean, jnp.block([[state.covariance, cross], [cross.T, own]]))
+
+
+def expected_cost(problem: lqr.LinearQuadratic, both: Gaussian, last: Gaussian) -> jax.Array:
+  """The problem's cost, a scalar, under `marginals`."""
+
+  def cost(hessian: jax.Array, gradient: jax.Array, where: Gaussian) -> jax.Array:
+    square = _dot(where.mean, _dot(hessian, where.mean)) + (hessian * where.covariance).sum()
+    return square / 2 + _dot(gradient, where.mean)
+
+  running = jax.vmap(cost)(problem.hessian, problem.gradient, both).sum()
+  return running + cost(problem.last_hessian, problem.last_gradient, last)
+
+
+def policy_kl(new: Policy, old: Policy, states: Gaussian) -> jax.Array:
+  """KL(new ‖ old) [H] of the actions, expected over states [H, X]."""
+
+  def kl(new: Policy, old: Policy, state: Gaussian) -> jax.Array:
+    factor, before = (jnp.linalg.cholesky(each.covariance) for each in (new, old))
+    gain = new.feedback - old.feedback
+    mean = _dot(gain, state.mean) + new.feedforward - old.feedforward
+    spread = new.covariance + _dot(gain, _dot(state.covariance, gain.T))
+    inside = cho_solve((before, True), spread).trace() + jnp.square(solve_triangular(before, mean, lower=True)).sum()
+    determinants = 2 * (jnp.log(before.diagonal()) - jnp.log(factor.diagonal())).sum()
+    return (inside - len(mean) + determinants) / 2
+
+  return jax.vmap(kl)(new, old, states)
+
+
+def improve(
+  problem: lqr.LinearQuadratic, dynamics: Dynamics, old: Policy, start: Gaussian, bound: jax.Array | float
+) -> Improved:
+  """The policy of least expected cost among those whose KL from `old`, summed over the steps, is at most `bound`.
+
+  Minimises cost + η KL by Riccati's recursion, whose Hessian of an action is the policy's precision; η, the multiplier
+  of the bound, is found by bisection of its logarithm. The KL is that of the new policy's own states, and none of a
+  step counts less than zero.
+
+  Args:
+    problem: with the means of `dynamics`.
+    start: first states.
+  """
+
+  def attempt(multiplier: jax.Array) -> tuple[Policy, jax.Array]:
+    policy = _penalised(problem, old, multiplier)
+    both, _ = marginals(dynamics, policy, start)
+    size = len(start.mean)
+    states = Gaussian(both.mean[:, :size], both.covariance[:, :size, :size])
+    kl = jnp.maximum(policy_kl(policy, old, states), 0).sum()
+    return policy, jnp.where(jnp.isfinite(kl), kl, jnp.inf)  # one that has no number is too far
+
+  def halve(carry: tuple[jax.Array, jax.Array, jax.Array, jax.Array]):
+    count, low, high, kl_high = carry
+    middle = (low + high) / 2
+    _, kl = attempt(jnp.exp(middle))
+    kept = kl <= bound
+    low, high = jnp.where(kept, low, middle), jnp.where(kept, middle, high)
+    return count + 1, low, high, jnp.where(kept, kl, kl_high)
+
+  _, freest = attempt(jnp.float32(_LEAST))
+  low, high = jnp.log(jnp.float32(_LEAST)), jnp.log(jnp.float32(_MOST))
+  begin = jnp.where(freest <= bound, _BISECTIONS, 0), low, high, jnp.float32(0)
+  *_, high, _ = jax.lax.while_loop(
+    lambda carry: (carry[0] < _BISECTIONS) & (carry[3] < _LEAST_USED * bound), halve, begin
+  )
+  multiplier = jnp.where(freest <= bound, _LEAST, jnp.exp(high))
+  policy, kl = attempt(multiplier)
+  return Improved(policy, multiplier, kl)
+
+
+def _penalised(problem: lqr.LinearQuadratic, old: Policy, multiplier: jax.Array) -> Policy:
+  """The minimiser of cost / η + KL from `old`, in expectation."""
+  precision = jax.vmap(jnp.linalg.inv)(old.covariance)
+  precision = (precision + precision.mT) / 2
+  # -log old(u | x) is half of |u - K x - k|² in this metric: a quadratic form of [x; u], and a linear one.
+  error = jnp.concatenate([-old.feedback, jnp.broadcast_to(jnp.eye(precision.shape[-1]), precision.shape)], -1)
+  weighted = _dot(error.mT, precision)
+  kept = lqr.LinearQuadratic(
+    problem.transition,
+    problem.offset,
+    problem.hessian / multiplier + _dot(weighted, error),
+    problem.gradient / multiplier - _dot(weighted, old.feedforward[..., None])[..., 0],
+    problem.last_hessian / multiplier,
+    problem.last_gradient / multiplier,
+  )
+  gains, hessians = lqr.solve_free(kept)
+  covariance = jax.vmap(jnp.linalg.inv)(hessians)
+  return Policy(gains.feedback, gains.feedforward, (covariance + covariance.mT) / 2)
