@@ -76,6 +76,10 @@ class Agent:
         f"agent.behavior needs the observation {unknown!r}, and the environment shows {', '.join(spec.observation)}: "
         "choose a --task that shows it, or another behaviour"
       )
+    if self._behavior.follows_pixels and not self._world.moves_pixels:
+      raise ValueError(
+        "agent.behavior follows pixels, and agent.world_model moves none: choose a VideoModel with CDNA, or another behaviour"
+      )
     both = self._world.scales.keys() & self._behavior.scales.keys()
     if both:
       raise ValueError(f"world model and behaviour both have a loss called {min(both)!r}: rename the objective's")
@@ -322,6 +326,7 @@ def _as_world(model: WorldModelBaseModule) -> World:
     continues=model.continue_probability,
     encode=model.encode,
     glance=model.glance,
+    move=model.move if model.moves_pixels else None,
     members=model.members,
     member=member,
   )

@@ -3,17 +3,19 @@
 import shlex
 from pathlib import Path
 
+import imageio.v3 as imageio
 import jax
 import numpy as np
 import pytest
 
 from dreamerax import api, cli
 from dreamerax.runtime.telemetry.metrics import read_metrics
+from experiments import foresight_picture
 
 pytestmark = pytest.mark.slow  # compiles an agent's functions many times
 
 RECORD = """
-  record --task table/reach --rendering fast --image-size 16 --episodes 4 --num-envs 2 --workers.count 0 --out
+  record --task table/reach --rendering fast --image-size 32 --episodes 4 --num-envs 2 --workers.count 0 --out
 """
 MODEL = shlex.split("""
   --replay.batch-size 2 --replay.batch-length 4 --agent.world-model.encoder.depth 1
@@ -29,12 +31,13 @@ OF = {
     --agent.world-model.training.decay 2
   """),
 }
+OF["foresight"] = OF["cdna"]
 # What a run that collects adds: two environments of the same images, and a planner that tries little.
 TRAIN = shlex.split("""
-  --task table/reach --rendering fast --image-size 16 --num-envs 2 --workers.count 0 --prefill-steps 60 --env-steps 120
+  --task table/reach --rendering fast --image-size 32 --num-envs 2 --workers.count 0 --prefill-steps 60 --env-steps 120
   --eval-every 0 --eval-episodes 1 --video-every 0 --sync --schedule.every 20 --schedule.first 2
-  --agent.behavior.planner.candidates 4 --agent.behavior.planner.elites 2 --agent.behavior.planner.horizon 2
 """)
+PLANS = {"candidates": 4, "elites": 2, "horizon": 2}
 
 
 def alone(preset: str, data: Path, logdir: Path, updates: int) -> None:
@@ -75,5 +78,18 @@ def test_it_plans_dreams_and_begins_a_run(run: tuple[str, Path], tmp_path: Path)
   film = tmp_path / "dream.mp4"
   assert cli.main(["video", str(logdir), "--out", str(film)]) == 0 and film.stat().st_size > 0
   begun = ["--init-world-model", str(logdir), "--logdir", str(tmp_path / "acts")]
+  planner = "planning.planner" if preset == "foresight" else "planner"
+  begun += [word for name, value in PLANS.items() for word in (f"--agent.behavior.{planner}.{name}", str(value))]
+  begun += ["--agent.behavior.planning.planner.repeat", "1"] if preset == "foresight" else []
   assert cli.main(["train", preset, *TRAIN, *MODEL, *OF[preset], *begun]) == 0
   assert any("eval/return" in row for row in read_metrics(tmp_path / "acts" / "metrics.jsonl"))
+
+
+def test_what_foresight_expects_is_drawn_beside_what_comes_of_it(run: tuple[str, Path], tmp_path: Path):
+  preset, logdir = run
+  if preset == "foresight":
+    foresight_picture.main([str(logdir), "--out", str(tmp_path / "plan.png")])
+    assert imageio.imread(tmp_path / "plan.png").shape == (2 * 128, 9 * 128, 3)
+  else:
+    with pytest.raises(SystemExit, match="follows no pixel: train the preset foresight"):
+      foresight_picture.main([str(logdir)])

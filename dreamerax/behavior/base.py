@@ -106,6 +106,9 @@ class BehaviorModule(TrainedModule):
       Actions [E, A], and the memory for the next decision.
     """
 
+  follows_pixels: bool = False
+  """Whether `act` needs a world model that moves pixels, `World.move`."""
+
   @property
   def needs(self) -> tuple[str, ...]:
     """Names of the hidden observations that `act` looks at; none by default. The environment shows them."""

@@ -14,6 +14,7 @@ from dreamerax.presets.dreamer_v1 import dreamer_v1
 from dreamerax.presets.dreamer_v2 import dreamer_v2
 from dreamerax.presets.dreamer_v3 import dreamer_v3
 from dreamerax.presets.embed_to_control import embed_to_control
+from dreamerax.presets.foresight import foresight
 from dreamerax.presets.her import her
 from dreamerax.presets.laptop import laptop
 from dreamerax.presets.lexa import lexa
@@ -51,6 +52,7 @@ class Preset(NamedTuple):
     """What it can be trained on: an environment that shows an image or a state, with actions of `action` entries."""
     shown = {"state": ArraySpec((4,))} if self.states else {"image": image}
     goal = {GOAL + name: array for name, array in shown.items()} if self.goals else {}
+    goal |= {GOAL + "pixels": ArraySpec((4,))} if self.goals and self.frames else {}
     return EnvSpec(shown | goal, ActionSpec(action, discrete=self.choices))
 
 
@@ -83,6 +85,9 @@ PRESETS: Mapping[str, Preset] = {
   "lexa": Preset("LEXA: an explorer, and an achiever of goals", lexa, ("tiny",), "tiny", goals=True),
   "oh": Preset("action-conditional video prediction, table/push by default", oh, *_VIDEO, frames=True),
   "cdna": Preset("video prediction by moving pixels, table/push by default", cdna, *_VIDEO, frames=True),
+  "foresight": Preset(
+    "visual foresight: a marked pixel moves to its goal", foresight, *_VIDEO, goals=True, frames=True
+  ),
 }
 
 

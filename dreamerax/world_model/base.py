@@ -128,6 +128,18 @@ class WorldModelBaseModule(nnx.Module):
     So is a goal compared with states. It has no velocity, and no memory of what came before.
     """
 
+  @property
+  def moves_pixels(self) -> bool:
+    """Whether the model tells how pixels move, by `move`."""
+    return False
+
+  def move(self, latent: Latent, maps: jax.Array) -> jax.Array:
+    """Maps [N, H, W, C] of the image before, moved as its pixels were on the step into the latent [N, F].
+
+    The latent is one of `initial`, or follows from one by `observe_step`, `step` and `expect`.
+    """
+    raise NotImplementedError(f"{type(self).__name__} moves no pixels")
+
   @abc.abstractmethod
   def features(self, latent: Latent) -> jax.Array:
     """Latent [..., F] -> [..., F], what heads, actor and critic see."""

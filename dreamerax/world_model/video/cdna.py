@@ -61,10 +61,8 @@ class Motion(NamedTuple):
 class CDNAModule(FramePredictorModule):
   """Built from `CDNA`."""
 
-  moves = True
-
   def __init__(self, config: CDNA, shape: FrameShape, action: int, *, dtype: Any, rngs: nnx.Rngs):
-    self.config = config
+    self.config, self.flow_size = config, config.kernel**2
     height, width, colours = shape
     outputs = config.channels
     self.summary_size = outputs[4]

@@ -21,6 +21,7 @@ from dreamerax.nets.observations import (
   stacked_image_shape,
   vector_shapes,
 )
+from dreamerax.ops.advection import advect
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition
 from dreamerax.world_model.base import WorldModelBase, WorldModelBaseModule
 from dreamerax.world_model.video.curriculum import Curriculum
@@ -110,8 +111,14 @@ class VideoModelModule(WorldModelBaseModule):
   def decoded(self) -> tuple[str, ...]:
     return tuple(name for name in self.spec.visible if name in self.images)
 
+  @property
+  def moves_pixels(self) -> bool:
+    return self.predictor.flow_size > 0
+
   def initial(self, batch: int) -> Latent:
-    return {"state": self.predictor.initial(batch), "frame": jnp.zeros((batch, *self.shape))}
+    latent = {"state": self.predictor.initial(batch), "frame": jnp.zeros((batch, *self.shape))}
+    flow = jnp.zeros((batch, *self.shape[:2], self.predictor.flow_size))
+    return {**latent, "flow": flow} if self.moves_pixels else latent
 
   def pack(self, latent: Latent) -> dict[str, jax.Array]:
     return {}
@@ -137,8 +144,8 @@ class VideoModelModule(WorldModelBaseModule):
   def observe_step(
     self, latent: Latent, action: jax.Array, observation: ArrayDict, is_first: jax.Array, key: jax.Array
   ) -> Latent:
-    found = self.predictor(latent["state"], latent["frame"], action, None)
-    return {"state": reset_where(is_first, found.state), "frame": self._frames(observation)}
+    after = self._step(latent, action, None)
+    return {**after, "state": reset_where(is_first, after["state"]), "frame": self._frames(observation)}
 
   def step(self, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
     return self._step(latent, action, key)
@@ -161,6 +168,9 @@ class VideoModelModule(WorldModelBaseModule):
   def glance(self, embed: jax.Array, key: jax.Array) -> jax.Array:
     nothing = self.predictor.summary(self.predictor.initial(1))[0]
     return jnp.concatenate([embed, jnp.broadcast_to(nothing, (*embed.shape[:-1], nothing.size))], -1)
+
+  def move(self, latent: Latent, maps: jax.Array) -> jax.Array:
+    return center_crop(advect(center_pad(maps, *self.shape[:2]), latent["flow"]), *self.size)
 
   def features(self, latent: Latent) -> jax.Array:
     return jnp.concatenate([self._embed(latent["frame"]), self.predictor.summary(latent["state"])], -1)
@@ -195,8 +205,10 @@ class VideoModelModule(WorldModelBaseModule):
     return {"frame": taught.error, "reward": reward}, taught.metrics
 
   def _step(self, latent: Latent, action: jax.Array, key: jax.Array | None) -> Latent:
+    """The next latent, with the flow of the step where the latent has one; those that `observe` gives have none."""
     found = self.predictor(latent["state"], latent["frame"], action, key)
-    return {"state": found.state, "frame": found.frame}
+    after = {"state": found.state, "frame": found.frame}
+    return after if found.flow is None or "flow" not in latent else {**after, "flow": found.flow}
 
   def _frames(self, observation: ArrayDict) -> jax.Array:
     """{name: [..., H, W, C]} -> [..., *shape]."""

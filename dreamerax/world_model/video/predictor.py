@@ -39,8 +39,8 @@ class FramePredictorModule(nnx.Module):
 
   summary_size: int
   """Length of `summary`; 0 where the memory has none."""
-  moves: bool = False
-  """Whether predictions have a `flow`."""
+  flow_size: int = 0
+  """K², the length of `flow` at each pixel; 0 where predictions have none."""
 
   @abc.abstractmethod
   def initial(self, batch: int) -> State:

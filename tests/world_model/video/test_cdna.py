@@ -7,8 +7,13 @@ import optax
 import pytest
 from flax import nnx
 
+from dreamerax.nets.encoders import StridedEncoder
+from dreamerax.nets.heads import NormalHead
 from dreamerax.nets.modules import params_of, with_params
+from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 from dreamerax.world_model.video.cdna import CDNA, CDNAModule
+from dreamerax.world_model.video.model import VideoModel
+from dreamerax.world_model.video.scheduled_sampling import ScheduledSampling
 from tests import plain
 from tests.ops.test_advection import moved_by_hand
 
@@ -67,6 +72,19 @@ def test_it_remembers_and_listens_to_actions(model: CDNAModule):
 def test_figures_that_make_no_sense_are_refused(fields: dict, message: str):
   with pytest.raises(ValueError, match=message):
     CDNA(**fields)
+
+
+def test_a_map_of_an_image_that_is_framed_moves_as_the_frame_did():
+  """Images of 22 x 21 pixels are framed in zeros to 24 x 24; maps are of the image's size."""
+  spec = EnvSpec({"image": ArraySpec((22, 21, 3), "uint8")}, ActionSpec(2))
+  model = VideoModel(CONFIG, ScheduledSampling(), StridedEncoder(depth=1, stages=1), NormalHead(layers=1, units=4))
+  world = nnx.eval_shape(lambda: model.build(spec, dtype=jnp.float32, rngs=nnx.Rngs(0)))
+  rng = np.random.default_rng(0)
+  where, flow = rng.uniform(size=(2, 22, 21, 1)), rng.uniform(size=(2, 24, 24, 9))
+  padded = np.pad(where, ((0, 0), (1, 1), (1, 2), (0, 0)))
+  expected = [moved_by_hand(padded[n], flow[n].reshape(24, 24, 3, 3))[1:23, 1:22] for n in range(2)]
+  np.testing.assert_allclose(world.move({"flow": jnp.asarray(flow)}, jnp.asarray(where)), expected, rtol=1e-4)
+  assert world.moves_pixels and world.latent_spec == {}
 
 
 @pytest.mark.slow
