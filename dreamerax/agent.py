@@ -70,19 +70,7 @@ class Agent:
     self.config, self.spec = config, spec
     # The modules' structure, without any memory for their parameters.
     self._world, self._behavior = nnx.eval_shape(lambda: self._build(jax.random.key(0)))
-    unknown = next((name for name in self._behavior.needs if name not in spec.observation), None)
-    if unknown is not None:
-      raise ValueError(
-        f"agent.behavior needs the observation {unknown!r}, and the environment shows {', '.join(spec.observation)}: "
-        "choose a --task that shows it, or another behaviour"
-      )
-    if self._behavior.follows_pixels and not self._world.moves_pixels:
-      raise ValueError(
-        "agent.behavior follows pixels, and agent.world_model moves none: choose a VideoModel with CDNA, or another behaviour"
-      )
-    both = self._world.scales.keys() & self._behavior.scales.keys()
-    if both:
-      raise ValueError(f"world model and behaviour both have a loss called {min(both)!r}: rename the objective's")
+    self._check_behavior()
     self._optimizers = {"world_model": config.optimizer.build(), "behavior": self._behavior_optimizer()}
     self._init = jax.jit(self._first_state)  # traced once, where both the state's shapes and the state are asked for
 
@@ -233,6 +221,28 @@ class Agent:
     world, _ = self.modules(params)
     return world.open_loop(batch, context, key)
 
+  def _check_behavior(self) -> None:
+    """Raises ValueError where the behaviour asks for more than environment and world model have."""
+    unknown = next((name for name in self._behavior.needs if name not in self.spec.observation), None)
+    if unknown is not None:
+      raise ValueError(
+        f"agent.behavior needs the observation {unknown!r}, and the environment shows {', '.join(self.spec.observation)}: "
+        "choose a --task that shows it, or another behaviour"
+      )
+    if self._behavior.follows_pixels and not self._world.moves_pixels:
+      raise ValueError(
+        "agent.behavior follows pixels, and agent.world_model moves none: choose a VideoModel with CDNA, or another behaviour"
+      )
+    images = {name for name, array in self.spec.visible.items() if array.is_image}
+    if self._behavior.compares_images and not images <= set(self._world.decoded):
+      raise ValueError(
+        f"agent.behavior compares images, and agent.world_model does not decode {min(images - set(self._world.decoded))!r}: "
+        "choose a world model with a decoder, or another behaviour"
+      )
+    both = self._world.scales.keys() & self._behavior.scales.keys()
+    if both:
+      raise ValueError(f"world model and behaviour both have a loss called {min(both)!r}: rename the objective's")
+
   def _build(self, key: jax.Array) -> tuple[WorldModelBaseModule, BehaviorModule]:
     dtype = jnp.dtype(self._compute_dtype())
     rngs = nnx.Rngs(params=key)
@@ -327,6 +337,7 @@ def _as_world(model: WorldModelBaseModule) -> World:
     encode=model.encode,
     glance=model.glance,
     move=model.move if model.moves_pixels else None,
+    decode=model.decode,
     members=model.members,
     member=member,
   )

@@ -108,6 +108,8 @@ class BehaviorModule(TrainedModule):
 
   follows_pixels: bool = False
   """Whether `act` needs a world model that moves pixels, `World.move`."""
+  compares_images: bool = False
+  """Whether `act` needs a world model that decodes all visible images, by `World.decode`."""
 
   @property
   def needs(self) -> tuple[str, ...]:

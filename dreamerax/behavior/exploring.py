@@ -41,6 +41,8 @@ class ExploringModule(BehaviorModule):
 
   def __init__(self, task: BehaviorModule, explorer: BehaviorModule):
     self.task, self.explorer = task, explorer
+    self.follows_pixels = task.follows_pixels or explorer.follows_pixels
+    self.compares_images = task.compares_images or explorer.compares_images
 
   def act(self, world: World, now: Situation, key: jax.Array, *, explore: bool) -> tuple[jax.Array, Memory]:
     name = "explorer" if explore else "task"

@@ -27,6 +27,9 @@ class World(NamedTuple):
   # latent [N, F], maps [N, H, W, C] of images -> the maps moved as the step into the latent moved pixels; None where a
   # model moves no pixels
   move: Callable[[Latent, jax.Array], jax.Array] | None = None
+  decode: Callable[[Latent], dict[str, jax.Array]] | None = (
+    None  # latent -> the observations that the model decodes there
+  )
   members: int = 1  # how many predictions of the next latent there are
   # index 0 … members - 1 -> the world as that member alone predicts it; where there is one, it may be left out
   member: Callable[[jax.Array], "World"] | None = None
