@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 _PACKAGE = Path(__file__).parent
+_KINDS = ("vector:", "jit:")  # say of what kind of factory the import path behind them is
 
 
 class NotTrusted(ValueError):
@@ -61,7 +62,7 @@ class Trust:
     """Whether `path`, `module:name` or `gym/module:id`, is named: itself, its module or a package around it."""
     parts = module_of(path).split(".")
     around = {".".join(parts[: i + 1]) for i in range(len(parts))}
-    return self.everything or not self.names.isdisjoint({path, *around})
+    return self.everything or not self.names.isdisjoint({path, import_path(path), *around})
 
   def read(self, text: str) -> str:
     """A string of a file: marked where it is an import path that nobody has named."""
@@ -73,9 +74,15 @@ NOBODY = Trust()
 EVERYTHING = Trust(everything=True)
 
 
+def import_path(path: str) -> str:
+  """`path` without the word in front that says of what kind it is: "a.b:name" of "vector:a.b:name"."""
+  kind = next((kind for kind in _KINDS if path.startswith(kind) and ":" in path[len(kind) :]), "")
+  return path[len(kind) :]
+
+
 def module_of(path: str) -> str:
-  """The module that `path` imports: "a.b" of "a.b:name" and of "gym/a.b:Id-v0"."""
-  return path.partition(":")[0].rpartition("/")[2]
+  """The module that `path` imports: "a.b" of "a.b:name", of "vector:a.b:name" and of "gym/a.b:Id-v0"."""
+  return import_path(path).partition(":")[0].rpartition("/")[2]
 
 
 def check_named(path: str) -> None:
@@ -88,7 +95,7 @@ def check_named(path: str) -> None:
 
 
 def find(path: str, what: str, kind: str = "function") -> Any:
-  """Finds what `module:name` stands for; the module is imported.
+  """Finds what `module:name` stands for, be it behind a word of its kind; the module is imported.
 
   Args:
     what: as errors call it.
@@ -99,7 +106,7 @@ def find(path: str, what: str, kind: str = "function") -> Any:
     ValueError: there is no such module or name, or importing it raises.
   """
   found = imported(path, what)
-  module_name, _, name = path.partition(":")
+  module_name, _, name = import_path(path).partition(":")
   for part in name.split("."):
     found = getattr(found, part, None)
   if found is None:

@@ -71,6 +71,10 @@ def stored(task: str, trust: Trust) -> EnvConfig:
     (["pack.part.more"], "pack.part:make", False),
     (["ale_py"], "gym/ale_py:ALE/Pong-v5", True),
     (["gym"], "gym/ale_py:ALE/Pong-v5", False),
+    (["evil"], "vector:evil:make", True),
+    (["evil:make"], "jit:evil:make", True),
+    (["vector"], "vector:evil:make", False),
+    (["pack"], "jit:pack.part:make", True),
     ([], "evil:make", False),
   ],
 )
@@ -80,7 +84,7 @@ def test_a_name_stands_for_itself_and_what_is_in_it(names: list[str], path: str,
   assert Trust.of(True).allows(path) and not Trust.of(False).allows(path)
 
 
-@pytest.mark.parametrize("task", ["evil:make", "gym/evil:Id-v0"])
+@pytest.mark.parametrize("task", ["evil:make", "gym/evil:Id-v0", "vector:evil:make", "jit:evil:make"])
 def test_a_stored_task_that_imports_code_is_not_made(evil: Path, task: str):
   config = stored(task, Trust())
   for attempt in (

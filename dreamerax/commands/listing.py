@@ -34,7 +34,10 @@ def run(arguments: Arguments) -> int:
       sizes.add_row(size, f"{count:>20,}", "(default)" if size == preset.default_size else "")
     console.print(sizes)
     console.print()
-  console.print("[bold]tasks[/bold]  --task NAME; gym/<id> and package.module:factory work too")
+  console.print(
+    "[bold]tasks[/bold]  --task NAME; gym/<id> and package.module:factory work too, and vector: or jit: in front of the "
+    "latter for many at once"
+  )
   console.print(
     "atari/<game>, crafter/reward, minigrid/<id> and metaworld/<task> come with `make setup EXTRAS=dev,atari,crafter,"
     "minigrid,metaworld`"

@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -131,6 +131,11 @@ class EnvBatch(abc.ABC):
     return 0
 
   @property
+  def forgets(self) -> bool:
+    """Whether episodes that have begun can never be brought back, by `resume` or by `restore`."""
+    return False
+
+  @property
   def ended(self) -> Mapping[int, Mapping[str, float]]:
     """Logs of the episodes that the newest received rows end, by environment, where there is something in them."""
     return {}
@@ -160,6 +165,19 @@ class EnvBatch(abc.ABC):
       bool [E]: which could not be brought back, because they failed or do not show `newest` again, to the bit. Their
       episodes count as over: the next step begins another.
     """
+
+  def state(self) -> Mapping[str, Any] | None:
+    """Arrays by name, nested, from which `restore` goes on; None where `resume` does all that can be done."""
+    return None
+
+  def restore(self, state: Mapping[str, Any], episodes: Sequence[EpisodeSoFar], newest: Transition) -> None:
+    """Used in place of `resume` where a `state` was saved: goes on as if nothing had happened, to the bit.
+
+    Args:
+      state: of environments that were made like these.
+      episodes, newest: as `resume` has them.
+    """
+    raise NotImplementedError
 
   @abc.abstractmethod
   def send(self, actions: np.ndarray) -> None:

@@ -12,7 +12,8 @@ class EnvConfig:
   """Configuration of an environment: the task, and how it is shown."""
 
   task: str = "dmc/walker_walk"
-  """dmc/<domain>_<task>, gym/<id>, package.module:factory, or another that `dreamerax list` names."""
+  """dmc/<domain>_<task>, gym/<id>, package.module:factory, vector: or jit: in front of that for many at once, or another
+  that `dreamerax list` names."""
   action_repeat: int = 1
   """Simulator steps per agent step; rewards are summed over them."""
   image_size: int | None = None

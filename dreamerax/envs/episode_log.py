@@ -1,7 +1,8 @@
 """Turns an environment's own numbers of each step into one number for each episode."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -16,8 +17,14 @@ the steps that gave them."""
 class EpisodeLog:
   """Collects what the steps of an episode give."""
 
-  def __init__(self):
-    self._values: dict[str, list[float]] = {}  # sum and count, or the highest and 1
+  def __init__(self, state: Mapping[str, Sequence[float]] = MappingProxyType({})):
+    """state: of a log that goes on."""
+    # Sum and count, or the highest and 1.
+    self._values: dict[str, list[float]] = {name: list(value) for name, value in state.items()}
+
+  def state(self) -> dict[str, list[float]]:
+    """Returns plain data from which the log goes on."""
+    return self._values
 
   def add(self, log: Mapping[str, float]) -> None:
     """Takes what a step gave. Numbers that are not finite are left out."""

@@ -42,16 +42,7 @@ def make(config: EnvConfig, seed: int, *, checked: bool = True, film: bool = Fal
   if not 0 <= seed < 2**32:
     raise ValueError(f"seed={seed}: it must lie in [0, 2**32).")
   suite = registry.find(config.task)
-  if config.float_images and not suite.adapts:
-    raise ValueError(f"float_images=True: task={config.task!r} shows uint8 images already; leave it out.")
-  if config.channels_first and not suite.adapts:
-    raise ValueError(
-      f"channels_first=True: task={config.task!r} shows images as [height, width, channels] already; leave it out."
-    )
-  if config.exploring_starts and not suite.starts_anywhere:
-    raise ValueError(
-      f"exploring_starts=True: episodes of task={config.task!r} begin where the task says; give --no-exploring-starts."
-    )
+  _check_settings(config, suite)
   env = suite.make(config, seed, film=film)
   own_replay = type(env).replay is not Environment.replay
   if checked:
@@ -62,7 +53,28 @@ def make(config: EnvConfig, seed: int, *, checked: bool = True, film: bool = Fal
     env = Logged(env, own_replay=own_replay)
   if config.action_repeat > 1 and not suite.repeats:
     env = ActionRepeat(env, config.action_repeat)
-  return shown_as(env, config, None if suite.draws else config.image_size or suite.image_size)
+  return env if suite.traced else shown_as(env, config, None if suite.draws else config.image_size or suite.image_size)
+
+
+def _check_settings(config: EnvConfig, suite: registry.Suite) -> None:
+  """Raises ValueError: a setting does not apply to the suite's tasks."""
+  if config.float_images and not suite.adapts:
+    raise ValueError(f"float_images=True: task={config.task!r} shows uint8 images already; leave it out.")
+  if config.channels_first and not suite.adapts:
+    raise ValueError(
+      f"channels_first=True: task={config.task!r} shows images as [height, width, channels] already; leave it out."
+    )
+  if config.grey and suite.traced:
+    raise ValueError(f"grey=True: task={config.task!r} draws by itself: let it show images of one channel.")
+  if config.exploring_starts and not suite.starts_anywhere:
+    raise ValueError(
+      f"exploring_starts=True: episodes of task={config.task!r} begin where the task says; give --no-exploring-starts."
+    )
+  if config.action_repeat > 1 and suite.whole and not suite.repeats:
+    raise ValueError(
+      f"action_repeat={config.action_repeat}: environments of task={config.task!r} step together, and those that have ended "
+      "would go on while the others repeat an action: repeat it inside them, and give --action-repeat 1"
+    )
 
 
 def check_task(task: str) -> None:
@@ -82,13 +94,14 @@ def task_names() -> tuple[str, ...]:
 
 def look_at(config: EnvConfig) -> EnvSpec:
   """Returns what an environment shows and takes. One that is not ours is made, and
-  checked as `check_env` does, in another process.
+  checked as `check_env` does, in another process; an array program is traced in this one.
 
   Raises:
     what `make` raises; ValueError: what is wrong with it.
   """
   check_named(config.task)
-  if registry.find(config.task).draws:
+  suite = registry.find(config.task)
+  if suite.draws or suite.traced:
     with closing(make(config, seed=0)) as env:
       return env.spec
   return apart.look(asdict(config), _ONE_THREAD)
@@ -118,11 +131,12 @@ def make_batch(
   """`num_envs` environments with seeds of their own, derived from `seed`; where they step changes nothing that they show.
 
   Each is made with its seed, and each of its episodes begins with one that follows from it and the episode's number.
+  Those of a suite that steps them together are made together in this process, with one seed.
 
   Any environment that is not ours is first checked: see `look_at`.
 
   Args:
-    workers: processes to step them in; None steps them in this one.
+    workers: processes to step them in, where they do not step together; None steps them in this one.
     spec: of the environments, where it is known; worker processes then make theirs while the caller does something else.
     skip_nonfinite: end an episode that shows a number that is not finite, and go on; otherwise an EnvironmentFault says it.
     film: whether its environments are made to draw themselves for people where they show no images, by `EnvBatch.render`.
@@ -136,6 +150,9 @@ def make_batch(
   if not suite.draws:
     shown = look_at(config).visible.values()
     film = film and not any(array.is_image for array in shown)
+  if suite.whole:
+    _check_settings(config, suite)
+    return suite.make_batch(config, num_envs, seeds[0], skip_nonfinite=skip_nonfinite, film=film)
   processes = workers.processes(num_envs) if workers else 0
   if not workers or not processes:
     again = partial(make, config, film=film)

@@ -1,5 +1,8 @@
 """Draws the frames of films: an environment as it shows itself to people."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
@@ -18,8 +21,13 @@ def frame(env: Environment) -> np.ndarray:
   Raises:
     NoPicture: it cannot draw itself, or gives something else than a picture.
   """
+  return drawn(env.render)
+
+
+def drawn(render: Callable[[], Any]) -> np.ndarray:
+  """What `render` draws, as `frame` has it."""
   try:
-    picture = env.render()
+    picture = render()
   except NoPicture:
     raise
   except Exception as error:

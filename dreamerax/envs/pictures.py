@@ -2,6 +2,7 @@
 take."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -16,19 +17,58 @@ _CHANNELS, _LEAST, _PLANE = (1, 3, 4), 8, 16  # what images look like: channels,
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
-def shown_as(env: Environment, config: EnvConfig, size: int | None) -> Environment:
-  """`env` with its images as `config` asks for them, and resized to `size`; `env` itself where they are so already.
+@dataclass(frozen=True)
+class Conversion:
+  """What is done to every image: channels put last, made grey, resized, in this order."""
+
+  size: int | None  # side in pixels; None leaves images as large as they are
+  grey: bool
+  channels_first: bool
+
+  def spec_of(self, array: ArraySpec) -> ArraySpec:
+    """An array as it is afterwards."""
+    if not array.is_image:
+      return array
+    height, width, channels = array.shape
+    if self.channels_first:
+      height, width, channels = width, channels, height
+    if self.size is not None:
+      height = width = self.size
+    return ArraySpec((height, width, 1 if self.grey else channels), "uint8")
+
+  def __call__(self, image: np.ndarray) -> np.ndarray:
+    if self.channels_first:
+      image = image.transpose(1, 2, 0)
+    if self.grey:
+      image = to_grey(image)
+    if self.size is not None:
+      image = resize(image, self.size)
+    return np.ascontiguousarray(image)
+
+
+def conversion_of(spec: EnvSpec, config: EnvConfig, size: int | None) -> Conversion | None:
+  """What `config` asks of the images of `spec`, resized to `size`; None where they are so already.
 
   Raises:
     ValueError: a setting of images was given, and there are none.
   """
-  images = {name: array for name, array in env.spec.observation.items() if array.is_image}
+  images = {name: array for name, array in spec.observation.items() if array.is_image}
   asked = config.grey or config.channels_first
   if not images and (asked or size is not None):
     name = "grey" if config.grey else "channels_first" if config.channels_first else "image_size"
     raise ValueError(f"{name}={getattr(config, name)}: task={config.task!r} shows no images; leave it out.")
   changed = asked or (size is not None and any(array.shape[:2] != (size, size) for array in images.values()))
-  return Pictures(env, size, grey=config.grey, channels_first=config.channels_first) if changed else env
+  return Conversion(size, grey=config.grey, channels_first=config.channels_first) if changed else None
+
+
+def shown_as(env: Environment, config: EnvConfig, size: int | None) -> Environment:
+  """`env` with its images as `config` asks for them, and resized to `size`; `env` itself where they are so already.
+
+  Raises:
+    what `conversion_of` raises.
+  """
+  conversion = conversion_of(env.spec, config, size)
+  return env if conversion is None else Pictures(env, conversion)
 
 
 def suspicions(env: Environment, config: EnvConfig) -> Iterator[Violation]:
@@ -64,13 +104,12 @@ def _is_plane(shape: tuple[int, ...]) -> bool:
 
 
 class Pictures(Wrapper):
-  """Converts every image: channels put last, made grey, resized, in this order."""
+  """Converts every image."""
 
-  def __init__(self, env: Environment, size: int | None, *, grey: bool, channels_first: bool):
-    """size: side in pixels; None leaves images as large as they are."""
+  def __init__(self, env: Environment, conversion: Conversion):
     super().__init__(env)
-    self._size, self._grey, self._channels_first = size, grey, channels_first
-    observation = {name: self._spec_of(array) for name, array in env.spec.observation.items()}
+    self._convert = conversion
+    observation = {name: conversion.spec_of(array) for name, array in env.spec.observation.items()}
     self._images = [name for name, array in observation.items() if array.is_image]
     self._spec = EnvSpec(observation, env.spec.action)
 
@@ -91,28 +130,9 @@ class Pictures(Wrapper):
   def replay(self, seed: int, actions: np.ndarray) -> Step:
     return self._show(self._env.replay(seed, actions))
 
-  def _spec_of(self, array: ArraySpec) -> ArraySpec:
-    if not array.is_image:
-      return array
-    height, width, channels = array.shape
-    if self._channels_first:
-      height, width, channels = width, channels, height
-    if self._size is not None:
-      height = width = self._size
-    return ArraySpec((height, width, 1 if self._grey else channels), "uint8")
-
   def _show(self, step: Step) -> Step:
     shown: Mapping[str, np.ndarray] = {name: self._convert(step.observation[name]) for name in self._images}
     return step._replace(observation={**step.observation, **shown})
-
-  def _convert(self, image: np.ndarray) -> np.ndarray:
-    if self._channels_first:
-      image = image.transpose(1, 2, 0)
-    if self._grey:
-      image = to_grey(image)
-    if self._size is not None:
-      image = resize(image, self._size)
-    return np.ascontiguousarray(image)
 
 
 def to_grey(image: np.ndarray) -> np.ndarray:

@@ -159,6 +159,17 @@ class RunStart:
         f"seed={self.settings.seed}, and {self.settings.logdir} was begun with {saved.seed}: use that seed, or another --logdir"
       )
 
+  def check_forgotten(self) -> None:
+    """
+    Raises:
+      ValueError: restarts are to be equal to the bit, and the environments cannot be saved.
+    """
+    if self.settings.loop.sync:
+      raise ValueError(
+        f"sync=True: restarts would not be equal to the bit, as the environments of task={self.settings.task!r} cannot be "
+        "saved: give them checkpoint() and restore(), or leave --sync out"
+      )
+
   def introduce(self, progress: Progress, counters: Counters) -> None:
     """Says what will run, and from where on."""
     if self.hosts.count > 1:

@@ -116,6 +116,9 @@ def _train(start: RunStart, begin: Callable[[], ConfigFile], stack: ExitStack) -
   progress.wait_for(lambda: f"making {number_of(start.settings.num_envs, 'environment')} and the parameters")
   # Processes make the environments, and a thread the programs, while this one makes the first state.
   source = stack.enter_context(closing(_make_source(start, found)))
+  if source.forgets:
+    start.check_forgotten()
+    progress.say("the environments cannot be saved: where the run goes on, the episodes that had begun are cut short")
   if state is None:
     state = start.parts.initial(init_state(start.parts.agent, start.learners, start.key(INIT)))
   else:

@@ -7,7 +7,7 @@ import pytest
 
 from dreamerax.envs import EnvConfig, Environment, Step, check_applies, make
 from dreamerax.envs.base import checked_action
-from dreamerax.envs.pictures import Pictures, resize, shown_as, to_grey
+from dreamerax.envs.pictures import Conversion, Pictures, resize, shown_as, to_grey
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 from tests.contracts.environment import EnvironmentContract
 
@@ -44,7 +44,7 @@ class Screens(Environment):
 
 class TestPictures(EnvironmentContract):
   def make(self, seed: int) -> Environment:
-    return Pictures(Screens(seed, eye=(48, 64, 3), map=(7, 7, 5)), 32, grey=False, channels_first=False)
+    return Pictures(Screens(seed, eye=(48, 64, 3), map=(7, 7, 5)), Conversion(32, grey=False, channels_first=False))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 12])

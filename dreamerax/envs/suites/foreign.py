@@ -9,6 +9,7 @@ from dreamerax.envs.episode_log import SUCCESS
 from dreamerax.envs.faults import Breach
 
 LOG = "log/"  # begins the names of numbers that are for people alone
+_SUCCESS = "is_success"  # another name for SUCCESS
 _SHOWN = 60  # characters of a value
 
 
@@ -66,13 +67,18 @@ def log(info: Any) -> dict[str, float]:
   """
   found = {}
   for key, value in info.items() if isinstance(info, Mapping) else ():
-    if key in ("success", "is_success") or (isinstance(key, str) and key.startswith(LOG)):
+    if is_logged(key):
       number = _number(value)
       if number is not None:
-        found[SUCCESS if key == "is_success" else key.removeprefix(LOG)] = number
+        found[SUCCESS if key == _SUCCESS else key.removeprefix(LOG)] = number
       elif key.startswith(LOG):
         raise Breach(f"{key!r} is {short(value)}", "give one number")
   return found
+
+
+def is_logged(key: Any) -> bool:
+  """Whether an info dict has a number for people under this key, where it is a number."""
+  return key in (SUCCESS, _SUCCESS) or (isinstance(key, str) and key.startswith(LOG))
 
 
 def _number(value: Any) -> float | None:

@@ -4,20 +4,17 @@ import difflib
 import os
 import traceback
 import warnings
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.config import EnvConfig
 from dreamerax.envs.faults import Breach, NoPicture
 from dreamerax.envs.suites import foreign
-from dreamerax.envs.suites.actions import BoxActions, ChoiceActions, DiscreteActions, IntegerActions, box_actions
-from dreamerax.envs.suites.float_images import FloatImage, is_convertible, none_found
+from dreamerax.envs.suites.spaces import Spaces
 from dreamerax.own_code import account, imported
 from dreamerax.types import ArraySpec, EnvSpec
 
@@ -115,31 +112,16 @@ class GymEnv(Environment):
     self._env = env
     self._name = name
     self._seed: int | None = seed
-    self._actions = _actions(env.action_space, name)
-    self._leaves = _leaves(env.observation_space, float_images=float_images)
-    twice = [name for name, count in Counter("/".join(path) for path, _ in self._leaves).items() if count > 1]
-    if twice:
-      raise ValueError(f"{name}: two observations are called {twice[0]!r}, as names are joined by /: rename one")
-    self._boxes = {"/".join(path): space for path, space in self._leaves if isinstance(space, spaces.Box)}
-    self._images = {
-      key: FloatImage(key, space.shape, space.low, space.high)
-      for key, space in self._boxes.items()
-      if float_images and is_convertible(space.shape, space.dtype)
-    }
-    if float_images and not self._images:
-      raise none_found(name)
-    observation = {"/".join(path): _array_spec(space) for path, space in self._leaves}
-    observation |= {key: image.spec for key, image in self._images.items()}
-    self._spec = EnvSpec(observation=observation, action=self._actions.spec)
+    self._spaces = Spaces(env.observation_space, env.action_space, name=name, float_images=float_images)
     self._ended = True
 
   @property
   def spec(self) -> EnvSpec:
-    return self._spec
+    return self._spaces.spec
 
   @property
   def declared(self) -> Mapping[str, ArraySpec]:
-    return {key: ArraySpec(space.shape, str(space.dtype)) for key, space in self._boxes.items()}
+    return self._spaces.declared
 
   def reset(self, seed: int | None = None) -> Step:
     answer = self._call("reset", seed=self._seed if seed is None else seed)
@@ -147,22 +129,19 @@ class GymEnv(Environment):
       raise _misshaped("reset", answer)
     observation, self._seed = answer[0], None
     self._ended = False
-    return Step(self._observe(observation), 0.0, is_first=True, is_last=False, is_terminal=False)
+    return Step(self._spaces.observe(observation), 0.0, is_first=True, is_last=False, is_terminal=False)
 
   def step(self, action: np.ndarray) -> Step:
     if self._ended:
       raise RuntimeError(f"{self._name}: the episode is over (or never began); call reset first.")
-    native = self._actions(action, self._name)
-    if isinstance(native, np.ndarray):
-      native = native.astype(self._env.action_space.dtype)
-    answer = self._call("step", native)
+    answer = self._call("step", self._spaces.action(action))
     if not isinstance(answer, tuple) or len(answer) != 5:
       raise _misshaped("step", answer)
     observation, reward, terminated, truncated, info = answer
     terminated, truncated = foreign.flag(terminated, "terminated"), foreign.flag(truncated, "truncated")
     self._ended = terminated or truncated
     reward = foreign.reward(reward, "step")
-    return Step(self._observe(observation), reward, False, self._ended, terminated, foreign.log(info))
+    return Step(self._spaces.observe(observation), reward, False, self._ended, terminated, foreign.log(info))
 
   def render(self) -> np.ndarray:
     if self._env.render_mode is None:
@@ -193,21 +172,6 @@ class GymEnv(Environment):
         raise Breach("reset takes no seed", "declare reset(self, *, seed=None, options=None)") from error
       raise
 
-  def _observe(self, observation: Any) -> dict[str, np.ndarray]:
-    result = {}
-    for (path, space), (key, spec) in zip(self._leaves, self._spec.observation.items(), strict=True):
-      value = observation
-      if isinstance(self._env.observation_space, spaces.Dict):
-        for part in path:
-          value = _part(value, part, key)
-      flat = _flat(space, value, key)
-      if key in self._images:
-        result[key] = self._images[key](flat)
-        continue
-      # A copy: environments may hand out buffers that they overwrite.
-      result[key] = np.array(flat, spec.dtype).reshape(spec.shape)
-    return result
-
 
 _RETURNS = {
   "reset": "return observation, info",
@@ -227,63 +191,3 @@ def _misshaped(method: str, answer: Any) -> Breach:
 def _raised_by_gymnasium(error: Exception) -> bool:
   frame = traceback.extract_tb(error.__traceback__)[-1]
   return frame.filename.startswith(os.path.dirname(gymnasium.__file__))
-
-
-def _part(value: Any, part: str, key: str) -> Any:
-  try:
-    return value[part]
-  except (KeyError, IndexError, TypeError) as error:
-    raise Breach(
-      f"observation {key!r} is missing in {foreign.short(value)}", "show what observation_space names"
-    ) from error
-
-
-def _flat(space: spaces.Space, value: Any, key: str) -> np.ndarray:
-  """Returns what is shown of one space, as a box's array or as gymnasium flattens
-  it."""
-  if isinstance(space, spaces.Box):
-    return foreign.array(value, space.shape, space.dtype, key, "its space")
-  try:
-    if isinstance(space, spaces.Discrete) and not space.contains(value):
-      raise ValueError(value)  # or it would be counted from the end
-    return np.asarray(spaces.flatten(space, value))
-  except Exception as error:
-    problem = f"observation {key!r} is {foreign.short(value)}; its space says {space}"
-    raise Breach(problem, "show what the space contains") from error
-
-
-def _leaves(space: spaces.Space, *, float_images: bool) -> list[tuple[tuple[str, ...], spaces.Space]]:
-  """Path and space of every observation."""
-  if isinstance(space, spaces.Dict):
-    return [((key, *path), leaf) for key, part in space.items() for path, leaf in _nested(part)]
-  converted = float_images and isinstance(space, spaces.Box) and is_convertible(space.shape, space.dtype)
-  return [(("image" if _is_image(space) or converted else "vector",), space)]
-
-
-def _nested(space: spaces.Space) -> list[tuple[tuple[str, ...], spaces.Space]]:
-  return _leaves(space, float_images=False) if isinstance(space, spaces.Dict) else [((), space)]
-
-
-def _is_image(space: spaces.Space) -> bool:
-  return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) in (2, 3)
-
-
-def _array_spec(space: spaces.Space) -> ArraySpec:
-  if _is_image(space):
-    return ArraySpec((*(space.shape or ()), 1)[:3], "uint8")
-  return ArraySpec((spaces.flatdim(space),), "float32")
-
-
-def _actions(space: spaces.Space, name: str) -> BoxActions | IntegerActions | DiscreteActions | ChoiceActions:
-  if isinstance(space, spaces.Discrete):
-    return DiscreteActions(int(space.n), int(space.start))
-  if isinstance(space, spaces.MultiDiscrete):
-    return ChoiceActions(space.nvec, space.start, space.dtype.name)
-  if isinstance(space, spaces.MultiBinary):
-    return ChoiceActions(np.full(space.shape, 2), np.zeros(space.shape, int), space.dtype.name)
-  if isinstance(space, spaces.Box):
-    return box_actions(space.low, space.high, space.dtype, name)  # type: ignore[arg-type]
-  raise ValueError(
-    f"{name}: actions must be a Box, Discrete, MultiDiscrete or MultiBinary space, not {space}. Wrap the environment to "
-    "make it one."
-  )

@@ -233,8 +233,10 @@ class Collector:
     episodes = [
       episode._replace(over=episode.over or part.failed) for part in self._parts for episode in part.envs.episodes()
     ]
+    held = None if any(part.failed for part in self._parts) else self._envs.state()
     return {
       **jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts),
+      **({} if held is None else {"envs": held}),
       "episodes": {
         "numbers": np.array([episode.number for episode in episodes]),
         "over": np.array([episode.over for episode in episodes]),
@@ -271,7 +273,11 @@ class Collector:
     for part in self._parts:
       mine = slice(part.streams.start, part.streams.stop)
       row = Transition(**jax.tree.map(lambda x: x[mine].copy(), extra["row"]))  # noqa: B023
-      lost = part.envs.resume(episodes[mine], row)
+      if "envs" in extra:  # of a batch that is not split
+        part.envs.restore(extra["envs"], episodes[mine], row)
+        lost = np.zeros_like(row.is_last)
+      else:
+        lost = part.envs.resume(episodes[mine], row)
       self.lost += int(lost.sum())
       row = row._replace(is_last=row.is_last | lost)
       carry = from_leaves({name: leaf[mine] for name, leaf in extra["carry"].items()}, part.carry)

@@ -21,6 +21,11 @@ class ExperienceSource(Protocol):
     """The observations that each of them shows, and the actions that it takes."""
     ...
 
+  @property
+  def forgets(self) -> bool:
+    """Whether episodes that have begun are always cut short where a run goes on."""
+    ...
+
   def collector(
     self, policy: Acting, replay: Replay, *, calls: int, timer: Timer, left: Mapping[str, Any]
   ) -> Collecting:
@@ -48,6 +53,10 @@ class LocalSource:
   def spec(self) -> EnvSpec:
     return self._envs.spec
 
+  @property
+  def forgets(self) -> bool:
+    return self._envs.forgets
+
   def collector(
     self, policy: Acting, replay: Replay, *, calls: int, timer: Timer, left: Mapping[str, Any]
   ) -> Collecting:
@@ -68,6 +77,10 @@ class RemoteSource:
   @property
   def spec(self) -> EnvSpec:
     return self._actors.spec
+
+  @property
+  def forgets(self) -> bool:
+    return False
 
   def collector(
     self, policy: Acting, replay: Replay, *, calls: int, timer: Timer, left: Mapping[str, Any]
