@@ -29,7 +29,7 @@ GROUND = frozenset(
 )
 # Layer -> layers that it may import besides itself. Mathematics and systems do not know each other; presets join them.
 MATHEMATICS = ("ops", "nets", "dynamics", "world_model", "behavior", "agent")
-SYSTEMS = ("loggers", "envs", "replay", "recordings", "runtime")
+SYSTEMS = ("loggers", "envs", "jitted", "replay", "recordings", "runtime")
 JOINED = (
   "parts",
   "provenance",
@@ -57,6 +57,7 @@ ALLOWED: dict[str, set[str]] = {
   **{layer: {"types", "captions", "images"} for layer in GROUND},
   **{layer: GROUND | set(MATHEMATICS[:i]) for i, layer in enumerate(MATHEMATICS)},
   "envs": {*GROUND},
+  "jitted": {*GROUND, "envs"},  # array programs of jax: above envs, which names them and imports nothing of them
   "replay": {*GROUND},
   "loggers": {*GROUND},
   "recordings": {*GROUND, "envs"},

@@ -10,6 +10,8 @@ and is imported when one of its tasks is asked for. One whose environments step 
 process, also has
 
     make_batch(config, num_envs: int, seed: int, *, skip_nonfinite: bool, film: bool) -> EnvBatch
+
+Array programs of jax stand on a floor above, in `dreamerax.jitted`: nothing here imports jax before one of them is made.
 """
 
 import importlib
@@ -85,6 +87,7 @@ SUITES = (
   Suite("table/", "table", "table/<task>", draws=True, observes=True, repeats=True, mujoco=True),
   Suite("metaworld/", "metaworld", "metaworld/<task>", repeats=True, mujoco=True),
   Suite("vector:", "vector", "vector:package.module:factory", adapts=True, whole=True),
+  Suite("jit:", "dreamerax.jitted.suite", "jit:package.module:factory", repeats=True, whole=True, traced=True),
   Suite("", "custom", "package.module:factory", adapts=True),
 )
 _ONLY = {"rendering": "draws", "observations": "observes"}  # settings, and which suites take them
