@@ -11,7 +11,7 @@ from dreamerax.envs.suites.dm_control import IMAGE_SIZE
 from dreamerax.own_code import NotTrusted
 
 # Raised where this version would read wrong, or not at all, what an earlier one has written.
-FORMAT = 5
+FORMAT = 6
 _KEY = "format"
 EDITED = "edited"  # in place of the checksum: a person has changed the file
 _WITHOUT_RECORDS = "dreamerax 0.1.0 of before 28 November 2026"  # the writers of files that name no version
@@ -139,6 +139,12 @@ def _from_4(data: dict[str, Any]) -> dict[str, Any]:
   return {**data, "config": _with_defaults(data.get("config"), "env", {"exploring_starts": False})}
 
 
+def _from_5(data: dict[str, Any]) -> dict[str, Any]:
+  """Sequences began anywhere, and MPPI's candidates were as they are drawn."""
+  config = _with_defaults(data.get("config"), "replay", {"draw": "uniform"})
+  return {**data, "config": _with_fields(config, "MPPI", {"smoothing": 1.0})}
+
+
 def _renamed(data: Any) -> Any:
   """Nested dicts with the part Uniform in place of Chance, and an actor-critic's return_lambda in place of trace."""
   if isinstance(data, list):
@@ -153,11 +159,28 @@ def _renamed(data: Any) -> Any:
   return renamed
 
 
+def _with_fields(data: Any, part: str, values: Mapping[str, Any]) -> Any:
+  """Nested dicts with values in each part of that name, where it has none."""
+  if isinstance(data, list):
+    return [_with_fields(item, part, values) for item in data]
+  if not isinstance(data, dict):
+    return data
+  found = {name: _with_fields(item, part, values) for name, item in data.items()}
+  return {**values, **found} if found.get("part") == part else found
+
+
 def _with_defaults(data: Any, part: str, values: Mapping[str, Any]) -> Any:
   """data[part] with values where it has none, if both are dicts."""
   inner = data.get(part) if isinstance(data, dict) else None
   return {**data, part: {**values, **inner}} if isinstance(inner, dict) else data
 
 
-_CONVERSIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (_from_0, _from_1, _from_2, _from_3, _from_4)
+_CONVERSIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
+  _from_0,
+  _from_1,
+  _from_2,
+  _from_3,
+  _from_4,
+  _from_5,
+)
 assert len(_CONVERSIONS) == FORMAT, "one for each earlier format"

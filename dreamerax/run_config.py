@@ -42,7 +42,8 @@ class RunConfig:
     check_seed(self.seed)
     if self.replay.batch_length < 2:
       raise ValueError(f"replay.batch_length={self.replay.batch_length} must be at least 2: values need a next step")
-    self._check_iterations()
+    if isinstance(self.agent, AgentConfig):  # in the outline of a stored run it is what is stored
+      self._check_iterations()
 
   def _check_iterations(self) -> None:
     """Whether on-policy iterations see the newest episodes, all of them, and behaviours that need such iterations do."""

@@ -8,7 +8,10 @@ import pytest
 
 from dreamerax import api, config_file, presets
 from dreamerax.behavior.actor_critic import ActorCritic
+from dreamerax.behavior.planners.mppi import MPPI
+from dreamerax.behavior.planning import Planning
 from dreamerax.behavior.uniform import Uniform
+from dreamerax.config import to_dict
 from dreamerax.run_directory import RunDirectory
 from dreamerax.runtime.checkpoint.folder import FOLDER
 from dreamerax.runtime.checkpoint.metadata import SAVED, RunState
@@ -148,6 +151,18 @@ def test_episodes_of_earlier_formats_began_where_the_task_says(tmp_path: Path):
   data |= {"format": 4, "checksum": None}
   (tmp_path / "config.json").write_text(json.dumps(data))
   assert api.load_config(tmp_path).env.exploring_starts is False
+
+
+def test_sequences_of_earlier_formats_began_anywhere_and_candidates_were_as_drawn(tmp_path: Path):
+  write(tmp_path)
+  data = json.loads((tmp_path / "config.json").read_text())
+  del data["config"]["replay"]["draw"]
+  planner = {name: value for name, value in to_dict(MPPI()).items() if name != "smoothing"}
+  data["config"]["agent"]["behavior"] = {**to_dict(Planning()), "planner": planner}
+  data |= {"format": 5, "checksum": None}
+  (tmp_path / "config.json").write_text(json.dumps(data))
+  config = api.load_config(tmp_path)
+  assert config.replay.draw == "uniform" and config.agent.behavior == Planning(MPPI())
 
 
 OLDER = {"version": "0.0.9", "commit": "0123456789abcdef"}
