@@ -64,7 +64,7 @@ def measure(preset: str, config: RunConfig, repeats: int, in_flight: int = 1) ->
   def updates() -> None:
     jax.block_until_ready([update() for _ in range(in_flight)])
 
-  dtype = agent.latent_spec["deter"].dtype  # what the networks compute in
+  dtype = agent.compute_dtype
   matmul, product_flops = large_product(dtype)
   _seconds(updates), _seconds(matmul)
   pairs = [(_seconds(updates) / in_flight, _seconds(matmul)) for _ in range(repeats)]

@@ -91,6 +91,13 @@ class Agent:
     observation = {name: array for name, array in self.spec.observation.items() if name in shown}
     return EnvSpec(observation, self.spec.action)
 
+  @property
+  def compute_dtype(self) -> str:
+    """Name of the dtype that the networks compute in on this machine."""
+    if self.config.compute_dtype == "auto":
+      return "float32" if on_cpu() else "bfloat16"
+    return self.config.compute_dtype
+
   def init(self, key: jax.Array) -> State:
     """State before the first update.
 
@@ -244,7 +251,7 @@ class Agent:
       raise ValueError(f"world model and behaviour both have a loss called {min(both)!r}: rename the objective's")
 
   def _build(self, key: jax.Array) -> tuple[WorldModelBaseModule, BehaviorModule]:
-    dtype = jnp.dtype(self._compute_dtype())
+    dtype = jnp.dtype(self.compute_dtype)
     rngs = nnx.Rngs(params=key)
     world = self.config.world_model.build(self.spec, dtype=dtype, rngs=rngs)
     behavior = self.config.behavior.build(world.feature_size, self.spec, dtype=dtype, rngs=rngs)
@@ -256,11 +263,6 @@ class Agent:
     labels = jax.tree_util.tree_map_with_path(lambda path, _: jax.tree_util.keystr(path), groups)
     parts = zip(jax.tree.leaves(labels), jax.tree.leaves(groups), strict=True)
     return optax.partition({label: part.build() for label, part in parts}, labels)
-
-  def _compute_dtype(self) -> str:
-    if self.config.compute_dtype == "auto":
-      return "float32" if on_cpu() else "bfloat16"
-    return self.config.compute_dtype
 
   def modules(self, params: Params) -> tuple[WorldModelBaseModule, BehaviorModule]:
     """World model and behaviour with these parameters, those of a state or of `policy_params`."""
