@@ -76,7 +76,8 @@ def test_it_goes_on_to_the_bit(run: tuple[str, Path], data: Path, tmp_path: Path
 def test_it_plans_dreams_and_begins_a_run(run: tuple[str, Path], tmp_path: Path):
   preset, logdir = run
   film = tmp_path / "dream.mp4"
-  assert cli.main(["video", str(logdir), "--out", str(film)]) == 0 and film.stat().st_size > 0
+  short = ["--steps", "8", "--context", "2", "--horizon", "4"]
+  assert cli.main(["video", str(logdir), "--out", str(film), *short]) == 0 and film.stat().st_size > 0
   begun = ["--init-world-model", str(logdir), "--logdir", str(tmp_path / "acts")]
   planner = "planning.planner" if preset == "foresight" else "planner"
   begun += [word for name, value in PLANS.items() for word in (f"--agent.behavior.{planner}.{name}", str(value))]
