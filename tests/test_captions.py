@@ -37,6 +37,16 @@ def test_a_film_tells_the_columns_the_step_and_what_was_seen(shape: tuple[int, i
   assert (head[0, :20] == head[3, :20]).all() and (head[0, 20:] != head[1, 20:]).any()
 
 
+def test_a_film_shows_the_goal_beside_the_dream():
+  rng = np.random.default_rng(0)
+  truth, goal = rng.integers(0, 256, (2, 4, 64, 64, 3), dtype=np.uint8)
+  dreamt = DreamedEpisode(truth, rng.random(truth.shape, np.float32), np.array([1, 1, 0, 0], bool), np.ones(4), goal)
+  made, without = film(dreamt), film(dreamt._replace(goal=None))
+  assert made.shape == (4, 40 + 256, 4 * 256, 3)
+  np.testing.assert_array_equal(made[:, 40:, : 3 * 256], without[:, 40:])
+  np.testing.assert_array_equal(made[:, 40:, 3 * 256 :], captions.enlarge(goal))
+
+
 @pytest.mark.parametrize("name", ["film.mp4", "film.gif"])
 def test_an_episode_of_an_odd_size_is_written_with_its_score(tmp_path, name: str):
   frames = np.zeros((3, 9, 37, 3), np.uint8)

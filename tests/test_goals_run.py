@@ -78,6 +78,25 @@ def test_its_policy_is_filmed_and_exported_and_asks_for_the_goal(run: tuple[str,
   assert action.shape == (2, 2)
 
 
+@pytest.mark.slow
+def test_its_dream_is_filmed_beside_the_goal(tmp_path: Path):
+  small = shlex.split("""
+    --task goal/reacher --image-size 46 --rendering fast --action-repeat 20 --num-envs 1 --prefill-steps 12
+    --eval-episodes 0 --replay.capacity 1000 --replay.batch-size 2 --replay.batch-length 4 --schedule.ratio 1
+    --agent.world-model.encoder.depth 2 --agent.world-model.encoder.units 8 --agent.world-model.dynamics.deter 16
+    --agent.world-model.dynamics.hidden 8 --agent.world-model.reward.head.units 8
+    --agent.world-model.continues.units 8 --agent.world-model.objectives.reconstruction.decoder.units 8
+    --sync --eval-every 0 --video-every 0
+  """)
+  logdir, film = tmp_path / "her", tmp_path / "film.gif"
+  assert cli.main(["train", "her", *small, *OF["her"], "--logdir", str(logdir), "--env-steps", "280"]) == 0
+  assert cli.main(["video", str(logdir), "--context", "2", "--horizon", "3", "--out", str(film)]) == 0
+  frames = imageio.imread(film, index=None)[..., :3]
+  truth, _, _, goal = np.split(frames[:, 40:], 4, 2)
+  assert len(frames) == 10 and np.ptp(truth.astype(int), 0).max() > 50  # the arm moves
+  assert np.ptp(goal.astype(int), 0).max() < 20 and np.abs(goal[0].astype(int) - truth[0]).max() > 50
+
+
 @pytest.mark.parametrize("preset", OF)
 def test_an_environment_without_goals_is_refused_by_name(preset: str):
   with pytest.raises(

@@ -21,6 +21,7 @@ VECTOR = EnvSpec({"position": ArraySpec((3,)), "velocity": ArraySpec((2,))}, Act
 CHOICES = EnvSpec(VECTOR.observation, ActionSpec(3, discrete=True))
 LEVERS = EnvSpec(VECTOR.observation, ActionSpec(5, discrete=True, groups=(3, 2)))
 PIXELS = EnvSpec({"image": ArraySpec((12, 12, 3), "uint8")}, ActionSpec(2))
+GOALS = EnvSpec({"image": PIXELS.observation["image"], "goal/image": PIXELS.observation["image"]}, ActionSpec(2))
 MULTS = (1, 2)  # halve 12 pixels to 3
 
 

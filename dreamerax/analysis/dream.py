@@ -14,7 +14,7 @@ from dreamerax.own_code import NOBODY, Trust
 from dreamerax.run_directory import RunDirectory
 from dreamerax.runtime.collect.policy import AgentPolicy
 from dreamerax.runtime.seeds import key
-from dreamerax.types import Batch, Transition
+from dreamerax.types import GOAL, Batch, Transition
 from dreamerax.words import number_of
 
 
@@ -25,6 +25,7 @@ class DreamedEpisode(NamedTuple):
   prediction: np.ndarray  # float32 [T, H, W, C] in [0, 1]: decoded from the posterior where seen, else from the dream
   seen: np.ndarray  # bool [T]
   rewards: np.ndarray  # [T]
+  goal: np.ndarray | None = None  # uint8 [T, H, W, C], that the environment shows; None where it shows none
 
   def errors(self) -> np.ndarray:
     """[T] mean absolute error of a pixel, of 1."""
@@ -66,25 +67,29 @@ def dream(run_dir: Path, *, steps: int, context: int, horizon: int, seed: int, t
   turned = jax.tree.map(lambda x: x[: turns * turn].reshape(turns, turn, *x.shape[1:]), rows)  # [B, T, ...]
   before = jax.tree.map(lambda x: x[: turns * turn : turn], latents)  # [B, ...]
   predicted = jax.jit(agent.open_loop, static_argnums=2)(params, Batch(turned, before), context, dream_key)[name]
-  truth = rows.observation[name][: turns * turn]
+  shown = {each: array[: turns * turn] for each, array in rows.observation.items()}
+  truth, goal = shown[name], shown.get(GOAL + name)
   prediction = np.clip(np.asarray(predicted, np.float32), 0, 1).reshape(truth.shape)
-  return DreamedEpisode(truth, prediction, np.tile(np.arange(turn) < context, turns), rows.reward[: turns * turn])
+  seen = np.tile(np.arange(turn) < context, turns)
+  return DreamedEpisode(truth, prediction, seen, rows.reward[: turns * turn], goal)
 
 
 def film(dreamt: DreamedEpisode) -> np.ndarray:
   """uint8 [T, H', W', 3]: truth, prediction and error side by side, enlarged, under what each is and where the episode is.
 
-  A green strip says that the model sees the frame, a red one that it dreams it.
+  Where there is a goal, it is the fourth. A green strip says that the model sees the frame, a red one that it dreams it.
   """
   truth, prediction = dreamt.truth / np.float32(255), dreamt.prediction
-  shown = [colored(np.rint(x * 255).astype(np.uint8)) for x in (truth, prediction, (prediction - truth + 1) / 2)]
-  columns = [captions.enlarge(frames) for frames in shown]
+  shown = {"truth": truth, "prediction": prediction, "error (grey: none)": (prediction - truth + 1) / 2}
+  if dreamt.goal is not None:
+    shown["goal"] = dreamt.goal / np.float32(255)
+  columns = [captions.enlarge(colored(np.rint(x * 255).astype(np.uint8))) for x in shown.values()]
   width = columns[0].shape[2]
-  titles = np.concatenate([captions.strip(text, width) for text in ("truth", "prediction", "error (grey: none)")], 1)
+  titles = np.concatenate([captions.strip(text, width) for text in shown], 1)
   strips = []
   for step, (seen, score) in enumerate(zip(dreamt.seen, np.cumsum(dreamt.rewards), strict=True)):
     text, color = ("seen", captions.SEEN) if seen else ("dreamt from the actions alone", captions.DREAMT)
-    strips.append(captions.strip(f"step {step}  return {score:.1f}  {text}", 3 * width, color=color))
+    strips.append(captions.strip(f"step {step}  return {score:.1f}  {text}", len(shown) * width, color=color))
   heads = np.stack([np.concatenate([titles, strip]) for strip in strips])
   return np.concatenate([heads, np.concatenate(columns, 2)], 1)
 

@@ -14,8 +14,9 @@ from dreamerax.words import number_of
 
 @dataclass(frozen=True)
 class Arguments(TrustOption):
-  """Films an episode of a run's newest checkpoint with mode actions: what happened, what the world model makes of it, and the
-  error, side by side. Under a green strip the model sees the frames; under a red one it dreams them from the actions alone."""
+  """Films an episode of a run's newest checkpoint with mode actions: what happened, what the model makes of it, the error,
+  and the goal where there is one, side by side. Under a green strip the model sees the frames; under a red one it dreams them
+  from the actions alone."""
 
   run_dir: Path
   """Run directory, as `dreamerax train` made it."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from dreamerax.images import colored
 from dreamerax.runtime.seeds import key
-from dreamerax.types import Transition
+from dreamerax.types import GOAL
 from dreamerax.viewer.dreams import Dream, Dreamer, Frame
 from dreamerax.viewer.starts import Starts
 
@@ -56,7 +56,7 @@ class Sessions:
     }
 
   def begin(self, where: float) -> dict[str, Any]:
-    """A new dream from that start: its name, the last thing really seen, and the first frame.
+    """A new dream from that start: its name, the last thing really seen, the goal that was shown with it, and the first frame.
 
     Raises:
       ValueError: there is no such start.
@@ -66,7 +66,10 @@ class Sessions:
       key = jax.random.fold_in(self._key, next(self._numbers))
       began = self._dreamer.begin(start.steps, key)
       name = self._open(_Session(began, began[0]))
-    return {"dream": name, "start": start.label, "seen": self._seen(start.steps), **_answer(began[1])}
+    spec, last = self._dreamer.agent.spec, jax.tree.map(lambda x: x[-1], start.steps.observation)
+    goal = {each.removeprefix(GOAL): array for each, array in last.items() if each.startswith(GOAL)}
+    shown = {"seen": _pictures({each: last[each] for each in spec.visible}), "goal": _pictures(goal)}
+    return {"dream": name, "start": start.label, **shown, **_answer(began[1])}
 
   def again(self, name: str) -> dict[str, Any]:
     """A new dream that begins as that one did, with the same draws, so that they differ by the actions alone.
@@ -110,9 +113,10 @@ class Sessions:
     self._sessions.move_to_end(name)
     return self._sessions[name]
 
-  def _seen(self, steps: Transition) -> dict[str, str]:
-    images = (name for name, array in self._dreamer.agent.spec.observation.items() if array.is_image)
-    return {name: _png(colored(steps.observation[name][-1])) for name in images}
+
+def _pictures(observation: Mapping[str, np.ndarray]) -> dict[str, str]:
+  """The images of one observation, as addresses."""
+  return {name: _png(colored(x)) for name, x in observation.items() if x.dtype == np.uint8 and x.ndim == 3}
 
 
 def _answer(frame: Frame) -> dict[str, Any]:

@@ -133,3 +133,30 @@ def test_a_person_steers_in_a_browser(tmp_path: Path):
   pixels = picture.astype(int)
   orange = (np.abs(pixels - [0xB4, 0x54, 0x0A]).max(-1) < 40).sum()
   assert pixels.shape[:2] == (900, 1200) and orange > 100  # the line of rewards is drawn
+
+
+LOOKER = (
+  HANDS
+  + """
+async function person() {
+  await until(() => dream);
+  const [shown, goal] = ["pictures", "goal"].map((name) => document.querySelector(`#${name} img`));
+  await Promise.all([shown, goal].map((image) => image.decode()));
+  const [left, right] = [shown, goal].map((image) => image.getBoundingClientRect());
+  const caption = document.querySelector("#goal figcaption").textContent;
+  const sizes = { beside: right.left - left.right, same: right.width - left.width };
+  document.title = JSON.stringify({ caption, source: goal.src, ...sizes });
+}
+person();
+"""
+)
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_the_goal_stands_beside_the_dream(tmp_path: Path):
+  with toys.serving("GOALS") as server:
+    expected = server.sessions.begin(0.5)["goal"]["image"]
+    story, _ = browse(server, LOOKER, tmp_path)
+  assert story["caption"] == "goal" and story["source"] == expected
+  assert 0 < story["beside"] < 30 and abs(story["same"]) < 1

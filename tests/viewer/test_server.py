@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from dreamerax.viewer.server import Server
+from tests import tiny
 from tests.viewer import toys
 
 
@@ -65,6 +66,18 @@ def test_a_dream_begins_and_goes_on(server: Server):
   assert pixels(after["pictures"]["image"]).shape == (12, 12, 3)
   assert all(isinstance(after[name], float) for name in ("reward", "value", "continues"))
   assert step(server, began["dream"], None)["step"] == 2
+
+
+def test_a_goal_is_shown_for_the_dream_and_is_no_part_of_what_was_seen():
+  began = toys.sessions("GOALS").begin(0.25)
+  steps = toys.steps(tiny.GOALS, seed=25).observation
+  assert began["seen"].keys() == began["goal"].keys() == began["pictures"].keys() == {"image"}
+  np.testing.assert_array_equal(pixels(began["goal"]["image"]), steps["goal/image"][-1])
+  np.testing.assert_array_equal(pixels(began["seen"]["image"]), steps["image"][-1])
+
+
+def test_without_a_goal_none_is_shown(server: Server):
+  assert begin(server)["goal"] == {}
 
 
 def test_two_tabs_do_not_disturb_each_other(server: Server):

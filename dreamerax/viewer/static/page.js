@@ -64,6 +64,7 @@ async function begin(path, question) {
     if (answer.seen) {
       $("start-label").textContent = answer.start;
       figures($("seen"), answer.seen, "seen last");
+      figures($("goal"), answer.goal, "goal");
     }
     show();
   } catch (error) {
