@@ -80,30 +80,43 @@ def load_preset(run_dir: str | Path) -> str | None:
 
 
 def evaluate(
-  run_dir: str | Path, episodes: int = 10, seed: int = 0, video: bool = False, *, trust: Trusted = NOBODY
+  run_dir: str | Path,
+  episodes: int = 10,
+  seed: int = 0,
+  video: bool = False,
+  *,
+  task: str | None = None,
+  trust: Trusted = NOBODY,
 ) -> EvalResult:
   """Scores the newest checkpoint of a run: mode actions, environments of its own with seeds of their own.
 
   Args:
     video: also return the frames of the first episode, of what the environment shows or else draws of itself.
+    task: another one than the run's, which shows and takes the same.
     trust: code of your own that may run because the run's configuration names it: packages, modules, `module:name`, or
       True for whatever it names.
 
   Raises:
-    FileNotFoundError: no run or no checkpoint is there. ValueError: it does not fit this version, or a video was asked for
-      and the environment has no pictures.
+    FileNotFoundError: no run or no checkpoint is there. ValueError: it does not fit this version, the task does not fit the
+      run, or a video was asked for and the environment has no pictures.
     NotTrusted: the environment or a part of the run is code that is not trusted.
   """
   config = load_config(run_dir, trust)
   agent = Agent(config.agent, env_spec(config))
+  env = config.env.as_evaluated()
+  if task is not None:
+    env = dataclasses.replace(env, task=task)
+    if envs.look_at(env) != agent.spec:
+      raise ValueError(
+        f"task={task!r} shows other observations than the run was trained on, or takes other actions: name one that is like "
+        f"{config.env.task!r}"
+      )
   state = packed.load_trained(Path(run_dir).absolute(), agent)
   policy = AgentPolicy(agent, explore=False, key=seeds.key(seed))
   return evaluation.evaluate(
     policy,
     agent.policy_params(state),
-    partial(
-      envs.make_batch, config.env.as_evaluated(), workers=config.workers, skip_nonfinite=config.loop.nonfinite == "skip"
-    ),
+    partial(envs.make_batch, env, workers=config.workers, skip_nonfinite=config.loop.nonfinite == "skip"),
     episodes=episodes,
     num_envs=min(episodes, config.num_envs),
     seed=seed,

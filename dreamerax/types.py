@@ -71,6 +71,8 @@ class ActionSpec:
 
 
 GOAL, EVENT, TRUE = "goal/", "event/", "true/"  # begin the names of hidden observations
+TASK = EVENT + "task"  # of several tasks, the one that is under way, one-hot
+TASK_REWARDS = EVENT + "rewards"  # what each of them would have paid
 
 
 @dataclass(frozen=True)

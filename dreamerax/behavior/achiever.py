@@ -41,14 +41,14 @@ class Achiever(Behavior):
       name = type(self.reward).__name__
       raise ValueError(f"reward={name} knows no goal: give Achiever a GoalSimilarity, GoalDistance or TemporalDistance")
     inner = self.inner.build(2 * features, spec, dtype=dtype, rngs=rngs)
-    return AchieverModule(inner, reward, goal_names(spec), self.goals)
+    return AchieverModule(inner, reward, goal_names(spec), features, self.goals)
 
 
 class AchieverModule(GoalRewardedModule):
   """Built from `Achiever`; children "inner" and "reward"."""
 
-  def __init__(self, inner: BehaviorModule, reward: GoalReward, goals: tuple[str, ...], relabel: Relabel):
-    super().__init__(inner, reward, goals)
+  def __init__(self, inner: BehaviorModule, reward: GoalReward, goals: tuple[str, ...], size: int, relabel: Relabel):
+    super().__init__(inner, reward, goals, size)
     self.relabel = relabel
 
   def replayed(self, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> tuple[Latent, Replayed]:

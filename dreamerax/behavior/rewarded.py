@@ -49,7 +49,7 @@ class Rewarded(Behavior):
       return StateRewardedModule(self.inner.build(features, spec, dtype=dtype, rngs=rngs), reward)
     if isinstance(reward, GoalReward):
       inner = self.inner.build(2 * features, spec, dtype=dtype, rngs=rngs)
-      return GoalRewardedModule(inner, reward, goal_names(spec))
+      return GoalRewardedModule(inner, reward, goal_names(spec), features)
     assert isinstance(reward, TransitionReward), type(reward)
     inner = self.inner.build(features + 1, spec, dtype=dtype, rngs=rngs)
     return TransitionRewardedModule(inner, reward, features, spec.action.size)
@@ -178,10 +178,10 @@ class GoalRewardedModule(RewardedModule):
 
   reward: GoalReward
 
-  def __init__(self, inner: BehaviorModule, reward: GoalReward, goals: tuple[str, ...]):
-    """goals: names of the observations that show the goal."""
+  def __init__(self, inner: BehaviorModule, reward: GoalReward, goals: tuple[str, ...], size: int):
+    """goals: names of the observations that show the goal. size: how many features it has."""
     super().__init__(inner, reward)
-    self.goals = goals
+    self.goals, self.goal_size = goals, size
 
   @property
   def needs(self) -> tuple[str, ...]:
@@ -193,7 +193,7 @@ class GoalRewardedModule(RewardedModule):
     return self.inner.act(self.rewarded(world), inside, inner_key, explore=explore)
 
   def rewarded(self, world: World) -> World:
-    return with_goals(world, frozen(self.reward))
+    return with_goals(world, frozen(self.reward), self.goal_size)
 
   def replayed(self, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> tuple[Latent, Replayed]:
     """The goals are those that the environment showed."""
@@ -201,14 +201,14 @@ class GoalRewardedModule(RewardedModule):
     return self.towards(goal, start, replayed)
 
   def towards(self, goal: jax.Array, start: Latent, replayed: Replayed) -> tuple[Latent, Replayed]:
-    """Start and replayed batch with the features [B, T, F] of each step's goal, and the rewards of reaching it."""
+    """Start and replayed batch with the features [B, T, G] of each step's goal, and the rewards of reaching it."""
     reward = jax.lax.stop_gradient(self.reward(replayed.features, goal))
     paid = _with_reward(replayed, reward)
     features = jnp.concatenate([replayed.features, goal], -1)
     return with_goal(start, jax.lax.collapse(goal, 0, 2)), paid._replace(features=features)
 
   def _goal(self, world: World, observation: ArrayDict, key: jax.Array) -> jax.Array:
-    """Features [..., F] of the goal that an observation shows."""
+    """Features [..., G] of the goal that an observation shows."""
     return goal_features(world, {name: observation[name] for name in self.goals}, key)
 
 

@@ -24,6 +24,8 @@ class Arguments(TrustOption):
   """Episodes to average over."""
   seed: int = 1
   """Of the environments."""
+  task: str | None = None
+  """Another task than the run's, which shows and takes the same."""
   video: Path | None = None
   """Also film the first episode: FILE.mp4 or FILE.gif."""
 
@@ -43,6 +45,7 @@ def run(arguments: Arguments) -> int:
       episodes=arguments.episodes,
       seed=arguments.seed,
       video=arguments.video is not None,
+      task=arguments.task,
       trust=arguments.trusted,
     )
   except NoPicture as error:

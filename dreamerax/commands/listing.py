@@ -47,6 +47,6 @@ def run(arguments: Arguments) -> int:
     rendering.choose()
   except rendering.NoRenderer as error:
     console.print(
-      f"\n[bold]dmc/, goal/ and table/ tasks cannot be drawn here yet:[/bold] {escape(str(error))}", highlight=False
+      f"\n[bold]dmc/, goal/, table/ and tasks/ cannot be drawn here yet:[/bold] {escape(str(error))}", highlight=False
     )
   return 0

@@ -17,7 +17,7 @@ class EnvConfig:
   action_repeat: int = 1
   """Simulator steps per agent step; rewards are summed over them."""
   image_size: int | None = None
-  """Side of the images in pixels: dmc/, goal/ and table/ tasks are drawn so, images of others are resized. Default: 64 for
+  """Side of the images in pixels: dmc/, goal/, table/ and tasks/ are drawn so, images of others are resized. Default: 64 for
   these and atari/, else as they are."""
   grey: bool = False
   """Whether images have one channel, the luminance of their colours."""
@@ -30,10 +30,10 @@ class EnvConfig:
   rendering: Literal["published", "balanced", "coarse", "fast"] = "published"
   """published: every pixel as dm_control draws it. balanced: coarser shadows, in nearly every task at most 0.2 % of
   pixels differ. coarse: rough shadows, edges and round shapes, no reflections. fast: no shadows either (for dmc/,
-  goal/ and table/)."""
+  goal/, table/ and tasks/)."""
   observations: tuple[str, ...] = ("image",)
-  """image, and names of the task's own vectors, such as position (for dmc/, goal/ and table/). For e2c/, state is the true
-  one, and true/state the same hidden from the world model."""
+  """image, and names of the task's own vectors, such as position (for dmc/, goal/, table/, tasks/). For e2c/, state is the
+  true one, and true/state the same hidden from the world model."""
   exploring_starts: bool = False
   """Whether the episodes that are trained on begin anywhere, in uniformly random states. Evaluations begin as the task
   says. For e2c/ tasks."""

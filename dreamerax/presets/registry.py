@@ -19,6 +19,7 @@ from dreamerax.presets.her import her
 from dreamerax.presets.laptop import laptop
 from dreamerax.presets.lexa import lexa
 from dreamerax.presets.local_lqr import local_lqr
+from dreamerax.presets.multitask import multitask
 from dreamerax.presets.oh import oh
 from dreamerax.presets.pc3 import pc3
 from dreamerax.presets.pddm import pddm
@@ -28,7 +29,7 @@ from dreamerax.presets.poke import poke
 from dreamerax.presets.quick import quick
 from dreamerax.presets.sizes import OLDER_SIZES, SIZES, VIDEO_SIZES
 from dreamerax.run_config import RunConfig
-from dreamerax.types import GOAL, ActionSpec, ArraySpec, EnvSpec
+from dreamerax.types import GOAL, TASK, TASK_REWARDS, ActionSpec, ArraySpec, EnvSpec
 
 
 class Preset(NamedTuple):
@@ -42,18 +43,20 @@ class Preset(NamedTuple):
   goals: bool = False  # whether the task has to show its goal
   frames: bool = False  # whether its world model predicts images from images
   states: bool = False  # whether the task has to show its true state in place of images
+  tasks: bool = False  # whether it has to show the rewards of several tasks
 
   @property
   def special(self) -> bool:
     """Whether it takes tasks of one kind alone."""
-    return self.choices or self.goals or self.states
+    return self.choices or self.goals or self.states or self.tasks
 
   def spec(self, image: ArraySpec, action: int) -> EnvSpec:
     """What it can be trained on: an environment that shows an image or a state, with actions of `action` entries."""
     shown = {"state": ArraySpec((4,))} if self.states else {"image": image}
     goal = {GOAL + name: array for name, array in shown.items()} if self.goals else {}
     goal |= {GOAL + "pixels": ArraySpec((4,))} if self.goals and self.frames else {}
-    return EnvSpec(shown | goal, ActionSpec(action, discrete=self.choices))
+    tasks = {name: ArraySpec((3,)) for name in (TASK, TASK_REWARDS)} if self.tasks else {}
+    return EnvSpec(shown | goal | tasks, ActionSpec(action, discrete=self.choices))
 
 
 _OLDER = (tuple(OLDER_SIZES), "published")
@@ -83,6 +86,7 @@ PRESETS: Mapping[str, Preset] = {
   ),
   "her": Preset("goals of images, learned in hindsight", her, ("tiny",), "tiny", goals=True),
   "lexa": Preset("LEXA: an explorer, and an achiever of goals", lexa, ("tiny",), "tiny", goals=True),
+  "multitask": Preset("stands, walks and runs as it is told, in one model", multitask, ("tiny",), "tiny", tasks=True),
   "oh": Preset("action-conditional video prediction, table/push by default", oh, *_VIDEO, frames=True),
   "cdna": Preset("video prediction by moving pixels, table/push by default", cdna, *_VIDEO, frames=True),
   "foresight": Preset(

@@ -85,6 +85,7 @@ SUITES = (
   Suite("e2c/", "e2c", "e2c/<task>", observes=True, starts_anywhere=True),
   Suite("goal/", "goal", "goal/<body>", draws=True, observes=True, repeats=True, mujoco=True),
   Suite("table/", "table", "table/<task>", draws=True, observes=True, repeats=True, mujoco=True),
+  Suite("tasks/", "tasks", "tasks/<body>", draws=True, observes=True, repeats=True, mujoco=True),
   Suite("metaworld/", "metaworld", "metaworld/<task>", repeats=True, mujoco=True),
   Suite("vector:", "vector", "vector:package.module:factory", adapts=True, whole=True),
   Suite("jit:", "dreamerax.jitted.suite", "jit:package.module:factory", repeats=True, whole=True, traced=True),

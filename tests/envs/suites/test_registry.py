@@ -130,6 +130,7 @@ def test_a_missing_package_names_its_extra(task, package, extra, monkeypatch: py
     ("e2c/plane", "e2c/planar"),
     ("goal/reach", "goal/reacher"),
     ("table/pull", "table/push"),
+    ("tasks/walk", "tasks/walker"),
     pytest.param("minigrid/MiniGrid-Emty-5x5-v0", "minigrid/MiniGrid-Empty-5x5-v0", marks=needs("minigrid")),
     pytest.param("metaworld/reach-v4", "metaworld/reach-v3", marks=needs("metaworld")),
   ],
