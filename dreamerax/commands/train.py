@@ -124,7 +124,7 @@ def describe(preset: str | None) -> str:
   general = [f"  {name:<12} {value.summary}" for name, value in PRESETS.items() if not (value.special or value.frames)]
   special = ", ".join(name for name, value in PRESETS.items() if value.special)
   frames = ", ".join(name for name, value in PRESETS.items() if value.frames and not value.special)
-  others = f"for tasks with choices, goals or several rewards: {special}; predicting images: {frames}"
+  others = f"for tasks of one kind: {special}; predicting images: {frames}"
   known = "\n".join([*general, *(f"  {line}" for line in textwrap.wrap(others, short_help.WIDTH - 2))])
   return (
     f"Trains an agent. Ctrl-C saves and leaves; the same --logdir goes on from there.\n\n"
