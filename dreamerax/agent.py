@@ -246,6 +246,12 @@ class Agent:
         f"agent.behavior compares images, and agent.world_model does not decode {min(images - set(self._world.decoded))!r}: "
         "choose a world model with a decoder, or another behaviour"
       )
+    unforeseen = next((name for name in self._behavior.events if name not in self._world.events), None)
+    if unforeseen is not None:
+      raise ValueError(
+        f"agent.behavior asks for the probability of {unforeseen!r}, and the world model foresees "
+        f"{', '.join(self._world.events) or 'no event'}: add an EventForecast of it to agent.world_model.objectives"
+      )
     both = self._world.scales.keys() & self._behavior.scales.keys()
     if both:
       raise ValueError(f"world model and behaviour both have a loss called {min(both)!r}: rename the objective's")
@@ -342,5 +348,6 @@ def _as_world(model: WorldModelBaseModule) -> World:
     decode=model.decode,
     members=model.members,
     member=member,
+    event_probabilities=model.event_probabilities,
   )
   return world

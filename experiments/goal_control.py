@@ -1,22 +1,29 @@
 """How near to their goals a few decisions of trained agents lead, beside random actions and beside staying where one is.
 
 python experiments/goal_control.py runs/cfm runs/poke --decisions 20
+python experiments/goal_control.py runs/events --change agent.behavior.inner.reward.weight=0
 
 Runs are directories of `dreamerax train` or `dreamerax train-world-model` on goal/ or table/ tasks. All meet the same
 episodes. It prints the mean distance to the goal after so many decisions with its standard error, the share of episodes
 that end within reach of the goal, and on the table the distance of the puck to its place in the goal and the number of
-decisions that touched an object.
+decisions that touched an object. `--change` sets fields of the runs' configurations, in numbers: of their planners, say.
 """
 
 import argparse
 import copy
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
+import jax
 import numpy as np
 
 import dreamerax
+from dreamerax import api
+from dreamerax.agent import Agent
+from dreamerax.config import changed
 from dreamerax.envs import EnvConfig, Environment
 from dreamerax.envs.suites import goal, goal_task, table
 
@@ -62,23 +69,28 @@ def play(envs: list[Environment], begin: Callable[[], Act], episodes: int, seed:
   return {name: np.array(values) for name, values in found.items()}
 
 
-def policies(run: str, size: int, seed: int) -> dict[str, Callable[[], Act]]:
+def policies(run: str, changes: Mapping[str, float], size: int, seed: int) -> dict[str, Callable[[], Act]]:
   """Who acts: the agent of a run, chance, and one that stays; each has actions of `size` entries."""
+  trained, params = api.load_agent(run, trust=True)
+  agent = Agent(changed(api.load_config(run, trust=True), changes).agent, trained.spec)
+  decide = jax.jit(partial(agent.act, explore=False))
 
-  def agent() -> Act:
-    policy = dreamerax.load_policy(run, trust=True)
-    names, state = tuple(policy.header["spec"]["observation"]), policy.initial_state(_TOGETHER, seed)
+  def begin() -> Act:
+    carry, first, key = agent.initial_carry(_TOGETHER), np.ones(_TOGETHER, bool), jax.random.key(seed)
 
     def act(shown: Observations) -> np.ndarray:
-      nonlocal state
-      action, state = policy({name: shown[name] for name in names}, state)
-      return action
+      nonlocal carry, first, key
+      key, used = jax.random.split(key)
+      observation = {name: shown[name] for name in agent.policy_spec.observation}
+      action, carry, _ = decide(params, carry, observation, first, used)
+      first = np.zeros(_TOGETHER, bool)
+      return np.asarray(action)
 
     return act
 
   random = np.random.default_rng(seed)
   return {
-    run: agent,
+    " ".join([run, *(f"{path}={value}" for path, value in changes.items())]): begin,
     "random": lambda: lambda shown: random.uniform(-1, 1, (_TOGETHER, size)).astype(np.float32),
     "still": lambda: lambda shown: np.zeros((_TOGETHER, size), np.float32),
   }
@@ -90,12 +102,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
   parser.add_argument("--decisions", type=int, default=20)
   parser.add_argument("--episodes", type=int, default=100)
   parser.add_argument("--seed", type=int, default=1000)
+  parser.add_argument("--change", nargs="+", default=(), metavar="FIELD=NUMBER")
   options = parser.parse_args(arguments)
+  changes = {path: json.loads(value) for path, _, value in (each.partition("=") for each in options.change)}
   played = set()
   for run in options.runs:
     config = dreamerax.load_config(run, trust=True).env
     with environments(config, options.decisions) as envs:
-      for name, begin in policies(run, envs[0].spec.action.size, options.seed).items():
+      for name, begin in policies(run, changes, envs[0].spec.action.size, options.seed).items():
         if (config.task, name) in played:
           continue
         played.add((config.task, name))

@@ -15,14 +15,20 @@ from dreamerax.runtime.telemetry.metrics import read_metrics
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 from experiments import goal_control
 
-IMAGE = ArraySpec((48, 48, 3), "uint8")
-NAMES = ("cfm", "poke")
+IMAGE, NUMBER = ArraySpec((48, 48, 3), "uint8"), ArraySpec((1,))
+NAMES = ("cfm", "poke", "events")
 SMALL = shlex.split("""
   --agent.world-model.encoder.depth 2 --agent.world-model.dynamics.units 8 --replay.batch-size 4 --replay.capacity 2000
 """)
 OF = {
   "cfm": ["--agent.world-model.dynamics.transition.units", "8"],
   "poke": ["--agent.world-model.dynamics.transition.units", "8", "--agent.behavior.units", "8"],
+  "events": ["--agent.world-model.objectives.events.ahead", "2", "--replay.batch-length", "4"],
+}
+UNSHOWN = {
+  "cfm": "agent.behavior needs the observation 'goal/image'",
+  "poke": "agent.behavior needs the observation 'goal/image'",
+  "events": "event 'event/contact' is not shown: the environment's events are none",
 }
 ONLINE = shlex.split("""
   --num-envs 2 --workers.count 0 --prefill-steps 80 --eval-every 0 --eval-episodes 2 --video-every 0 --schedule.ratio 1
@@ -36,19 +42,21 @@ def test_an_environment_whose_goals_do_not_fit_is_refused_by_name(name: str):
   with pytest.raises(
     ValueError, match=r"agent\.behavior needs the observation 'goal/image', and the environment shows"
   ):
-    Agent(agent, EnvSpec({"image": IMAGE}, ActionSpec(2)))
+    Agent(agent, EnvSpec({"image": IMAGE, "event/contact": NUMBER}, ActionSpec(2)))
   other = ArraySpec((64, 64, 3), "uint8")
   with pytest.raises(
     ValueError, match=r"observation 'goal/image' is uint8 \[64, 64, 3\], and 'image' is uint8 \[48, 48"
   ):
-    Agent(agent, EnvSpec({"image": IMAGE, "goal/image": other}, ActionSpec(2)))
+    Agent(agent, EnvSpec({"image": IMAGE, "goal/image": other, "event/contact": NUMBER}, ActionSpec(2)))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_task_without_goals_is_refused_at_the_start(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_task_without_goals_or_events_is_refused_at_the_start(
+  name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
   line = ["train", name, "--task", "dmc/cartpole_balance", "--logdir", str(tmp_path / "run")]
   assert cli.main(line) == 2
-  assert "agent.behavior needs the observation 'goal/image'" in " ".join(capsys.readouterr().err.split())
+  assert UNSHOWN[name] in " ".join(capsys.readouterr().err.split())
   assert not (tmp_path / "run").exists()
 
 

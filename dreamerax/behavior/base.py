@@ -91,6 +91,11 @@ class TrainedModule(nnx.Module):
     """Factor of each loss in the total."""
     return {}
 
+  @property
+  def events(self) -> tuple[str, ...]:
+    """Names of the events whose probabilities it asks the world for; none by default."""
+    return ()
+
 
 class BehaviorModule(TrainedModule):
   """Chooses actions in a latent state, and may learn to by imagination."""

@@ -54,6 +54,10 @@ class ExploringModule(BehaviorModule):
   def needs(self) -> tuple[str, ...]:
     return tuple(dict.fromkeys(self.task.needs + self.explorer.needs))
 
+  @property
+  def events(self) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(self.task.events + self.explorer.events))
+
   def initial_memory(self, num_envs: int) -> Memory:
     return {name: each.initial_memory(num_envs) for name, each in self._both.items()}
 

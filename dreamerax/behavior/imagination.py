@@ -33,6 +33,8 @@ class World(NamedTuple):
   members: int = 1  # how many predictions of the next latent there are
   # index 0 … members - 1 -> the world as that member alone predicts it; where there is one, it may be left out
   member: Callable[[jax.Array], "World"] | None = None
+  # features [..., F] -> probability [...] that each event happens on arriving there, by name
+  event_probabilities: Callable[[jax.Array], dict[str, jax.Array]] = lambda features: {}
 
 
 def wrap(world: World, wrapped: Callable[[World], World]) -> World:

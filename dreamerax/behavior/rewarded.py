@@ -89,6 +89,10 @@ class RewardedModule(BehaviorModule):
   def needs(self) -> tuple[str, ...]:
     return self.inner.needs
 
+  @property
+  def events(self) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(self.inner.events + self.reward.events))
+
   def acting(self, slow: Params) -> Params:
     return self.inner.acting(slow["inner"])
 
@@ -235,6 +239,7 @@ def _with_arrival(world: World, reward: TransitionReward) -> World:
     reward=lambda features: symexp(features[..., -1].astype(jnp.float32)),
     continues=lambda features: world.continues(features[..., :-1]),
     glance=glance,
+    event_probabilities=lambda features: world.event_probabilities(features[..., :-1]),
   )
 
 

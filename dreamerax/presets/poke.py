@@ -6,6 +6,7 @@ from dreamerax.behavior.inverse_control import InverseControl
 from dreamerax.dynamics.embedding import Embedded
 from dreamerax.dynamics.stochastic import Deterministic
 from dreamerax.dynamics.transitions import Residual
+from dreamerax.nets.encoders import StridedEncoder
 from dreamerax.presets.cfm import cfm
 from dreamerax.run_config import RunConfig
 from dreamerax.world_model.model import WorldModel
@@ -18,12 +19,14 @@ def poke(size: str) -> RunConfig:
   dreamerax train poke --task table/reach
 
   The inverse model acts: it is asked for the action from what is seen to the goal's image. The forward model, a tenth of
-  the loss, shapes the latent alone. Encoder and images are those of `cfm`.
+  the loss, shapes the latent alone. Images are those of `cfm`. For some 200 updates all actions are as likely as before
+  (experiments/goals.md).
   """
   run = cfm(size)
   assert isinstance(run.agent.world_model, WorldModel)
   world_model = replace(
     run.agent.world_model,
+    encoder=StridedEncoder(depth=16, stages=3),
     dynamics=Embedded(Residual(layers=2, units=64), Deterministic(dims=16), layers=1, units=128),
     objectives={"forward": Forward(scale=0.1)},
   )

@@ -14,6 +14,7 @@ from dreamerax.presets.dreamer_v1 import dreamer_v1
 from dreamerax.presets.dreamer_v2 import dreamer_v2
 from dreamerax.presets.dreamer_v3 import dreamer_v3
 from dreamerax.presets.embed_to_control import embed_to_control
+from dreamerax.presets.events import events
 from dreamerax.presets.foresight import foresight
 from dreamerax.presets.her import her
 from dreamerax.presets.laptop import laptop
@@ -44,11 +45,12 @@ class Preset(NamedTuple):
   frames: bool = False  # whether its world model predicts images from images
   states: bool = False  # whether the task has to show its true state in place of images
   tasks: bool = False  # whether it has to show the rewards of several tasks
+  events: tuple[str, ...] = ()  # events that the task has to show
 
   @property
   def special(self) -> bool:
     """Whether it takes tasks of one kind alone."""
-    return self.choices or self.goals or self.states or self.tasks
+    return self.choices or self.goals or self.states or self.tasks or bool(self.events)
 
   def spec(self, image: ArraySpec, action: int) -> EnvSpec:
     """What it can be trained on: an environment that shows an image or a state, with actions of `action` entries."""
@@ -56,7 +58,8 @@ class Preset(NamedTuple):
     goal = {GOAL + name: array for name, array in shown.items()} if self.goals else {}
     goal |= {GOAL + "pixels": ArraySpec((4,))} if self.goals and self.frames else {}
     tasks = {name: ArraySpec((3,)) for name in (TASK, TASK_REWARDS)} if self.tasks else {}
-    return EnvSpec(shown | goal | tasks, ActionSpec(action, discrete=self.choices))
+    events = {name: ArraySpec((1,)) for name in self.events}
+    return EnvSpec(shown | goal | tasks | events, ActionSpec(action, discrete=self.choices))
 
 
 _OLDER = (tuple(OLDER_SIZES), "published")
@@ -83,6 +86,14 @@ PRESETS: Mapping[str, Preset] = {
   "poke": Preset("an inverse and a forward model learned together", poke, ("small",), "small", goals=True),
   "local-lqr": Preset(
     "LQR to a goal on the true state, with fitted dynamics", local_lqr, ("small",), "small", goals=True, states=True
+  ),
+  "events": Preset(
+    "plans to a goal image, and away from likely contacts",
+    events,
+    ("small",),
+    "small",
+    goals=True,
+    events=("event/contact",),
   ),
   "her": Preset("goals of images, learned in hindsight", her, ("tiny",), "tiny", goals=True),
   "lexa": Preset("LEXA: an explorer, and an achiever of goals", lexa, ("tiny",), "tiny", goals=True),

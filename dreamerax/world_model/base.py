@@ -156,6 +156,15 @@ class WorldModelBaseModule(nnx.Module):
     """Features [..., F] -> probability that the episode goes on [...], without the discount; None where it always does."""
     return None
 
+  @property
+  def events(self) -> tuple[str, ...]:
+    """Names of the events that `event_probabilities` gives; none by default."""
+    return ()
+
+  def event_probabilities(self, features: jax.Array) -> dict[str, jax.Array]:
+    """Features [..., F] -> the probability [...] that each event happens on arriving there, by name."""
+    return {}
+
   @abc.abstractmethod
   def decode(self, latent: Latent) -> dict[str, jax.Array]:
     """Latent [..., F] -> the observations expected there, {name: [..., *shape]} float32: images aim at [0, 1].

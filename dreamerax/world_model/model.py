@@ -68,6 +68,7 @@ class WorldModelModule(WorldModelBaseModule):
     self.continues = None if head is None else head.build(self.dynamics.feature_size, dtype=dtype, rngs=rngs)
     _check_unique("loss", [("reward",), ("continue",), *(each.scales for each in self.objectives.values())])
     _check_unique("decoded observation", [each.decoded for each in self.objectives.values()])
+    _check_unique("event", [each.events for each in self.objectives.values()])
 
   @property
   def latent_spec(self) -> Mapping[str, ArraySpec]:
@@ -172,6 +173,14 @@ class WorldModelModule(WorldModelBaseModule):
 
   def episode_continues(self, features: jax.Array) -> jax.Array | None:
     return None if self.continues is None else self.continue_probability(features) / self.config.discount
+
+  @property
+  def events(self) -> tuple[str, ...]:
+    return tuple(name for each in self.objectives.values() for name in each.events)
+
+  def event_probabilities(self, features: jax.Array) -> dict[str, jax.Array]:
+    found = [each.event_probabilities(features) for each in self.objectives.values()]
+    return {name: probability for each in found for name, probability in each.items()}
 
   def decode(self, latent: Latent) -> dict[str, jax.Array]:
     features = self.features(latent)

@@ -34,7 +34,7 @@ def batch(seed: int = 0, spec: EnvSpec = SPEC, rows: int = B, length: int = T) -
   if spec.action.discrete:
     action = np.concatenate([np.eye(n)[rng.integers(n, size=(rows, length))] for n in GROUPS], -1, dtype=np.float32)
   first, flags = np.zeros((rows, length), bool), np.zeros((rows, length), bool)
-  first[0, 2] = True
+  first[0, length // 2] = True
   return Replayed(x, x, Transition({}, action, flags.astype(np.float32), first, flags, flags))
 
 

@@ -88,6 +88,15 @@ class ObjectiveModule(nnx.Module):
     """Names of the observations that `decode` gives; none by default."""
     return ()
 
+  @property
+  def events(self) -> tuple[str, ...]:
+    """Names of the hidden observations that `event_probabilities` gives; none by default."""
+    return ()
+
+  def event_probabilities(self, features: jax.Array) -> dict[str, jax.Array]:
+    """Features [..., F] -> the probability [...] that each event happens on arriving there."""
+    return {}
+
   def decode(self, features: jax.Array) -> dict[str, jax.Array]:
     """Features [..., F] -> the observations that they stand for, {name: [..., *shape]} float32: images aim at [0, 1]."""
     return {}
