@@ -14,12 +14,13 @@ from dreamerax.presets import build
 from dreamerax.runtime.telemetry.metrics import read_metrics
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
+WIDTHS = {"spatial-autoencoder": "--agent.world-model.encoder.depths 4 16"}
 IMAGE = ArraySpec((40, 40, 1), "uint8")
-NAMES = ("embed-to-control", "pc3")
+NAMES = ("embed-to-control", "pc3", "spatial-autoencoder")
 SMALL = shlex.split("""
   --num-envs 2 --workers.count 0 --prefill-steps 100 --log-every 0.5 --eval-episodes 2 --eval-every 0 --video-every 0
   --sync --replay.capacity 2000 --replay.batch-size 2 --schedule.updates 1 --schedule.every 20
-  --agent.world-model.encoder.units 8 --agent.behavior.inner.planner.horizon 2 --agent.behavior.inner.planner.candidates 4
+  --agent.behavior.inner.planner.horizon 2 --agent.behavior.inner.planner.candidates 4
 """)
 
 
@@ -53,7 +54,8 @@ def test_a_task_that_does_not_fit_is_refused_at_the_start(
 
 
 def train(name: str, logdir: Path, env_steps: int) -> None:
-  assert cli.main(["train", name, "--logdir", str(logdir), *SMALL, "--env-steps", str(env_steps)]) == 0
+  width = WIDTHS.get(name, "--agent.world-model.encoder.units 8").split()
+  assert cli.main(["train", name, "--logdir", str(logdir), *SMALL, *width, "--env-steps", str(env_steps)]) == 0
 
 
 @pytest.mark.slow

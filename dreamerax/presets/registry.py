@@ -29,6 +29,7 @@ from dreamerax.presets.planet import planet
 from dreamerax.presets.poke import poke
 from dreamerax.presets.quick import quick
 from dreamerax.presets.sizes import OLDER_SIZES, SIZES, VIDEO_SIZES
+from dreamerax.presets.spatial_autoencoder import spatial_autoencoder
 from dreamerax.run_config import RunConfig
 from dreamerax.types import GOAL, TASK, TASK_REWARDS, ActionSpec, ArraySpec, EnvSpec
 
@@ -84,6 +85,9 @@ PRESETS: Mapping[str, Preset] = {
   "pc3": Preset("as embed-to-control, but without a decoder: contrast", pc3, ("small",), "small", goals=True),
   "cfm": Preset("contrastive forward model, one greedy step to a goal image", cfm, ("small",), "small", goals=True),
   "poke": Preset("an inverse and a forward model learned together", poke, ("small",), "small", goals=True),
+  "spatial-autoencoder": Preset(
+    "iLQR on feature points of an image to those of a goal", spatial_autoencoder, ("small",), "small", goals=True
+  ),
   "local-lqr": Preset(
     "LQR to a goal on the true state, with fitted dynamics", local_lqr, ("small",), "small", goals=True, states=True
   ),
