@@ -6,8 +6,7 @@ from dreamerax.dynamics.embedding import Embedded
 from dreamerax.dynamics.stochastic import Deterministic
 from dreamerax.dynamics.transitions import Residual
 from dreamerax.envs import EnvConfig
-from dreamerax.nets.decoders import StridedDecoder
-from dreamerax.nets.encoders import ConvEncoder
+from dreamerax.nets.flat import BernoulliDecoder, FlatEncoder
 from dreamerax.nets.heads import TwoHotHead
 from dreamerax.ops.optimizers import Adam
 from dreamerax.replay.replay import ReplayConfig
@@ -25,8 +24,7 @@ def deep_fitted_q(size: str) -> RunConfig:
   dreamerax train deep-fitted-q --task e2c/planar_moves
 
   The two parts learn at once, where the paper trains one after the other, and Adam is in the place of Rprop. Neither
-  rewards nor Q shape the numbers. The decoder's pixels are not squeezed into [0, 1]: a sigmoid would give those few that
-  the robot covers hardly any gradient.
+  rewards nor Q shape the numbers.
   """
   discount = 0.95
   return RunConfig(
@@ -36,13 +34,13 @@ def deep_fitted_q(size: str) -> RunConfig:
     env=EnvConfig(task="e2c/planar_moves"),
     agent=AgentConfig(
       world_model=WorldModel(
-        encoder=ConvEncoder(depth=4, mults=(1, 2, 4, 4)),
+        encoder=FlatEncoder(layers=2, units=150),
         dynamics=Embedded(Residual(layers=0), Deterministic(dims=2)),
         reward=TwoHotHead(layers=1, units=16),
         continues=None,
         objectives={
           "kl": PlainKL(scale=0.01),
-          "reconstruction": Reconstruction(StridedDecoder(depth=8)),
+          "reconstruction": Reconstruction(BernoulliDecoder(layers=2, units=200)),
         },
         discount=discount,
         reward_scale=0.0,
