@@ -396,7 +396,7 @@ def test_every_figure_of_every_part_is_a_flag(dreamerax, preset: str, flag: str)
 def test_the_first_help_page_is_short_and_every_option_on_it_exists(command: str, groups, capsys):
   assert cli.main([command, "--help"]) == 0
   lines = capsys.readouterr().out.splitlines()
-  assert len(lines) < 50 and max(map(len, lines)) <= 80 and lines[-1].endswith("--help-all")
+  assert len(lines) <= 50 and max(map(len, lines)) <= 80 and lines[-1].endswith("--help-all")
   cli.main([command, "--help-all"])
   whole = capsys.readouterr().out
   for shown in (each for group in groups.values() for each in group):

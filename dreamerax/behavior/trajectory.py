@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from dreamerax import checks
 from dreamerax.nets.modules import Params
 from dreamerax.ops import linear_gaussian, lqr
-from dreamerax.ops.linear_gaussian import Dynamics, Gaussian, Policy
+from dreamerax.ops.linear_gaussian import LinearDynamics, LinearPolicy, Moments
 
 _SHRINK, _GROW = 0.1, 5.0  # least and greatest change of the step in one iteration
 _LEAST, _MOST = 0.1, 10.0  # of the step
@@ -44,7 +44,7 @@ class Trajectory:
   def begin(self, horizon: int, states: int, actions: int) -> Params:
     """What is kept from iteration to iteration, before the first: of `horizon` steps."""
     covariance = jnp.broadcast_to(self.init_std**2 * jnp.eye(actions), (horizon, actions, actions))
-    policy = Policy(jnp.zeros((horizon, actions, states)), jnp.zeros((horizon, actions)), covariance)
+    policy = LinearPolicy(jnp.zeros((horizon, actions, states)), jnp.zeros((horizon, actions)), covariance)
     none = jnp.zeros(())
     metrics = dict.fromkeys(_METRICS, none)
     return {**_stored(policy), "iterations": none, "gain": none, "metrics": metrics | {"step": jnp.ones(())}}
@@ -57,7 +57,7 @@ class Trajectory:
     start = _first(states)
     problem, constant = quadratic_costs(cost, states[:, 1:], self.action_cost, dynamics)
 
-    def expected(policy: Policy) -> jax.Array:
+    def expected(policy: LinearPolicy) -> jax.Array:
       return linear_gaussian.expected_cost(problem, *linear_gaussian.marginals(dynamics, policy, start)) + constant
 
     now = expected(old)
@@ -86,15 +86,15 @@ class Trajectory:
     return jnp.where(kept["iterations"] > 0, jnp.clip(last["step"] * factor, _LEAST, _MOST), last["step"])
 
 
-def policy_of(kept: Params) -> Policy:
+def policy_of(kept: Params) -> LinearPolicy:
   """The policy that is kept."""
-  return Policy(
+  return LinearPolicy(
     kept["feedback"], kept["feedforward"], jnp.matmul(kept["deviation"], kept["deviation"].mT, precision="highest")
   )
 
 
 def quadratic_costs(
-  cost: Cost, states: jax.Array, action_cost: float, dynamics: Dynamics
+  cost: Cost, states: jax.Array, action_cost: float, dynamics: LinearDynamics
 ) -> tuple[lqr.LinearQuadratic, jax.Array]:
   """The mean over episodes of the cost's second-order expansions at states [B, H, X], those in which steps arrive.
 
@@ -127,15 +127,15 @@ def quadratic_costs(
   return problem, constant.sum()
 
 
-def _first(states: jax.Array) -> Gaussian:
+def _first(states: jax.Array) -> Moments:
   """The Gaussian of the first states of episodes [B, H + 1, X]."""
   mean = states[:, 0].mean(0)
   away = states[:, 0] - mean
   covariance = jnp.matmul(away.T, away, precision="highest") / len(states)
-  return Gaussian(mean, covariance + _SPREAD * jnp.eye(len(mean)))
+  return Moments(mean, covariance + _SPREAD * jnp.eye(len(mean)))
 
 
-def _stored(policy: Policy) -> Params:
+def _stored(policy: LinearPolicy) -> Params:
   """With the covariance's Cholesky factor in its place, which drawing actions needs."""
   return {
     "feedback": policy.feedback,
@@ -144,6 +144,6 @@ def _stored(policy: Policy) -> Params:
   }
 
 
-def _deviation(dynamics: Dynamics) -> jax.Array:
+def _deviation(dynamics: LinearDynamics) -> jax.Array:
   """The mean deviation of what a step of the dynamics leaves open, a scalar."""
   return jnp.sqrt(jnp.maximum(jnp.diagonal(dynamics.covariance, axis1=1, axis2=2), 0)).mean()

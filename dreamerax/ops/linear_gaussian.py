@@ -21,14 +21,14 @@ _BISECTIONS = 50
 _LEAST_USED = 0.9  # share of the bound that is used, where it matters
 
 
-class Gaussian(NamedTuple):
+class Moments(NamedTuple):
   """Mean [..., N] and covariance [..., N, N]."""
 
   mean: jax.Array
   covariance: jax.Array
 
 
-class Dynamics(NamedTuple):
+class LinearDynamics(NamedTuple):
   """x' ~ N(F [x; u] + f, S), at each of H steps."""
 
   transition: jax.Array  # F [H, X, X + U]
@@ -36,7 +36,7 @@ class Dynamics(NamedTuple):
   covariance: jax.Array  # S [H, X, X]
 
 
-class Policy(NamedTuple):
+class LinearPolicy(NamedTuple):
   """u ~ N(K x + k, C), at each of H steps."""
 
   feedback: jax.Array  # K [H, U, X]
@@ -47,12 +47,12 @@ class Policy(NamedTuple):
 class Improved(NamedTuple):
   """The result of `improve`."""
 
-  policy: Policy
+  policy: LinearPolicy
   multiplier: jax.Array  # η, of the KL; `_LEAST` where the bound does not matter
   kl: jax.Array  # from the policy before, summed over the steps
 
 
-def fit_dynamics(states: jax.Array, actions: jax.Array, strength: jax.Array | float) -> Dynamics:
+def fit_dynamics(states: jax.Array, actions: jax.Array, strength: jax.Array | float) -> LinearDynamics:
   """Fits the dynamics to rollouts: states [B, H + 1, X], actions [B, H, U].
 
   At each step a Gaussian over [x; u; x'] is conditioned on x and u. Its covariance has a normal-inverse-Wishart prior
@@ -68,42 +68,42 @@ def fit_dynamics(states: jax.Array, actions: jax.Array, strength: jax.Array | fl
   return jax.vmap(partial(_conditional, size=size))(mean, (own + strength * own.mean(0)) / (1 + strength))
 
 
-def _conditional(mean: jax.Array, covariance: jax.Array, size: int) -> Dynamics:
+def _conditional(mean: jax.Array, covariance: jax.Array, size: int) -> LinearDynamics:
   """The dynamics of one step from the joint Gaussian over [x; u; x'], whose last `size` entries are x'."""
   inputs = covariance[:-size, :-size] + _RIDGE * jnp.eye(len(mean) - size)
   cross = covariance[:-size, -size:]
   transition = cho_solve(cho_factor(inputs), cross).T
   rest = covariance[-size:, -size:] - _dot(transition, cross)
   offset = mean[-size:] - _dot(transition, mean[:-size])
-  return Dynamics(transition, offset, (rest + rest.T) / 2)
+  return LinearDynamics(transition, offset, (rest + rest.T) / 2)
 
 
-def marginals(dynamics: Dynamics, policy: Policy, start: Gaussian) -> tuple[Gaussian, Gaussian]:
+def marginals(dynamics: LinearDynamics, policy: LinearPolicy, start: Moments) -> tuple[Moments, Moments]:
   """Distributions of [x; u] [H, X + U] at each step from first states `start` on, and of the last state [X]."""
 
-  def step(state: Gaussian, inputs: tuple[Dynamics, Policy]) -> tuple[Gaussian, Gaussian]:
+  def step(state: Moments, inputs: tuple[LinearDynamics, LinearPolicy]) -> tuple[Moments, Moments]:
     model, chosen = inputs
     both = _with_action(state, chosen)
     mean = _dot(model.transition, both.mean) + model.offset
     covariance = _dot(model.transition, _dot(both.covariance, model.transition.T)) + model.covariance
-    return Gaussian(mean, (covariance + covariance.T) / 2), both
+    return Moments(mean, (covariance + covariance.T) / 2), both
 
   last, both = jax.lax.scan(step, start, (dynamics, policy))
   return both, last
 
 
-def _with_action(state: Gaussian, policy: Policy) -> Gaussian:
+def _with_action(state: Moments, policy: LinearPolicy) -> Moments:
   """The Gaussian over [x; u] of one step."""
   mean = jnp.concatenate([state.mean, _dot(policy.feedback, state.mean) + policy.feedforward])
   cross = _dot(state.covariance, policy.feedback.T)
   own = _dot(policy.feedback, cross) + policy.covariance
-  return Gaussian(mean, jnp.block([[state.covariance, cross], [cross.T, own]]))
+  return Moments(mean, jnp.block([[state.covariance, cross], [cross.T, own]]))
 
 
-def expected_cost(problem: lqr.LinearQuadratic, both: Gaussian, last: Gaussian) -> jax.Array:
+def expected_cost(problem: lqr.LinearQuadratic, both: Moments, last: Moments) -> jax.Array:
   """The problem's cost, a scalar, under `marginals`."""
 
-  def cost(hessian: jax.Array, gradient: jax.Array, where: Gaussian) -> jax.Array:
+  def cost(hessian: jax.Array, gradient: jax.Array, where: Moments) -> jax.Array:
     square = _dot(where.mean, _dot(hessian, where.mean)) + (hessian * where.covariance).sum()
     return square / 2 + _dot(gradient, where.mean)
 
@@ -111,10 +111,10 @@ def expected_cost(problem: lqr.LinearQuadratic, both: Gaussian, last: Gaussian) 
   return running + cost(problem.last_hessian, problem.last_gradient, last)
 
 
-def policy_kl(new: Policy, old: Policy, states: Gaussian) -> jax.Array:
+def policy_kl(new: LinearPolicy, old: LinearPolicy, states: Moments) -> jax.Array:
   """KL(new ‖ old) [H] of the actions, expected over states [H, X]."""
 
-  def kl(new: Policy, old: Policy, state: Gaussian) -> jax.Array:
+  def kl(new: LinearPolicy, old: LinearPolicy, state: Moments) -> jax.Array:
     factor, before = (jnp.linalg.cholesky(each.covariance) for each in (new, old))
     gain = new.feedback - old.feedback
     mean = _dot(gain, state.mean) + new.feedforward - old.feedforward
@@ -127,7 +127,7 @@ def policy_kl(new: Policy, old: Policy, states: Gaussian) -> jax.Array:
 
 
 def improve(
-  problem: lqr.LinearQuadratic, dynamics: Dynamics, old: Policy, start: Gaussian, bound: jax.Array | float
+  problem: lqr.LinearQuadratic, dynamics: LinearDynamics, old: LinearPolicy, start: Moments, bound: jax.Array | float
 ) -> Improved:
   """The policy of least expected cost among those whose KL from `old`, summed over the steps, is at most `bound`.
 
@@ -140,11 +140,11 @@ def improve(
     start: first states.
   """
 
-  def attempt(multiplier: jax.Array) -> tuple[Policy, jax.Array]:
+  def attempt(multiplier: jax.Array) -> tuple[LinearPolicy, jax.Array]:
     policy = _penalised(problem, old, multiplier)
     both, _ = marginals(dynamics, policy, start)
     size = len(start.mean)
-    states = Gaussian(both.mean[:, :size], both.covariance[:, :size, :size])
+    states = Moments(both.mean[:, :size], both.covariance[:, :size, :size])
     kl = jnp.maximum(policy_kl(policy, old, states), 0).sum()
     return policy, jnp.where(jnp.isfinite(kl), kl, jnp.inf)  # one that has no number is too far
 
@@ -167,7 +167,7 @@ def improve(
   return Improved(policy, multiplier, kl)
 
 
-def _penalised(problem: lqr.LinearQuadratic, old: Policy, multiplier: jax.Array) -> Policy:
+def _penalised(problem: lqr.LinearQuadratic, old: LinearPolicy, multiplier: jax.Array) -> LinearPolicy:
   """The minimiser of cost / η + KL from `old`, in expectation."""
   precision = jax.vmap(jnp.linalg.inv)(old.covariance)
   precision = (precision + precision.mT) / 2
@@ -184,4 +184,4 @@ def _penalised(problem: lqr.LinearQuadratic, old: Policy, multiplier: jax.Array)
   )
   gains, hessians = lqr.solve_free(kept)
   covariance = jax.vmap(jnp.linalg.inv)(hessians)
-  return Policy(gains.feedback, gains.feedforward, (covariance + covariance.mT) / 2)
+  return LinearPolicy(gains.feedback, gains.feedforward, (covariance + covariance.mT) / 2)

@@ -72,18 +72,18 @@ def whole(states, actions):
 
 def true_dynamics():
   transition = jnp.float32(np.tile(np.concatenate([A, B], 1), (HORIZON, 1, 1)))
-  return lg.Dynamics(transition, jnp.zeros((HORIZON, F)), NOISE**2 * jnp.tile(jnp.eye(F), (HORIZON, 1, 1)))
+  return lg.LinearDynamics(transition, jnp.zeros((HORIZON, F)), NOISE**2 * jnp.tile(jnp.eye(F), (HORIZON, 1, 1)))
 
 
 def test_it_comes_to_the_cost_of_riccati_on_a_linear_system(learned):
   _, slow, costs = learned
-  dynamics, start = true_dynamics(), lg.Gaussian(jnp.array([1.0, -0.5]), 0.04 * jnp.eye(F))
+  dynamics, start = true_dynamics(), lg.Moments(jnp.array([1.0, -0.5]), 0.04 * jnp.eye(F))
   expand = jax.jit(lambda states: quadratic_costs(lambda x: -WORLD.reward(x), states, 0.5, dynamics))
   problem, constant = expand(jnp.zeros((1, HORIZON, F)))
 
   @jax.jit
   def cost(gains):
-    policy = lg.Policy(gains["feedback"], gains["feedforward"], jnp.zeros((HORIZON, ACTION, ACTION)))
+    policy = lg.LinearPolicy(gains["feedback"], gains["feedforward"], jnp.zeros((HORIZON, ACTION, ACTION)))
     return lg.expected_cost(problem, *lg.marginals(dynamics, policy, start)) + constant
 
   best, first = jax.jit(lqr.solve_free)(problem)[0]._asdict(), jax.tree.map(jnp.zeros_like, slow["trajectory"])

@@ -16,14 +16,14 @@ improve = jax.jit(lg.improve)
 
 def random_policy(rng):
   feedback, feedforward = 0.3 * rng.normal(size=(HORIZON, ACTION, STATE)), rng.normal(size=(HORIZON, ACTION))
-  return lg.Policy(feedback, feedforward, 0.2 * positive(rng, HORIZON, ACTION))
+  return lg.LinearPolicy(feedback, feedforward, 0.2 * positive(rng, HORIZON, ACTION))
 
 
 def random_case(seed):
   """A problem, its dynamics with noise, a policy, and first states."""
   rng, problem = np.random.default_rng(seed), random_problem(seed)
-  dynamics = lg.Dynamics(problem.transition, problem.offset, 0.1 * positive(rng, HORIZON, STATE))
-  start = lg.Gaussian(rng.normal(size=STATE), 0.3 * positive(rng, STATE))
+  dynamics = lg.LinearDynamics(problem.transition, problem.offset, 0.1 * positive(rng, HORIZON, STATE))
+  start = lg.Moments(rng.normal(size=STATE), 0.3 * positive(rng, STATE))
   return jax.tree.map(jnp.float32, (problem, dynamics, random_policy(rng), start))
 
 
@@ -107,7 +107,7 @@ def test_the_kl_of_policies_is_the_mean_log_ratio():
   rng, (_, dynamics, policy, start) = np.random.default_rng(3), random_case(3)
   other = jax.tree.map(jnp.float32, random_policy(rng))
   both, _ = lg.marginals(dynamics, policy, start)
-  found = lg.policy_kl(policy, other, lg.Gaussian(both.mean[:, :STATE], both.covariance[:, :STATE, :STATE]))
+  found = lg.policy_kl(policy, other, lg.Moments(both.mean[:, :STATE], both.covariance[:, :STATE, :STATE]))
   states, actions = rollouts(rng, dynamics, policy, start, 40_000)
 
   def log_prob(policy, t):
@@ -132,7 +132,7 @@ def test_the_bound_is_kept_and_used_and_what_it_leaves_is_the_least_cost(bound):
   for _ in range(5):
     moved = found.policy._replace(feedforward=found.policy.feedforward + 0.05 * rng.normal(size=(HORIZON, ACTION)))
     both, last = lg.marginals(dynamics, moved, start)
-    states = lg.Gaussian(both.mean[:, :STATE], both.covariance[:, :STATE, :STATE])
+    states = lg.Moments(both.mean[:, :STATE], both.covariance[:, :STATE, :STATE])
     kl = lg.policy_kl(moved, policy, states).sum()
     lagrangian = lg.expected_cost(problem, both, last) + found.multiplier * (kl - found.kl)
     assert lagrangian >= cost - 1e-4 * abs(cost)
@@ -156,9 +156,9 @@ def test_the_dual_finds_what_scipy_finds_of_one_step():
   problem = lqr.LinearQuadratic(
     ones((1, 1, 2)), jnp.zeros((1, 1)), jnp.zeros((1, 2, 2)), jnp.zeros((1, 2)), ones((1, 1)), jnp.zeros(1)
   )
-  dynamics = lg.Dynamics(problem.transition, problem.offset, 0.01 * ones((1, 1, 1)))
-  old = lg.Policy(jnp.zeros((1, 1, 1)), jnp.zeros((1, 1)), ones((1, 1, 1)))
-  start = lg.Gaussian(jnp.array([3.0]), jnp.array([[1e-8]]))
+  dynamics = lg.LinearDynamics(problem.transition, problem.offset, 0.01 * ones((1, 1, 1)))
+  old = lg.LinearPolicy(jnp.zeros((1, 1, 1)), jnp.zeros((1, 1)), ones((1, 1, 1)))
+  start = lg.Moments(jnp.array([3.0]), jnp.array([[1e-8]]))
   found = improve(problem, dynamics, old, start, 0.5)
 
   def kl(z):
