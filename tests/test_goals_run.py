@@ -94,7 +94,8 @@ def test_its_dream_is_filmed_beside_the_goal(tmp_path: Path):
   frames = imageio.imread(film, index=None)[..., :3]
   truth, _, _, goal = np.split(frames[:, 40:], 4, 2)
   assert len(frames) == 10 and np.ptp(truth.astype(int), 0).max() > 50  # the arm moves
-  assert np.ptp(goal.astype(int), 0).max() < 20 and np.abs(goal[0].astype(int) - truth[0]).max() > 50
+  assert np.ptp(goal.astype(int), 0).mean() < 0.7  # but for the colours of a GIF, which each frame chooses anew
+  assert np.ptp(truth.astype(int), 0).mean() > 1 and np.abs(goal[0].astype(int) - truth[0]).mean() > 1
 
 
 @pytest.mark.parametrize("preset", OF)
