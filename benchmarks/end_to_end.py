@@ -90,7 +90,7 @@ class Worker:
     learner = Learner(self.programs, self._replay, state=init_state(agent, mesh, init), updates=0, key=train)
     self.learner = stack.enter_context(closing(learner))
     self._collector = Collector(AgentPolicy(agent, explore=True, key=explore), batch, self._replay)
-    self._schedule = config.schedule.build(config.replay.batch_size * config.replay.batch_length)
+    self._schedule = config.schedule.build(config.replay.batch_size, config.replay.batch_length)
     self.prefill_seconds = 0.0
 
   def first_update(self) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -14,7 +13,7 @@ from dreamerax import checks, comparison_video
 from dreamerax.behavior.action_noise import with_noise
 from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Replayed, Situation
-from dreamerax.behavior.imagination import World
+from dreamerax.behavior.world import as_world, check_fits
 from dreamerax.dynamics.base import Latent, reset_where
 from dreamerax.nets.modules import Params, frozen, params_of, with_params
 from dreamerax.ops.backend import on_cpu
@@ -70,7 +69,7 @@ class Agent:
     self.config, self.spec = config, spec
     # The modules' structure, without any memory for their parameters.
     self._world, self._behavior = nnx.eval_shape(lambda: self._build(jax.random.key(0)))
-    self._check_behavior()
+    check_fits(self._behavior, self._world, spec)
     self._optimizers = {"world_model": config.optimizer.build(), "behavior": self._behavior_optimizer()}
     self._init = jax.jit(self._first_state)  # traced once, where both the state's shapes and the state are asked for
 
@@ -155,7 +154,7 @@ class Agent:
     latent = world.observe_step(carry["latent"], carry["action"], observation, is_first, latent_key)
     hidden = {name: jnp.asarray(observation[name]) for name in behavior.needs}
     now = Situation(latent, reset_where(is_first, carry["memory"]), hidden, params.get("state", {}))
-    action, memory = behavior.act(_as_world(world), now, action_key, explore=explore)
+    action, memory = behavior.act(as_world(world), now, action_key, explore=explore)
     if explore and self.config.exploration_noise:
       action = with_noise(action, self.config.exploration_noise, self.spec.action, noise_key)
     carry = {"latent": latent, "hidden": hidden, "action": action, "memory": memory}
@@ -165,7 +164,7 @@ class Agent:
     """The mode action [E, A] in the carry's latent states, without a look at the environment; the carry that has it."""
     world, behavior = self.modules(params)
     now = Situation(carry["latent"], carry["memory"], carry["hidden"], params.get("state", {}))
-    action, memory = behavior.act(_as_world(world), now, key, explore=False)
+    action, memory = behavior.act(as_world(world), now, key, explore=False)
     return action, {**carry, "action": action, "memory": memory}
 
   def imagine(self, params: Params, carry: Carry, key: jax.Array) -> Carry:
@@ -227,34 +226,6 @@ class Agent:
     """The world model's pictures of `context` (static) observed steps and of its dream from there: {image: [B, T, H, W, C]}."""
     world, _ = self.modules(params)
     return world.open_loop(batch, context, key)
-
-  def _check_behavior(self) -> None:
-    """Raises ValueError where the behaviour asks for more than environment and world model have."""
-    unknown = next((name for name in self._behavior.needs if name not in self.spec.observation), None)
-    if unknown is not None:
-      raise ValueError(
-        f"agent.behavior needs the observation {unknown!r}, and the environment shows {', '.join(self.spec.observation)}: "
-        "choose a --task that shows it, or another behaviour"
-      )
-    if self._behavior.follows_pixels and not self._world.moves_pixels:
-      raise ValueError(
-        "agent.behavior follows pixels, and agent.world_model moves none: choose a VideoModel with CDNA, or another behaviour"
-      )
-    images = {name for name, array in self.spec.visible.items() if array.is_image}
-    if self._behavior.compares_images and not images <= set(self._world.decoded):
-      raise ValueError(
-        f"agent.behavior compares images, and agent.world_model does not decode {min(images - set(self._world.decoded))!r}: "
-        "choose a world model with a decoder, or another behaviour"
-      )
-    unforeseen = next((name for name in self._behavior.events if name not in self._world.events), None)
-    if unforeseen is not None:
-      raise ValueError(
-        f"agent.behavior asks for the probability of {unforeseen!r}, and the world model foresees "
-        f"{', '.join(self._world.events) or 'no event'}: add an EventForecast of it to agent.world_model.objectives"
-      )
-    both = self._world.scales.keys() & self._behavior.scales.keys()
-    if both:
-      raise ValueError(f"world model and behaviour both have a loss called {min(both)!r}: rename the objective's")
 
   def _build(self, key: jax.Array) -> tuple[WorldModelBaseModule, BehaviorModule]:
     dtype = jnp.dtype(self.compute_dtype)
@@ -324,30 +295,9 @@ class Agent:
     latents = seen.latents
     start = jax.tree.map(lambda x: jax.lax.collapse(x, 0, 2), jax.lax.stop_gradient(latents))  # [B T, F]
     replayed = Replayed(world.features(latents), seen.embed, batch.steps)
-    behaved = behavior.losses(state["slow"], _as_world(frozen(world)), start, replayed, key)
+    behaved = behavior.losses(state["slow"], as_world(frozen(world)), start, replayed, key)
     return self._total(behaved.losses), behaved
 
   def _total(self, losses: Mapping[str, jax.Array]) -> jax.Array:
     scales = {**self._world.scales, **self._behavior.scales}
     return sum((scales[name] * loss for name, loss in losses.items()), start=jnp.zeros(()))
-
-
-def _as_world(model: WorldModelBaseModule) -> World:
-  def member(index: jax.Array) -> World:
-    return world._replace(step=partial(model.step_as, index), expect=partial(model.expect_as, index), members=1)
-
-  world = World(
-    step=model.step,
-    expect=model.expect,
-    features=model.features,
-    reward=model.expected_reward,
-    continues=model.continue_probability,
-    encode=model.encode,
-    glance=model.glance,
-    move=model.move if model.moves_pixels else None,
-    decode=model.decode,
-    members=model.members,
-    member=member,
-    event_probabilities=model.event_probabilities,
-  )
-  return world

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dreamerax import cli
+from dreamerax.api import evaluate, load_policy
 from dreamerax.envs import check_env
 from dreamerax.envs.suites.custom import adapt
 from dreamerax.runtime.telemetry.metrics import read_metrics
@@ -23,6 +25,20 @@ def commands(name: str) -> list[list[str]]:
   """Arguments of each `dreamerax <name>` in the page that has the folder of examples in front."""
   lines = re.findall(f"^{FOLDER}dreamerax ({name} .*)$", PAGE, re.M)
   return [shlex.split(line) for line in lines]
+
+
+def test_a_trained_agent_acts_before_any_training():
+  folder = ROOT / "examples" / "agents" / "ball_in_cup_catch"
+  assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 2 * 2**20
+  assert cli.main(["doctor", str(folder)]) == 0
+  image = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8)
+  action, _ = load_policy(folder)({"image": image})
+  assert action.shape == (1, 2) and np.isfinite(action).all()
+
+
+@pytest.mark.slow
+def test_the_trained_agent_catches_the_ball():
+  assert evaluate(ROOT / "examples" / "agents" / "ball_in_cup_catch", episodes=3, seed=1).returns.mean() > 600
 
 
 def test_the_pages_command_finds_nothing_wrong_with_the_example(
