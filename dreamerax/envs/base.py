@@ -176,8 +176,11 @@ class EnvBatch(abc.ABC):
     Args:
       state: of environments that were made like these.
       episodes, newest: as `resume` has them.
+
+    Raises:
+      NotImplementedError: `state` gave None, and nothing could be saved.
     """
-    raise NotImplementedError
+    raise NotImplementedError(f"{type(self).__name__} saves no state: resume goes on")
 
   @abc.abstractmethod
   def send(self, actions: np.ndarray) -> None:
