@@ -14,6 +14,7 @@ from dreamerax.behavior.imagination import Latent, World
 from dreamerax.nets.blocks import MLP, Linear
 from dreamerax.nets.modules import Params, frozen, params_of, with_params
 from dreamerax.ops.optimizers import Adam, Optimizer
+from dreamerax.ops.transforms import mean_where
 from dreamerax.types import EnvSpec
 
 
@@ -82,9 +83,8 @@ class FittedQModule(BehaviorModule):
     target = steps.reward[:, 1:] + self.config.discount * jnp.where(steps.is_terminal[:, 1:], 0.0, best)
     taken = (self.q(features[:, :-1]) * steps.action[:, 1:]).sum(-1)
     within = ~steps.is_first[:, 1:]  # both steps are of one episode
-    count = jnp.maximum(within.sum(), 1)
-    loss = jnp.where(within, jnp.square(taken - target), 0).sum() / count
-    return BehaviorLosses({"q": loss}, slow, {"q/target": jnp.where(within, target, 0).sum() / count})
+    loss = mean_where(jnp.square(taken - target), within)
+    return BehaviorLosses({"q": loss}, slow, {"q/target": mean_where(target, within)})
 
 
 class QModule(nnx.Module):

@@ -17,6 +17,7 @@ from dreamerax.behavior.rewards.goal import GoalReward
 from dreamerax.nets.heads import ScalarHead, TwoHotHead
 from dreamerax.nets.modules import Params, frozen
 from dreamerax.ops.optimizers import LaProp, Optimizer
+from dreamerax.ops.transforms import mean_where
 from dreamerax.types import TASK, TASK_REWARDS, ArrayDict, EnvSpec
 
 
@@ -70,7 +71,7 @@ class TaskRewardsModule(GoalReward):
     tasks = jnp.broadcast_to(jnp.eye(self.count), (*rewards.shape, self.count))
     loss = -self.head(_joined(features, tasks)).log_prob(rewards).mean(-1)
     within = ~replayed.steps.is_first
-    mean = jnp.where(within, loss, 0).sum() / jnp.maximum(within.sum(), 1)
+    mean = mean_where(loss, within)
     return BehaviorLosses({"task_rewards": mean}, slow, {})
 
   @property

@@ -23,3 +23,8 @@ def dither(image: jax.Array, bits: int, key: jax.Array) -> jax.Array:
   step = 2 ** (8 - bits)
   coarse = jnp.floor(image.astype(jnp.float32) / step) * step
   return (coarse + step * jax.random.uniform(key, image.shape)) * (255 / 256)
+
+
+def mean_where(values: jax.Array, counted: jax.Array) -> jax.Array:
+  """The mean over those entries that are counted, a mask of the same shape; 0 where none is."""
+  return jnp.where(counted, values, 0).sum() / jnp.maximum(counted.sum(), 1)

@@ -10,6 +10,7 @@ from flax import nnx
 
 from dreamerax import checks
 from dreamerax.nets.modules import Params
+from dreamerax.ops.transforms import mean_where
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.world_model.objectives.base import Model, Objective, ObjectiveModule, Seen, Sizes
 
@@ -69,4 +70,4 @@ class ContrastiveForwardModule(ObjectiveModule):
     others = (current != current[:, None]) & (current != following[:, None]) & within
     every = jax.nn.logsumexp(jnp.where(others, every, _NEVER), -1)
     losses = jnp.logaddexp(own, every) - own
-    return {"contrast": jnp.where(within, losses, 0).sum() / jnp.maximum(within.sum(), 1)}
+    return {"contrast": mean_where(losses, within)}

@@ -10,7 +10,7 @@ from flax import nnx
 
 from dreamerax import checks
 from dreamerax.nets.modules import Params
-from dreamerax.ops.transforms import symlog
+from dreamerax.ops.transforms import mean_where, symlog
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.world_model.objectives.base import Model, Seen, Sizes
 from dreamerax.world_model.objectives.reconstruction import Reconstruction, ReconstructionModule
@@ -56,7 +56,7 @@ class ForesightModule(ReconstructionModule):
 
     def mean(rows: jax.Array) -> jax.Array:
       """The mean over [B, T - 1], where both steps are of one episode."""
-      return jnp.where(within, rows, 0).sum() / jnp.maximum(within.sum(), 1)
+      return mean_where(rows, within)
 
     before = jax.tree.map(lambda x: x[:, :-1], seen.latents)
     expected = dynamics.imagine_step(before, jnp.asarray(steps.action[:, 1:]), key)

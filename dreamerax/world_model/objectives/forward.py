@@ -10,6 +10,7 @@ from flax import nnx
 
 from dreamerax import checks
 from dreamerax.nets.modules import Params
+from dreamerax.ops.transforms import mean_where
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.world_model.objectives.base import Model, Objective, ObjectiveModule, Seen, Sizes
 
@@ -47,5 +48,4 @@ class ForwardModule(ObjectiveModule):
   ) -> dict[str, jax.Array]:
     posterior, prior = (x[:, 1:].astype(jnp.float32) for x in (seen.posterior, seen.prior))
     within = ~steps.is_first[:, 1:]  # both steps are of one episode
-    errors = jnp.where(within, model.dynamics.kl(posterior, prior), 0)
-    return {"forward": errors.sum() / jnp.maximum(within.sum(), 1)}
+    return {"forward": mean_where(model.dynamics.kl(posterior, prior), within)}

@@ -11,6 +11,7 @@ from flax import nnx
 from dreamerax import checks
 from dreamerax.dynamics.base import DynamicsModule, Latent
 from dreamerax.nets.modules import Params
+from dreamerax.ops.transforms import mean_where
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.world_model.objectives.base import Model, Objective, ObjectiveModule, Seen, Sizes
 
@@ -73,7 +74,7 @@ class PredictiveCodingModule(ObjectiveModule):
     within = (~steps.is_first[:, 1:]).reshape(-1)  # [N] pairs, N = B (T - 1), of steps of one episode
 
     def mean(rows: jax.Array) -> jax.Array:
-      return jnp.where(within, rows, 0).sum() / jnp.maximum(within.sum(), 1)
+      return mean_where(rows, within)
 
     def pairs(tree: Any, *, later: bool) -> Any:
       return jax.tree.map(lambda x: jax.lax.collapse(x[:, 1:] if later else x[:, :-1], 0, 2), tree)

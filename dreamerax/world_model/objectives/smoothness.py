@@ -10,6 +10,7 @@ from flax import nnx
 
 from dreamerax import checks
 from dreamerax.nets.modules import Params
+from dreamerax.ops.transforms import mean_where
 from dreamerax.types import EnvSpec, Transition
 from dreamerax.world_model.objectives.base import Model, Objective, ObjectiveModule, Seen, Sizes
 
@@ -50,4 +51,4 @@ class SmoothnessModule(ObjectiveModule):
     first = jnp.asarray(steps.is_first)
     within = ~(first[:, 1:-1] | first[:, 2:])  # all three are of one episode
     change = jnp.square(features[:, 2:] - 2 * features[:, 1:-1] + features[:, :-2]).sum(-1)
-    return {"smoothness": jnp.where(within, change, 0).sum() / jnp.maximum(within.sum(), 1)}
+    return {"smoothness": mean_where(change, within)}
