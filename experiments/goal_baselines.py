@@ -67,12 +67,19 @@ def push(scene: table.Table) -> Controller:
   return act
 
 
+def place(physics: Any, aim: Any, random: np.random.RandomState) -> np.ndarray:
+  """The puck goes straight to where it is in the goal."""
+  return _towards(physics.data.qpos[:2], aim.data.qpos[:2])
+
+
 def _towards(puck: np.ndarray, place: np.ndarray) -> np.ndarray:
   return np.clip((place - puck) / table.STEP, -1, 1)
 
 
 def controllers(task: str) -> dict[str, Controller]:
   scene = TASKS[task]
+  if isinstance(scene, table.Place):
+    return {"random": chance, "controller": place}
   if isinstance(scene, table.Table):
     return {"random": chance, "controller": push(scene)}
   return {"random": chance, **({"controller": pull(task)} if task in _GAINS else {})}

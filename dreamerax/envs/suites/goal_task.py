@@ -10,7 +10,7 @@ from dm_env import specs
 from dreamerax.envs.base import Environment
 from dreamerax.envs.suites import dm_control, foreign
 from dreamerax.envs.suites.dm_env import DmEnv
-from dreamerax.types import GOAL, ArraySpec
+from dreamerax.types import EVENT, GOAL, ArraySpec
 
 if TYPE_CHECKING:
   from dreamerax.envs.config import EnvConfig
@@ -65,27 +65,35 @@ class GoalTask:
   """A scene as a task of `dm_control.rl.control.Environment`.
 
   The reward is 1 at the last step of an episode that ends within reach of the goal, else 0: returns are success rates.
-  The distance at the last step is logged. Episodes end by time limit alone.
+  The distance at the last step is logged. Episodes end by time limit alone. Of observations `event/<name>`, the largest over
+  the repeats of an action is shown: an event happened where it did in any of them.
   """
 
-  def __init__(self, scene: GoalScene, physics: Any, seed: int):
-    """seed: of the episodes, where their resets give none."""
+  def __init__(self, scene: GoalScene, physics: Any, seed: int, repeat: int):
+    """
+    Args:
+      seed: of the episodes, where their resets give none.
+      repeat: control steps that an action is repeated for.
+    """
     self.scene, self.goal = scene, physics.copy(share_model=True)
     self.random = np.random.RandomState(seed)
     self.episode = 0  # number of the newest one
-    self._clock = 0
+    self._clock, self._repeat = 0, repeat
+    self._events: dict[str, np.ndarray] = {}  # of the control steps that the newest action has taken so far
 
   def initialize_episode(self, physics: Any) -> None:
     self.scene.begin(physics, self.random)
     with self.goal.reset_context():
       self.goal.set_state(physics.get_state())
     self.scene.set_goal(self.goal, self.random)
-    self._clock, self.episode = 0, self.episode + 1
+    self._clock, self.episode, self._events = 0, self.episode + 1, {}
 
   def action_spec(self, physics: Any) -> specs.BoundedArray:
     return self.scene.action_spec(physics)
 
   def before_step(self, action: np.ndarray, physics: Any) -> None:
+    if self._clock % self._repeat == 0:
+      self._events = {}
     self.scene.act(physics, action)
     self._clock += 1
 
@@ -100,11 +108,15 @@ class GoalTask:
 
   def get_observation(self, physics: Any) -> dict[str, np.ndarray]:
     aims = {GOAL + name: value for name, value in self.scene.vectors(self.goal).items()}
+    hidden = self.scene.hidden(physics, self.goal)
+    found = {name: value for name, value in hidden.items() if name.startswith(EVENT)}
+    self._events = {name: np.maximum(value, self._events.get(name, value)) for name, value in found.items()}
     distance = np.array(self.distance(physics) if self._ends else np.nan)
     return {
       **self.scene.vectors(physics),
       **aims,
-      **self.scene.hidden(physics, self.goal),
+      **hidden,
+      **self._events,
       DISTANCE: distance,
     }
 
@@ -122,13 +134,16 @@ class GoalTask:
     return self._clock == self.scene.steps
 
 
-def simulate(scene: GoalScene, seed: int) -> Any:
-  """The scene as a `dm_control.rl.control.Environment` without images, whose `task` is a `GoalTask`."""
+def simulate(scene: GoalScene, seed: int, repeat: int = 1) -> Any:
+  """The scene as a `dm_control.rl.control.Environment` without images, whose `task` is a `GoalTask`.
+
+  repeat: control steps that an action is repeated for, over which events are told together.
+  """
   dm_control.import_suite()
   from dm_control.rl import control
 
   physics = scene.load()
-  return control.Environment(physics, GoalTask(scene, physics, seed), n_sub_steps=scene.substeps)
+  return control.Environment(physics, GoalTask(scene, physics, seed, repeat), n_sub_steps=scene.substeps)
 
 
 def make(scene: GoalScene, config: "EnvConfig", seed: int) -> Environment:
@@ -137,7 +152,7 @@ def make(scene: GoalScene, config: "EnvConfig", seed: int) -> Environment:
   Raises:
     ValueError: the scene has no observation by that name.
   """
-  simulation = simulate(scene, seed)
+  simulation = simulate(scene, seed, config.action_repeat)
   size, quality = config.image_size or dm_control.IMAGE_SIZE, dm_control.QUALITIES[config.rendering]
   eye, goal_eye = (
     dm_control.view(physics, scene.camera, size, quality) for physics in (simulation.physics, simulation.task.goal)

@@ -1,4 +1,4 @@
-"""A table seen from above, on which a puck pushes objects: `table/reach`, `table/push`, `table/push_2`, `table/push_3`.
+"""A table seen from above, on which a puck pushes objects: `table/reach`, `table/place`, `table/push` and the like.
 
 The scene is after the two-dimensional pushing task that Ebert et al. (2018) compare visual foresight on; model and figures
 are our own. Everything moves in the plane, against friction, so that one image shows the whole state.
@@ -27,6 +27,7 @@ _CAMERA, _FIELD = 0.75, 75.0  # height above the table, and degrees that it sees
 _SUBSTEPS = 20  # of 0.01 s
 _PUSHES = (0.15, 0.3)  # metres that the puck goes on from where it touches the object, to make a goal
 _COLOURS = ("0.2 0.5 0.9", "0.2 0.7 0.3", "0.9 0.8 0.2")
+_PLACE = (0.25, 0.25)  # where the puck is to go in `table/place`
 _HEIGHT = 0.03  # half that of puck and objects
 # Places in the simulation's user data: whether the puck touched an object in the newest step; of the goal's simulation, which
 # object is to move, and where it began.
@@ -131,7 +132,41 @@ class Table(GoalScene):
     return float(np.linalg.norm(after[pushed] - before[pushed])) if still else 0.0
 
 
-TASKS = {"table/reach": Table(0), "table/push": Table(1), "table/push_2": Table(2), "table/push_3": Table(3)}
+@dataclass(frozen=True)
+class Place(Table):
+  """The puck is to go to one place, whatever the object is at; the distance is the puck's from there, in metres.
+
+  What is shown as the goal is one of a few examples of success, always the same: the puck near the place, and the object
+  anywhere.
+  """
+
+  examples: int = 10
+
+  def set_goal(self, physics: Any, random: np.random.RandomState) -> None:
+    example = np.random.RandomState(random.randint(self.examples))
+    place, thing = np.array(_PLACE) + example.uniform(-0.02, 0.02, 2), np.array(_PLACE)
+    while np.linalg.norm(thing - place) < 3 * SIDE:
+      thing = example.uniform(-_STARTS, _STARTS, 2)
+    with physics.reset_context():
+      _put(physics, place)
+      _object(physics, 0)[:] = [*thing, example.uniform(-np.pi, np.pi)]
+
+  def distance(self, physics: Any, goal: Any) -> float:
+    return float(np.linalg.norm(physics.data.qpos[:2] - _PLACE))
+
+  def hidden(self, physics: Any, goal: Any) -> dict[str, np.ndarray]:
+    """Gives "event/contact", as a `Table` does, and "true/distance" to the place."""
+    contact = super().hidden(physics, goal)["event/contact"]
+    return {"event/contact": contact, "true/distance": np.array([self.distance(physics, goal)])}
+
+
+TASKS = {
+  "table/reach": Table(0),
+  "table/place": Place(1),
+  "table/push": Table(1),
+  "table/push_2": Table(2),
+  "table/push_3": Table(3),
+}
 
 
 def make(config: "EnvConfig", seed: int) -> Environment:

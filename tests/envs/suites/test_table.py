@@ -100,7 +100,12 @@ def test_pixels_are_where_the_object_is_seen_at_the_start_and_in_the_goal():
 
 @pytest.mark.parametrize(
   ("task", "name", "least", "most"),
-  [("table/reach", "controller", 1, 1), ("table/push", "controller", 0.8, 1), ("table/push", "random", 0, 0.2)],
+  [
+    ("table/reach", "controller", 1, 1),
+    ("table/place", "controller", 1, 1),
+    ("table/push", "controller", 0.8, 1),
+    ("table/push", "random", 0, 0.2),
+  ],
 )
 def test_straight_to_the_goal_from_the_true_state_succeeds_and_chance_seldom_does(task, name, least, most):
   returns, distances = goal_baselines.run(task, goal_baselines.controllers(task)[name], 15, 1, 0)
@@ -113,3 +118,24 @@ def test_a_contact_that_is_over_at_the_end_of_the_step_counts_in_that_step():
     physics.data.qpos[:] = [0.02 - PUCK - SIDE, 0, 0, 0, 0]
   contacts = [simulation.step(np.array([-1.0, 0.0])).observation["event/contact"].item() for _ in range(2)]
   assert contacts == [1, 0] and not physics.data.ncon
+
+
+def test_a_contact_in_any_repeat_of_an_action_counts():
+  simulation = goal_task.simulate(TASKS["table/push"], 0, repeat=2)
+  assert simulation.reset().observation["event/contact"] == 0
+  with simulation.physics.reset_context():
+    simulation.physics.data.qpos[:] = [0.02 - PUCK - SIDE, 0, 0, 0, 0]
+  contacts = [simulation.step(np.array([-1.0, 0.0])).observation["event/contact"].item() for _ in range(4)]
+  assert contacts == [1, 1, 0, 0] and not simulation.physics.data.ncon
+
+
+def test_a_place_has_a_few_examples_that_are_all_successes_and_always_the_same():
+  env = make(EnvConfig("table/place", observations=("puck", "objects")), 0)
+  shown = [env.reset(seed).observation for seed in range(60)]
+  examples = {tuple(each["goal/puck"].tolist() + each["goal/objects"].tolist()) for each in shown}
+  assert len(examples) == 10
+  for *puck, x, y, _, _ in examples:
+    assert np.linalg.norm(np.array(puck) - 0.25) < 0.05 < np.linalg.norm(np.array([x, y]) - puck)
+  np.testing.assert_allclose(shown[0]["true/distance"], np.linalg.norm(shown[0]["puck"] - 0.25), rtol=1e-5)
+  assert list(env.spec.visible) == ["puck", "objects"]
+  env.close()
