@@ -71,6 +71,9 @@ class ActionSpec:
 
 
 GOAL, EVENT, TRUE = "goal/", "event/", "true/"  # begin the names of hidden observations
+PIXELS = (
+  GOAL + "pixels"
+)  # row and column where a marked pixel is at first, and those of its goal, as shares of the image's sides
 TASK = EVENT + "task"  # of several tasks, the one that is under way, one-hot
 TASK_REWARDS = EVENT + "rewards"  # what each of them would have paid
 

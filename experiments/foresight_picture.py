@@ -18,8 +18,8 @@ import numpy as np
 
 from dreamerax import api, captions, envs
 from dreamerax.agent import Agent
-from dreamerax.behavior.visual_foresight import PIXELS
 from dreamerax.images import colored
+from dreamerax.types import PIXELS
 
 _RED, _GREEN = np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.8, 0.0])
 

@@ -31,6 +31,9 @@ OF = {
     --agent.world-model.training.decay 2
   """),
 }
+OF["svg"] = shlex.split("""
+  --agent.world-model.predictor.channels 2 4 --agent.world-model.predictor.code 4 --agent.world-model.predictor.units 4
+""")
 OF["foresight"] = OF["cdna"]
 # What a run that collects adds: two environments of the same images, and a planner that tries little.
 TRAIN = shlex.split("""

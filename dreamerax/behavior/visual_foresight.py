@@ -14,9 +14,7 @@ from dreamerax.behavior.planners.block_cem import BlockCEM
 from dreamerax.behavior.planning import Planning
 from dreamerax.nets.modules import Params
 from dreamerax.nets.observations import image_keys, stacked_image_shape
-from dreamerax.types import GOAL, EnvSpec
-
-PIXELS = GOAL + "pixels"  # row and column where the pixel is at first, and those of its goal, as shares of the sides
+from dreamerax.types import PIXELS, EnvSpec
 
 
 @dataclass(frozen=True)
@@ -25,8 +23,8 @@ class VisualForesight(Behavior):
 
   The observation "goal/pixels" marks a pixel and its goal when an episode begins. A map of where the pixel is moves as the
   image does, and a state is worth minus the expected distance of that map to the goal, in shares of the image's side. The
-  map is never marked anew: after a decision, it is the one that was predicted for the action. A pixel beyond the border
-  counts as the nearest one within.
+  map is never marked anew: after a decision, it is the one that was predicted for the action. Environments that mark a
+  pixel outside the image are refused when an episode begins.
   """
 
   planning: Planning = field(default_factory=lambda: Planning(BlockCEM()))
@@ -109,8 +107,7 @@ def following(world: World) -> World:
 def one_hot(place: jax.Array, size: tuple[int, int]) -> jax.Array:
   """Places [N, 2], row and column as shares of the sides -> maps [N, H, W, 1] with a 1 at the pixel there."""
   rows, columns = (
-    jax.nn.one_hot(jnp.clip(jnp.floor(place[:, axis] * side), 0, side - 1).astype(jnp.int32), side)
-    for axis, side in enumerate(size)
+    jax.nn.one_hot(jnp.floor(place[:, axis] * side).astype(jnp.int32), side) for axis, side in enumerate(size)
   )
   return (rows[:, :, None] * columns[:, None, :])[..., None]
 

@@ -104,7 +104,8 @@ class Checked(Wrapper):
       if not isinstance(flag, violations.BOOLS):
         return False
     if is_first:
-      return self._steps == 0 and not is_last and not is_terminal and reward == 0
+      rests = self._steps == 0 and not is_last and not is_terminal and reward == 0
+      return rests and violations.marks_within(observation)
     return self._steps > 0 and bool(is_last or not is_terminal)
 
   def _breach(self, step: Any) -> Breach:

@@ -8,11 +8,12 @@ import numpy as np
 
 from dreamerax.envs.base import Environment, Step
 from dreamerax.envs.suites.foreign import short
-from dreamerax.types import ArraySpec, EnvSpec, Transition
+from dreamerax.types import PIXELS, ArraySpec, EnvSpec, Transition
 
 RESERVED = Transition._fields
 NUMBERS = (float, int, np.floating, np.integer, np.bool_)  # what a reward may be
 BOOLS = (bool, np.bool_)  # what a flag may be
+_MARKS = 4  # numbers of a marked pixel and its goal
 _LARGEST = float(np.finfo(np.float32).max)  # rewards are kept as float32
 
 
@@ -51,6 +52,9 @@ def of_spec(spec: Any) -> Iterator[Violation]:
     if not array.is_image and (array.dtype != "float32" or len(array.shape) != 1):
       fix = "use uint8 [height, width, channels] for an image or float32 [size] for a vector"
       yield Violation(f"{where} is {array.dtype} {list(array.shape)}", fix)
+    elif key == PIXELS and array.shape != (_MARKS,):
+      fix = "give row and column of the pixel and of its goal, as shares of the image's sides"
+      yield Violation(f"{where} is {array.dtype} {list(array.shape)}, not float32 [{_MARKS}]", fix)
     elif min(array.shape) < 1:
       yield Violation(f"{where} has the shape {list(array.shape)}, which holds nothing", f"leave {key!r} out")
   least = 2 if spec.action.discrete else 1
@@ -91,10 +95,21 @@ def of_step(step: Any, spec: EnvSpec, where: str, *, first: bool) -> Iterator[Vi
   for key, array in spec.observation.items():
     if key in shown:
       yield from _of_array(shown[key], array, f"{where}: observation {key!r}", key)
+  if first and not marks_within(shown):
+    yield Violation(
+      f"{where}: observation {PIXELS!r} is {shown[PIXELS].tolist()}, outside the image",
+      "give rows and columns as shares of the image's sides, from 0 to below 1",
+    )
   yield from _of_reward(step.reward, where)
   yield from _of_flags(step, where, first)
   if not is_log(step.log):
     yield Violation(f"{where}: log is {short(step.log)}", "give a dict of names and numbers: {'speed': float(speed)}")
+
+
+def marks_within(shown: Mapping[str, Any]) -> bool:
+  """Whether a pixel that an observation marks, and its goal, are places of the image; True where none is marked."""
+  marks = shown.get(PIXELS)
+  return not isinstance(marks, np.ndarray) or bool(((marks >= 0) & (marks < 1)).all())
 
 
 def _names(arrays: Mapping[Any, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Convolutions with a bias that keep, halve or double the sides of a map."""
+"""Convolutions with a bias that keep, halve or double the sides of a map, and the normalisation of maps."""
 
 from typing import Any
 
@@ -53,3 +53,15 @@ class DoublingConv(_Kernel):
   def __call__(self, x: jax.Array) -> jax.Array:
     x, kernel, bias = self._cast(x)
     return conv_transposed_strided(x, kernel)[:, 1:-1, 1:-1] + bias
+
+
+class MapNorm(nnx.Module):
+  """Layer normalisation over all entries of a map [N, H, W, C], with a scale and an offset for each channel; float32."""
+
+  def __init__(self, channels: int):
+    self.scale, self.offset = nnx.Param(jnp.ones(channels)), nnx.Param(jnp.zeros(channels))
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    x = x.astype(jnp.float32)
+    mean, variance = x.mean((1, 2, 3), keepdims=True), x.var((1, 2, 3), keepdims=True)
+    return (x - mean) * jax.lax.rsqrt(variance + 1e-6) * self.scale[...] + self.offset[...]

@@ -30,8 +30,9 @@ from dreamerax.presets.poke import poke
 from dreamerax.presets.quick import quick
 from dreamerax.presets.sizes import OLDER_SIZES, SIZES, VIDEO_SIZES
 from dreamerax.presets.spatial_autoencoder import spatial_autoencoder
+from dreamerax.presets.svg import svg
 from dreamerax.run_config import RunConfig
-from dreamerax.types import GOAL, TASK, TASK_REWARDS, ActionSpec, ArraySpec, EnvSpec
+from dreamerax.types import GOAL, PIXELS, TASK, TASK_REWARDS, ActionSpec, ArraySpec, EnvSpec
 
 
 class Preset(NamedTuple):
@@ -57,7 +58,7 @@ class Preset(NamedTuple):
     """What it can be trained on: an environment that shows an image or a state, with actions of `action` entries."""
     shown = {"state": ArraySpec((4,))} if self.states else {"image": image}
     goal = {GOAL + name: array for name, array in shown.items()} if self.goals else {}
-    goal |= {GOAL + "pixels": ArraySpec((4,))} if self.goals and self.frames else {}
+    goal |= {PIXELS: ArraySpec((4,))} if self.goals and self.frames else {}
     tasks = {name: ArraySpec((3,)) for name in (TASK, TASK_REWARDS)} if self.tasks else {}
     events = {name: ArraySpec((1,)) for name in self.events}
     return EnvSpec(shown | goal | tasks | events, ActionSpec(action, discrete=self.choices))
@@ -104,6 +105,7 @@ PRESETS: Mapping[str, Preset] = {
   "multitask": Preset("stands, walks and runs as it is told, in one model", multitask, ("tiny",), "tiny", tasks=True),
   "oh": Preset("action-conditional video prediction, table/push by default", oh, *_VIDEO, frames=True),
   "cdna": Preset("video prediction by moving pixels, table/push by default", cdna, *_VIDEO, frames=True),
+  "svg": Preset("stochastic video prediction with a learned prior", svg, *_VIDEO, frames=True),
   "foresight": Preset(
     "visual foresight: a marked pixel moves to its goal", foresight, *_VIDEO, goals=True, frames=True
   ),

@@ -43,11 +43,17 @@ class Replay:
     """Reserves memory without touching it.
 
     Raises:
-      ValueError: capacity or a byte budget hold less than one sequence per stream, or the machine has less memory; or
-        the streams do not share the episodes of a batch evenly, where those are drawn.
+      ValueError: stored latents are asked for, and there are none; capacity or a byte budget hold less than one sequence
+        per stream, or the machine has less memory; or the streams do not share the episodes of a batch evenly, where
+        those are drawn.
     """
     if streams < 1:
       raise ValueError(f"streams={streams} must be at least 1: one for each environment")
+    if config.context and not latent_spec:
+      raise ValueError(
+        f"replay.context={config.context} begins sequences with stored latents, and this world model stores none: give "
+        "--replay.context 0"
+      )
     self.config = config
     self._latents = list(latent_spec) if config.context else []
     columns = column_specs(spec) | {LATENT + key: latent_spec[key] for key in self._latents}

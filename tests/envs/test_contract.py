@@ -119,6 +119,28 @@ def test_a_wrong_beginning_is_named(first: Step, message: str):
     Checked(Answers(first=first)).reset()
 
 
+@pytest.mark.parametrize("marks", [[0.3, 0.4, 1.0, 0.2], [-0.1, 0.4, 0.5, 0.2]])
+def test_a_marked_pixel_outside_the_image_is_named(marks: list[float]):
+  class Marks(Answers):
+    @property
+    def spec(self):
+      return EnvSpec({**super().spec.observation, "goal/pixels": ArraySpec((4,))}, ActionSpec(2))
+
+  within = {**SHOWN, "goal/pixels": np.array([0, 0.4, 0.99, 0.2], np.float32)}
+  Checked(Marks(first=FIRST._replace(observation=within))).reset()
+  beyond = {**SHOWN, "goal/pixels": np.array(marks, np.float32)}
+  with pytest.raises(
+    Breach, match=r"^reset: observation 'goal/pixels' is .*, outside the image: give rows and columns as sh"
+  ):
+    Checked(Marks(first=FIRST._replace(observation=beyond))).reset()
+
+
+def test_marks_of_another_shape_are_refused_with_the_spec():
+  spec = EnvSpec({"image": ArraySpec((2, 3, 1), "uint8"), "goal/pixels": ArraySpec((2,))}, ActionSpec(2))
+  (violation,) = violations.of_spec(spec)
+  assert re.search(r"'goal/pixels'\] is float32 \[2\], not float32 \[4\]: give row and column", str(violation))
+
+
 def test_stepping_past_the_end_is_refused():
   env = Checked(Answers(FINE._replace(is_last=True), FINE))
   env.reset()

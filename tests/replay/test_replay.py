@@ -64,6 +64,11 @@ def test_without_context_no_latents_are_kept():
   assert replay.bytes < make(context=1).bytes
 
 
+def test_a_context_of_latents_that_there_are_none_of_is_refused():
+  with pytest.raises(ValueError, match=r"replay.context=1 .* this world model stores none: give --replay.context 0"):
+    Replay(SPEC, {}, config=ReplayConfig(capacity=12, batch_size=4, batch_length=3), streams=1, seed=0)
+
+
 def test_sequences_cross_episodes_and_is_first_marks_where():
   replay = make(batch_size=64)
   fill(replay, [12])

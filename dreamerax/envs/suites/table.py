@@ -14,6 +14,7 @@ from dreamerax.envs.base import Environment
 from dreamerax.envs.names import near
 from dreamerax.envs.suites import goal_task
 from dreamerax.envs.suites.goal_task import GoalScene
+from dreamerax.types import PIXELS
 
 if TYPE_CHECKING:
   from dreamerax.envs.config import EnvConfig
@@ -109,7 +110,7 @@ class Table(GoalScene):
     aim = self.places(goal)[int(goal.data.userdata[_PUSHED])]
     pixels = np.concatenate([_pixel(goal.data.userdata[_BEGAN]), _pixel(aim)])
     contact = max(physics.data.userdata[_CONTACT], float(_touches(physics)))
-    return {"goal/pixels": pixels, "event/contact": np.array([contact])}
+    return {PIXELS: pixels, "event/contact": np.array([contact])}
 
   def _push(self, physics: Any, pushed: int, random: np.random.RandomState) -> float:
     """Pushes an object in some direction, with the puck right behind it; how far, in metres.

@@ -9,7 +9,7 @@ from flax import nnx
 
 from dreamerax import checks
 from dreamerax.nets.blocks import Linear
-from dreamerax.nets.convolutions import Conv, DoublingConv, HalvingConv
+from dreamerax.nets.convolutions import Conv, DoublingConv, HalvingConv, MapNorm
 from dreamerax.nets.lstm import ConvLSTM
 from dreamerax.ops.advection import advect, joint_flow
 from dreamerax.world_model.video.predictor import FramePredictor, FramePredictorModule, FrameShape, Predicted, State
@@ -67,7 +67,7 @@ class CDNAModule(FramePredictorModule):
     outputs = config.channels
     self.summary_size = outputs[4]
     kinds = {"dtype": dtype, "rngs": rngs}
-    self.enter, self.enter_norm = HalvingConv(colours, outputs[0], **kinds), _MapNorm(outputs[0])
+    self.enter, self.enter_norm = HalvingConv(colours, outputs[0], **kinds), MapNorm(outputs[0])
     self.halve1, self.halve2 = (HalvingConv(units, units, **kinds) for units in (outputs[1], outputs[3]))
     self.act = Conv(outputs[3] + action, outputs[3], 1, **kinds)
     inputs = (outputs[0], *outputs[:6])
@@ -75,10 +75,10 @@ class CDNAModule(FramePredictorModule):
     self.cells = nnx.Dict(
       {f"cell{i}": ConvLSTM(inputs[i], outputs[i], sizes[i], config.side, **kinds) for i in range(_LAYERS)}
     )
-    self.norms = nnx.Dict({f"norm{i}": _MapNorm(outputs[i]) for i in range(_LAYERS)})
+    self.norms = nnx.Dict({f"norm{i}": MapNorm(outputs[i]) for i in range(_LAYERS)})
     self.double1 = DoublingConv(outputs[4], outputs[4], **kinds)
     self.double2 = DoublingConv(outputs[5] + outputs[1], outputs[5], **kinds)
-    self.double3, self.leave_norm = DoublingConv(outputs[6] + outputs[0], outputs[6], **kinds), _MapNorm(outputs[6])
+    self.double3, self.leave_norm = DoublingConv(outputs[6] + outputs[0], outputs[6], **kinds), MapNorm(outputs[6])
     small = sizes[4][0] * sizes[4][1] * outputs[4]
     self.kernels = Linear(small, config.moves * config.kernel**2, **kinds)
     self.paint, self.masks = Conv(outputs[6], colours, 1, **kinds), Conv(outputs[6], 2 + config.moves, 1, **kinds)
@@ -125,15 +125,3 @@ class CDNAModule(FramePredictorModule):
       jax.nn.sigmoid(self.paint(x).astype(jnp.float32)),
       jax.nn.softmax(self.masks(x).astype(jnp.float32), -1),
     )
-
-
-class _MapNorm(nnx.Module):
-  """Layer normalisation over all entries of a map [N, H, W, C], with a scale and an offset for each channel; float32."""
-
-  def __init__(self, channels: int):
-    self.scale, self.offset = nnx.Param(jnp.ones(channels)), nnx.Param(jnp.zeros(channels))
-
-  def __call__(self, x: jax.Array) -> jax.Array:
-    x = x.astype(jnp.float32)
-    mean, variance = x.mean((1, 2, 3), keepdims=True), x.var((1, 2, 3), keepdims=True)
-    return (x - mean) * jax.lax.rsqrt(variance + 1e-6) * self.scale[...] + self.offset[...]

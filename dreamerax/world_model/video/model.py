@@ -26,7 +26,7 @@ from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition
 from dreamerax.world_model.base import WorldModelBase, WorldModelBaseModule
 from dreamerax.world_model.video.curriculum import Curriculum
 from dreamerax.world_model.video.oh import Oh
-from dreamerax.world_model.video.predictor import FramePredictor
+from dreamerax.world_model.video.predictor import FramePredictor, Predicted
 from dreamerax.world_model.video.training import Frames, FrameTraining
 
 _LEAST = 2  # pixels a side that the predictor's smallest map has at least
@@ -50,6 +50,14 @@ class VideoModel(WorldModelBase):
   def __post_init__(self):
     checks.between(0, 1, self, "discount")
     checks.at_least(0, self, "reward_scale")
+    if self.predictor.has_latents != self.training.infers:
+      names = type(self.training).__name__, type(self.predictor).__name__
+      has, fix = (
+        ("has", "Variational()") if self.predictor.has_latents else ("has no", "Curriculum() or ScheduledSampling()")
+      )
+      raise ValueError(
+        f"training={names[0]} does not fit predictor={names[1]}, which {has} latent variables: choose {fix}"
+      )
 
   def build(self, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "VideoModelModule":
     """Raises ValueError where no image is seen, or anything else, or images are too small for the predictor."""
@@ -130,13 +138,14 @@ class VideoModelModule(WorldModelBaseModule):
     start = {"state": self.predictor.initial(frames.shape[0]), "frame": frames[:, 0]}
 
     def step(latent: Latent, inputs: tuple[jax.Array, ...]) -> tuple[Latent, tuple[Latent, jax.Array]]:
-      frame, action, is_first = inputs
-      found = self.predictor(latent["state"], latent["frame"], action, None)
+      frame, action, is_first, key = inputs
+      found = self.predictor.see(latent["state"], latent["frame"], action, frame, key)
       latent = {"state": reset_where(is_first, found.state), "frame": frame}
       return latent, (latent, found.frame)
 
     rest = tuple(jnp.asarray(x[:, 1:]).swapaxes(0, 1) for x in (frames, steps.action, steps.is_first))
-    _, (later, predicted) = jax.lax.scan(step, start, rest)  # [T - 1, B, ...]
+    keys = jax.random.split(key, frames.shape[1] - 1)
+    _, (later, predicted) = jax.lax.scan(step, start, (*rest, keys))  # [T - 1, B, ...]
     latents = jax.tree.map(lambda x, y: jnp.concatenate([x[None], y]).swapaxes(0, 1), start, later)
     predicted = jnp.pad(predicted.swapaxes(0, 1), ((0, 0), (1, 0), (0, 0), (0, 0), (0, 0)))
     return Watched(latents, self._embed(frames), predicted)
@@ -144,8 +153,9 @@ class VideoModelModule(WorldModelBaseModule):
   def observe_step(
     self, latent: Latent, action: jax.Array, observation: ArrayDict, is_first: jax.Array, key: jax.Array
   ) -> Latent:
-    after = self._step(latent, action, None)
-    return {**after, "state": reset_where(is_first, after["state"]), "frame": self._frames(observation)}
+    frame = self._frames(observation)
+    after = self._after(latent, self.predictor.see(latent["state"], latent["frame"], action, frame, key))
+    return {**after, "state": reset_where(is_first, after["state"]), "frame": frame}
 
   def step(self, latent: Latent, action: jax.Array, key: jax.Array) -> Latent:
     return self._step(latent, action, key)
@@ -205,8 +215,10 @@ class VideoModelModule(WorldModelBaseModule):
     return {"frame": taught.error, "reward": reward}, taught.metrics
 
   def _step(self, latent: Latent, action: jax.Array, key: jax.Array | None) -> Latent:
+    return self._after(latent, self.predictor(latent["state"], latent["frame"], action, key))
+
+  def _after(self, latent: Latent, found: Predicted) -> Latent:
     """The next latent, with the flow of the step where the latent has one; those that `observe` gives have none."""
-    found = self.predictor(latent["state"], latent["frame"], action, key)
     after = {"state": found.state, "frame": found.frame}
     return after if found.flow is None or "flow" not in latent else {**after, "flow": found.flow}
 

@@ -29,6 +29,11 @@ class FramePredictor(abc.ABC):
   def factor(self) -> int:
     """The sides of frames are multiples of this; smaller images are framed in zeros."""
 
+  @property
+  def has_latents(self) -> bool:
+    """Whether the module is a `LatentPredictorModule`."""
+    return False
+
   @abc.abstractmethod
   def build(self, shape: FrameShape, action: int, *, dtype: Any, rngs: nnx.Rngs) -> "FramePredictorModule":
     """shape: of a frame. action: length of an action vector."""
@@ -59,6 +64,38 @@ class FramePredictorModule(nnx.Module):
       The next frame, and the memory of `frame` and of those before it.
     """
 
+  def see(
+    self, state: State, frame: jax.Array, action: jax.Array, after: jax.Array, key: jax.Array | None
+  ) -> Predicted:
+    """The frame that was expected, and the memory once the next one, `after` [N, H, W, C], has been seen.
+
+    key: of draws; None takes means.
+    """
+    return self(state, frame, action, None)
+
   @abc.abstractmethod
   def summary(self, state: State) -> jax.Array:
     """Memory [..., ...] -> [..., S], what heads see of it beside the frame."""
+
+
+class Inferred(NamedTuple):
+  """Sequences as a predictor with latent variables explains them."""
+
+  state: State  # [B, T, ...], the memory of the frames before each
+  predicted: jax.Array  # [B, T, H, W, C], from the frames before and the latent's posterior; zeros at the first
+  kl: jax.Array  # [B, T], of the posterior from the prior in nats; zeros at the first
+
+
+class LatentPredictorModule(FramePredictorModule):
+  """A predictor that draws a latent variable at every step, which a posterior infers from the next frame."""
+
+  @abc.abstractmethod
+  def infer(
+    self, frame: jax.Array, action: jax.Array, is_first: jax.Array, shown: jax.Array, key: jax.Array
+  ) -> Inferred:
+    """
+    Args:
+      frame: [B, T, H, W, C] in [0, 1]. action: [B, T, A], led to `frame`. is_first: [B, T].
+      shown: [B, T], whether the decoder may see maps of that frame; where it may not, it sees those of the newest that
+        it may.
+    """

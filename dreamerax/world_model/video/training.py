@@ -36,6 +36,11 @@ class FrameTraining(abc.ABC):
   context: int = 1
   """Frames of an episode, or of a sequence that begins within one, that are seen before predictions are scored."""
 
+  @property
+  def infers(self) -> bool:
+    """Whether it trains predictors with latent variables; then it trains no others."""
+    return False
+
   @abc.abstractmethod
   def teach(self, predictor: FramePredictorModule, frames: Frames, updates: jax.Array, key: jax.Array) -> Taught:
     """updates: how many were made before this one, a scalar."""
