@@ -105,8 +105,8 @@ class SVGModule(LatentPredictorModule):
     self, state: State, frame: jax.Array, action: jax.Array, after: jax.Array, key: jax.Array | None
   ) -> Predicted:
     expected = self(state, frame, action, None)
-    codes = (self.encoder(x).code for x in (frame, after))
-    return Predicted(self._seen(state, *codes, action, key).state, expected.frame)
+    seen = self._seen(state, self.encoder(frame).code, self.encoder(after).code, action, key)
+    return Predicted(seen.state, expected.frame)
 
   def infer(
     self, frame: jax.Array, action: jax.Array, is_first: jax.Array, shown: jax.Array, key: jax.Array
