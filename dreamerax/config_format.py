@@ -11,7 +11,7 @@ from dreamerax.envs.suites.dm_control import IMAGE_SIZE
 from dreamerax.own_code import NotTrusted
 
 # Raised where this version would read wrong, or not at all, what an earlier one has written.
-FORMAT = 6
+FORMAT = 7
 _KEY = "format"
 EDITED = "edited"  # in place of the checksum: a person has changed the file
 _WITHOUT_RECORDS = "dreamerax 0.1.0 of before 28 November 2026"  # the writers of files that name no version
@@ -145,6 +145,11 @@ def _from_5(data: dict[str, Any]) -> dict[str, Any]:
   return {**data, "config": _with_fields(config, "MPPI", {"smoothing": 1.0})}
 
 
+def _from_6(data: dict[str, Any]) -> dict[str, Any]:
+  """Episodes began as the task says."""
+  return {**data, "config": _with_defaults(data.get("config"), "env", {"conditions": 0})}
+
+
 def _renamed(data: Any) -> Any:
   """Nested dicts with the part Uniform in place of Chance, and an actor-critic's return_lambda in place of trace."""
   if isinstance(data, list):
@@ -182,5 +187,6 @@ _CONVERSIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
   _from_3,
   _from_4,
   _from_5,
+  _from_6,
 )
 assert len(_CONVERSIONS) == FORMAT, "one for each earlier format"

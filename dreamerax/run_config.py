@@ -40,6 +40,12 @@ class RunConfig:
   def __post_init__(self):
     checks.at_least(1, self, "env_steps", "num_envs")
     check_seed(self.seed)
+    conditions = self.env.conditions
+    if conditions and self.num_envs % conditions:
+      raise ValueError(
+        f"conditions={conditions} do not come evenly from num_envs={self.num_envs} environments: give --num-envs "
+        f"{-(-self.num_envs // conditions) * conditions}"
+      )
     if self.replay.batch_length < 2:
       raise ValueError(f"replay.batch_length={self.replay.batch_length} must be at least 2: values need a next step")
     if isinstance(self.agent, AgentConfig):  # in the outline of a stored run it is what is stored

@@ -74,6 +74,7 @@ GOAL, EVENT, TRUE = "goal/", "event/", "true/"  # begin the names of hidden obse
 PIXELS = (
   GOAL + "pixels"
 )  # row and column where a marked pixel is at first, and those of its goal, as shares of the image's sides
+CONDITION = TRUE + "condition"  # which of several first states the episode begins in, one-hot
 TASK = EVENT + "task"  # of several tasks, the one that is under way, one-hot
 TASK_REWARDS = EVENT + "rewards"  # what each of them would have paid
 

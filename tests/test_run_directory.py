@@ -165,6 +165,15 @@ def test_sequences_of_earlier_formats_began_anywhere_and_candidates_were_as_draw
   assert config.replay.draw == "uniform" and config.agent.behavior == Planning(MPPI())
 
 
+def test_episodes_of_earlier_formats_had_no_conditions(tmp_path: Path):
+  write(tmp_path)
+  data = json.loads((tmp_path / "config.json").read_text())
+  del data["config"]["env"]["conditions"]
+  data |= {"format": 6, "checksum": None}
+  (tmp_path / "config.json").write_text(json.dumps(data))
+  assert api.load_config(tmp_path).env.conditions == 0
+
+
 OLDER = {"version": "0.0.9", "commit": "0123456789abcdef"}
 
 

@@ -32,11 +32,14 @@ class EnvConfig:
   pixels differ. coarse: rough shadows, edges and round shapes, no reflections. fast: no shadows either (for dmc/,
   goal/, table/ and tasks/)."""
   observations: tuple[str, ...] = ("image",)
-  """image, and names of the task's own vectors, such as position (for dmc/, goal/, table/, tasks/). For e2c/, state is the
-  true one, and true/state the same hidden from the world model."""
+  """image, and names of the task's own vectors, such as position (for dmc/, goal/, table/, tasks/), or state, the true one,
+  for e2c/. With true/ before its name, a vector is hidden from the world model: true/position, true/state."""
   exploring_starts: bool = False
   """Whether the episodes that are trained on begin anywhere, in uniformly random states. Evaluations begin as the task
   says. For e2c/ tasks."""
+  conditions: int = 0
+  """How many first states there are: environment i begins all its episodes as that of the seed i modulo this, and shows
+  which, one-hot and hidden, as true/condition. 0: episodes begin as the task says. Not for jit: and vector: tasks."""
 
   def __post_init__(self):
     if self.action_repeat < 1:
@@ -45,6 +48,8 @@ class EnvConfig:
       raise ValueError(f"image_size={self.image_size}: it must be at least 1 pixel.")
     if self.rendering not in QUALITIES:
       raise ValueError(f"rendering={self.rendering!r}: choose one of {', '.join(QUALITIES)}.")
+    if self.conditions < 0:
+      raise ValueError(f"conditions={self.conditions}: it must be at least 0.")
     if not self.observations:
       raise ValueError("observations is empty: name at least one, such as image.")
 

@@ -18,7 +18,7 @@ from dreamerax.envs.vector import SerialEnvs
 from dreamerax.envs.workers.process import WorkerProcess, WorkerSetup
 from dreamerax.envs.workers.worker_envs import WorkerEnvs
 from dreamerax.envs.workers.workers import Workers
-from dreamerax.envs.wrappers import ActionRepeat
+from dreamerax.envs.wrappers import ActionRepeat, OneCondition
 from dreamerax.own_code import check_named
 from dreamerax.types import EnvSpec
 
@@ -43,6 +43,8 @@ def make(config: EnvConfig, seed: int, *, checked: bool = True, film: bool = Fal
     raise ValueError(f"seed={seed}: it must lie in [0, 2**32).")
   suite = registry.find(config.task)
   _check_settings(config, suite)
+  if config.conditions:
+    seed %= config.conditions
   env = suite.make(config, seed, film=film)
   own_replay = type(env).replay is not Environment.replay
   if checked:
@@ -53,7 +55,10 @@ def make(config: EnvConfig, seed: int, *, checked: bool = True, film: bool = Fal
     env = Logged(env, own_replay=own_replay)
   if config.action_repeat > 1 and not suite.repeats:
     env = ActionRepeat(env, config.action_repeat)
-  return env if suite.traced else shown_as(env, config, None if suite.draws else config.image_size or suite.image_size)
+  if suite.traced:
+    return env
+  env = shown_as(env, config, None if suite.draws else config.image_size or suite.image_size)
+  return OneCondition(env, seed, config.conditions) if config.conditions else env
 
 
 def _check_settings(config: EnvConfig, suite: registry.Suite) -> None:
@@ -69,6 +74,11 @@ def _check_settings(config: EnvConfig, suite: registry.Suite) -> None:
   if config.exploring_starts and not suite.starts_anywhere:
     raise ValueError(
       f"exploring_starts=True: episodes of task={config.task!r} begin where the task says; give --no-exploring-starts."
+    )
+  if config.conditions and suite.whole:
+    raise ValueError(
+      f"conditions={config.conditions}: environments of task={config.task!r} begin their episodes together, with one seed; "
+      "give --conditions 0"
     )
   if config.action_repeat > 1 and suite.whole and not suite.repeats:
     raise ValueError(
@@ -131,7 +141,8 @@ def make_batch(
   """`num_envs` environments with seeds of their own, derived from `seed`; where they step changes nothing that they show.
 
   Each is made with its seed, and each of its episodes begins with one that follows from it and the episode's number.
-  Those of a suite that steps them together are made together in this process, with one seed.
+  Those of a suite that steps them together are made together in this process, with one seed. With `conditions`, episodes
+  begin as those of the first few seeds, whatever `seed` is.
 
   Any environment that is not ours is first checked: see `look_at`.
 
@@ -145,7 +156,7 @@ def make_batch(
     what `make` raises; ValueError: a worker cannot make its environments (where `spec` is given, the first reset tells).
   """
   check_named(config.task)  # before a worker process gets it as plain text
-  seeds = derive_seeds(seed, num_envs)
+  seeds = [i % config.conditions for i in range(num_envs)] if config.conditions else derive_seeds(seed, num_envs)
   suite = registry.find(config.task)
   if not suite.draws:
     shown = look_at(config).visible.values()

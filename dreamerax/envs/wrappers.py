@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from dreamerax.envs.base import Environment, Step
-from dreamerax.types import ArraySpec, EnvSpec
+from dreamerax.types import CONDITION, ArraySpec, EnvSpec
 
 
 class Wrapper(Environment):
@@ -62,3 +62,31 @@ class ActionRepeat(Wrapper):
       if step.is_last:
         break
     return step._replace(reward=reward)
+
+
+class OneCondition(Wrapper):
+  """Begins every episode as that of one seed, whose number among `count` it shows as `true/condition`, one-hot."""
+
+  def __init__(self, env: Environment, index: int, count: int):
+    """index: the seed, below `count`; the environment was made with it, too."""
+    super().__init__(env)
+    self._index, self._count = index, count
+
+  @property
+  def spec(self) -> EnvSpec:
+    inner = self._env.spec
+    return EnvSpec({**inner.observation, CONDITION: ArraySpec((self._count,))}, inner.action)
+
+  def reset(self, seed: int | None = None) -> Step:
+    return self._shown(self._env.reset(self._index))
+
+  def step(self, action: np.ndarray) -> Step:
+    return self._shown(self._env.step(action))
+
+  def replay(self, seed: int, actions: np.ndarray) -> Step:
+    return self._shown(self._env.replay(self._index, actions))
+
+  def _shown(self, step: Step) -> Step:
+    condition = np.zeros(self._count, np.float32)
+    condition[self._index] = 1
+    return step._replace(observation={**step.observation, CONDITION: condition})

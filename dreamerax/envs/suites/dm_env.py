@@ -14,7 +14,7 @@ from dreamerax.envs.faults import Breach, NoPicture
 from dreamerax.envs.suites import foreign
 from dreamerax.envs.suites.actions import BoxActions, ChoiceActions, DiscreteActions, IntegerActions, box_actions
 from dreamerax.envs.suites.float_images import FloatImage, is_convertible, none_found
-from dreamerax.types import ArraySpec, EnvSpec
+from dreamerax.types import TRUE, ArraySpec, EnvSpec
 
 Camera = Callable[[], np.ndarray]
 
@@ -43,7 +43,8 @@ class DmEnv(Environment):
     Args:
       env: what is adapted.
       name: how errors call it.
-      observations: which observations to show, of the environment's own and of `cameras`; None: the environment's own.
+      observations: which observations to show, of the environment's own and of `cameras`, or `true/` before a name for one
+        that is hidden; None: the environment's own.
       cameras: further observations by name, each asked only at steps that are returned: a frame is dear.
       action_repeat: how often `env` takes each action, rewards summed; the episode's end cuts the last one short.
       float_images: whether arrays of other numbers than uint8 that could be images are.
@@ -75,14 +76,16 @@ class DmEnv(Environment):
       raise none_found(name)
     specs |= {key: image.spec for key, image in self._images.items()}
     names = tuple(key for key in own if not key.startswith(foreign.LOG)) if observations is None else observations
-    for key in names:
-      if key not in specs:
-        raise ValueError(f"{name} has no observation {key!r}: it has {', '.join(specs)}.")
+    self._sources = {key: key if key in specs else key.removeprefix(TRUE) for key in names}
+    for source in self._sources.values():
+      if source not in specs:
+        raise ValueError(f"{name} has no observation {source!r}: it has {', '.join(specs)}.")
     self._own: Mapping[str, Any] = own
     self._logs = [key for key in own if key.startswith(foreign.LOG)]
-    self._spec = EnvSpec(observation={key: specs[key] for key in names}, action=self._actions.spec)
+    shown = {key: specs[source] for key, source in self._sources.items()}
+    self._spec = EnvSpec(observation=shown, action=self._actions.spec)
     self._eye = next((camera for _, camera in cameras.values()), None)
-    self._cameras = {key: camera for key, (_, camera) in cameras.items() if key in names}
+    self._cameras = {key: cameras[source][1] for key, source in self._sources.items() if source in cameras}
     self._ended = True
 
   @property
@@ -91,8 +94,8 @@ class DmEnv(Environment):
 
   @property
   def declared(self) -> Mapping[str, ArraySpec]:
-    shown = self._spec.observation.keys() & self._own.keys()
-    return {key: ArraySpec(tuple(self._own[key].shape), str(self._own[key].dtype)) for key in shown}
+    own = {key: self._own[source] for key, source in self._sources.items() if source in self._own}
+    return {key: ArraySpec(tuple(each.shape), str(each.dtype)) for key, each in own.items()}
 
   def reset(self, seed: int | None = None) -> Step:
     return self._show(self._begin(seed), 0.0)
@@ -167,11 +170,12 @@ class DmEnv(Environment):
         observation[key] = self._cameras[key]()
         self.rendering_seconds += time.perf_counter() - began
       else:
-        if key not in own:
-          raise Breach(f"observation {key!r} is missing among {', '.join(own)}", "show what observation_spec names")
-        given = foreign.array(own[key], tuple(self._own[key].shape), self._own[key].dtype, key, "its spec")
-        if key in self._images:
-          observation[key] = self._images[key](given)
+        source = self._sources[key]
+        if source not in own:
+          raise Breach(f"observation {source!r} is missing among {', '.join(own)}", "show what observation_spec names")
+        given = foreign.array(own[source], tuple(self._own[source].shape), self._own[source].dtype, source, "its spec")
+        if source in self._images:
+          observation[key] = self._images[source](given)
           continue
         # A copy: environments may hand out buffers that they overwrite.
         observation[key] = np.array(given, spec.dtype).reshape(spec.shape)

@@ -10,7 +10,7 @@ from dm_env import specs
 from dreamerax.envs.base import Environment
 from dreamerax.envs.suites import dm_control, foreign
 from dreamerax.envs.suites.dm_env import DmEnv
-from dreamerax.types import EVENT, GOAL, ArraySpec
+from dreamerax.types import EVENT, GOAL, TRUE, ArraySpec
 
 if TYPE_CHECKING:
   from dreamerax.envs.config import EnvConfig
@@ -159,10 +159,11 @@ def make(scene: GoalScene, config: "EnvConfig", seed: int) -> Environment:
   )
   image = ArraySpec((size, size, 3), "uint8")
   hidden = scene.hidden(simulation.physics, simulation.task.goal)
+  goals = dict.fromkeys(GOAL + name.removeprefix(TRUE) for name in config.observations)
   return DmEnv(
     simulation,
     name=config.task,
-    observations=(*config.observations, *(GOAL + name for name in config.observations), *hidden),
+    observations=(*config.observations, *goals, *hidden),
     cameras={"image": (image, eye), GOAL + "image": (image, _once(simulation.task, goal_eye))},
     action_repeat=config.action_repeat,
   )

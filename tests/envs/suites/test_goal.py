@@ -89,5 +89,10 @@ def test_vectors_of_the_goal_are_hidden_and_unknown_ones_refused():
   env = make(EnvConfig("goal/point_mass", observations=("position", "velocity")), 0)
   assert set(env.spec.observation) == {"position", "velocity", "goal/position", "goal/velocity"}
   assert set(env.spec.visible) == {"position", "velocity"}
+  known = make(EnvConfig("goal/point_mass", observations=("position", "true/position", "true/velocity")), 0)
+  assert set(known.spec.observation) == {"position", "true/position", "true/velocity", "goal/position", "goal/velocity"}
+  assert set(known.spec.visible) == {"position"}
+  shown = known.reset().observation
+  np.testing.assert_array_equal(shown["true/position"], shown["position"])
   with pytest.raises(ValueError, match="goal/point_mass has no observation 'to_target'"):
     make(EnvConfig("goal/point_mass", observations=("to_target",)), 0)
