@@ -1,4 +1,4 @@
-"""Presets with a part left out, for the comparisons of experiments/goals.md.
+"""Presets with another part or without one, for the comparisons of experiments/goals.md.
 
 dreamerax train-world-model experiments.goal_ablations:forward_alone --data episodes
 """
@@ -6,6 +6,10 @@ dreamerax train-world-model experiments.goal_ablations:forward_alone --data epis
 from dataclasses import replace
 
 from dreamerax import presets
+from dreamerax.behavior.achiever import Achiever
+from dreamerax.behavior.goals.relabel import Relabel, Shuffled
+from dreamerax.behavior.rewards.base import Reward
+from dreamerax.behavior.rewards.goal import GoalSimilarity
 from dreamerax.run_config import RunConfig
 from dreamerax.world_model.model import WorldModel
 from dreamerax.world_model.objectives.forward import Forward
@@ -17,3 +21,19 @@ def forward_alone(size: str = "small") -> RunConfig:
   assert isinstance(run.agent.world_model, WorldModel)
   world_model = replace(run.agent.world_model, objectives={"forward": Forward()})
   return replace(run, agent=replace(run.agent, world_model=world_model))
+
+
+def her_shuffled(size: str = "tiny") -> RunConfig:
+  """`her` towards any steps of the batch in place of later ones of the episode."""
+  return _her(size, goals=Shuffled())
+
+
+def her_similarity(size: str = "tiny") -> RunConfig:
+  """`her` for the cosine of features in place of the learned number of steps."""
+  return _her(size, reward=GoalSimilarity())
+
+
+def _her(size: str, **parts: Relabel | Reward) -> RunConfig:
+  run = presets.build("her", size)
+  assert isinstance(run.agent.behavior, Achiever)
+  return replace(run, agent=replace(run.agent, behavior=replace(run.agent.behavior, **parts)))

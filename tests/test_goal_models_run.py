@@ -16,7 +16,7 @@ from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 from experiments import goal_control
 
 IMAGE, NUMBER = ArraySpec((48, 48, 3), "uint8"), ArraySpec((1,))
-NAMES = ("cfm", "poke", "events")
+NAMES = ("cfm", "poke", "events", "vice")
 SMALL = shlex.split("""
   --agent.world-model.encoder.depth 2 --agent.world-model.dynamics.units 8 --replay.batch-size 4 --replay.capacity 2000
 """)
@@ -24,11 +24,13 @@ OF = {
   "cfm": ["--agent.world-model.dynamics.transition.units", "8"],
   "poke": ["--agent.world-model.dynamics.transition.units", "8", "--agent.behavior.units", "8"],
   "events": ["--agent.world-model.objectives.events.ahead", "2", "--replay.batch-length", "4"],
+  "vice": ["--agent.behavior.reward.units", "8", "--replay.batch-length", "4"],
 }
 UNSHOWN = {
   "cfm": "agent.behavior needs the observation 'goal/image'",
   "poke": "agent.behavior needs the observation 'goal/image'",
   "events": "event 'event/contact' is not shown: the environment's events are none",
+  "vice": "ExampleClassifier learns from examples that the observation 'goal/image' shows",
 }
 ONLINE = shlex.split("""
   --num-envs 2 --workers.count 0 --prefill-steps 80 --eval-every 0 --eval-episodes 2 --video-every 0 --schedule.ratio 1
@@ -39,9 +41,7 @@ ONLINE = shlex.split("""
 @pytest.mark.parametrize("name", NAMES)
 def test_an_environment_whose_goals_do_not_fit_is_refused_by_name(name: str):
   agent = build(name).agent
-  with pytest.raises(
-    ValueError, match=r"agent\.behavior needs the observation 'goal/image', and the environment shows"
-  ):
+  with pytest.raises(ValueError, match=r"the observation 'goal/image'.*, and the environment shows"):
     Agent(agent, EnvSpec({"image": IMAGE, "event/contact": NUMBER}, ActionSpec(2)))
   other = ArraySpec((64, 64, 3), "uint8")
   with pytest.raises(
@@ -94,6 +94,8 @@ def test_random_episodes_are_enough(name: str, tmp_path: Path, capsys: pytest.Ca
   assert [line.split(":")[0].split()[-1] for line in lines] == [str(run), "random", "still"]
   assert cli.main(["export", str(run), "--out", str(policy), "--batch", "2", "--platforms", "cpu"]) == 0
   rng = np.random.default_rng(0)
-  observation = {name: rng.integers(0, 256, (2, *IMAGE.shape), np.uint8) for name in ("image", "goal/image")}
-  action, _ = dreamerax.load_exported(policy)(observation)
+  exported = dreamerax.load_exported(policy)
+  shown = exported.header["spec"]["observation"]
+  assert set(shown) == ({"image"} if name == "vice" else {"image", "goal/image"})  # examples are for learning alone
+  action, _ = exported({each: rng.integers(0, 256, (2, *IMAGE.shape), np.uint8) for each in shown})
   assert action.shape == (2, 2) and np.abs(action).max() <= 1

@@ -31,6 +31,7 @@ from dreamerax.presets.quick import quick
 from dreamerax.presets.sizes import OLDER_SIZES, SIZES, VIDEO_SIZES
 from dreamerax.presets.spatial_autoencoder import spatial_autoencoder
 from dreamerax.presets.svg import svg
+from dreamerax.presets.vice import vice
 from dreamerax.run_config import RunConfig
 from dreamerax.types import GOAL, PIXELS, TASK, TASK_REWARDS, ActionSpec, ArraySpec, EnvSpec
 
@@ -100,6 +101,7 @@ PRESETS: Mapping[str, Preset] = {
     goals=True,
     events=("event/contact",),
   ),
+  "vice": Preset("a reward from a few examples of success", vice, ("small",), "small", goals=True),
   "her": Preset("goals of images, learned in hindsight", her, ("tiny",), "tiny", goals=True),
   "lexa": Preset("LEXA: an explorer, and an achiever of goals", lexa, ("tiny",), "tiny", goals=True),
   "multitask": Preset("stands, walks and runs as it is told, in one model", multitask, ("tiny",), "tiny", tasks=True),
