@@ -1,7 +1,11 @@
 """The scripts beside the package."""
 
 import numpy as np
+import pytest
 
+from dreamerax import presets
+from dreamerax.agent import Agent
+from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 from experiments import random_returns, visited_cells
 
 
@@ -22,3 +26,10 @@ def test_random_actions_see_states_that_the_agent_does_not(capsys):
   env = visited_cells.reacher(0)
   assert set(env.spec.visible) == {"image"} and env.reset().observation["event/velocity"].shape == (2,)
   env.close()
+
+
+@pytest.mark.parametrize("posterior", ["filtering", "smoothing", "single_step", "deterministic"])
+def test_each_posterior_is_a_preset_of_the_same_numbers(posterior: str):
+  run = presets.build(f"experiments.posteriors:{posterior}")
+  agent = Agent(run.agent, EnvSpec({"image": ArraySpec((64, 64, 3), "uint8")}, ActionSpec(1)))
+  assert agent.latent_spec["stoch"].shape == (16,) and run.replay.context == 0

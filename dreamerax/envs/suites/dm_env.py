@@ -118,7 +118,9 @@ class DmEnv(Environment):
     return drawn()
 
   def close(self) -> None:
+    """Lets go of its cameras too: the last of them frees its rendering context, which only the thread that drew can do."""
     self._env.close()
+    self._cameras, self._eye = {}, None
 
   def _begin(self, seed: int | None) -> dm_env.TimeStep:
     if seed is not None:

@@ -96,3 +96,16 @@ def test_vectors_of_the_goal_are_hidden_and_unknown_ones_refused():
   np.testing.assert_array_equal(shown["true/position"], shown["position"])
   with pytest.raises(ValueError, match="goal/point_mass has no observation 'to_target'"):
     make(EnvConfig("goal/point_mass", observations=("to_target",)), 0)
+
+
+@pytest.mark.parametrize("task", ["table/reach", "dmc/cartpole_balance", "tasks/walker"])
+def test_closing_frees_what_draws_and_leaves_it_to_no_other_thread(task, monkeypatch):
+  from dm_control._render.base import ContextBase
+
+  freed = []
+  monkeypatch.setattr(ContextBase, "free", lambda self, free=ContextBase.free: freed.append(free(self)))
+  env = make(EnvConfig(task=task, image_size=16), 0)
+  env.reset()
+  env.close()
+  env.close()  # once more does nothing
+  assert freed
