@@ -132,5 +132,6 @@ class _OfPixels(nnx.Module):
 
 def _excess(logits: jax.Array, x: jax.Array) -> jax.Array:
   """KL(Bernoulli(x) ‖ Bernoulli(sigmoid(logits))) in nats, elementwise."""
-  entropy = -jax.scipy.special.xlogy(x, x) - jax.scipy.special.xlogy(1 - x, 1 - x)
+  rest = jnp.maximum(1 - x, 0)  # below 0 by rounding for 255 / 255, where a division is fused with the difference
+  entropy = -jax.scipy.special.xlogy(x, x) - jax.scipy.special.xlogy(rest, rest)
   return jax.nn.softplus(logits) - x * logits - entropy

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from dreamerax.nets.flat import BernoulliDecoder, FlatDecoder, FlatEncoder
+from dreamerax.nets.flat import BernoulliDecoder, FlatDecoder, FlatEncoder, _excess
 from dreamerax.nets.modules import params_of, with_params
 from dreamerax.types import ArraySpec
 from dreamerax.world_model.objectives.reconstruction import reconstruction_losses
@@ -78,6 +78,14 @@ def test_the_error_of_black_and_white_is_its_likelihood_pixel_by_pixel():
     expected[n] += cross - entropy
   np.testing.assert_allclose(got["mask"], expected, rtol=1e-4)
   assert (got["image"] >= 0).all()
+
+
+def test_white_images_have_an_error_where_a_division_is_fused_with_what_follows():
+  shape = 8, 1600  # of more pixels than one vector instruction takes
+  found = jax.jit(lambda x: _excess(jnp.zeros(shape), x.astype(jnp.float32) / 255).sum(-1))(
+    np.full(shape, 255, np.uint8)
+  )
+  np.testing.assert_allclose(found, 1600 * np.log(2), rtol=1e-5)
 
 
 def test_its_gradient_is_what_is_left_of_each_pixel_and_does_not_vanish():
