@@ -11,7 +11,7 @@ from dreamerax.envs.suites.dm_control import IMAGE_SIZE
 from dreamerax.own_code import NotTrusted
 
 # Raised where this version would read wrong, or not at all, what an earlier one has written.
-FORMAT = 7
+FORMAT = 8
 _KEY = "format"
 EDITED = "edited"  # in place of the checksum: a person has changed the file
 _WITHOUT_RECORDS = "dreamerax 0.1.0 of before 28 November 2026"  # the writers of files that name no version
@@ -150,6 +150,13 @@ def _from_6(data: dict[str, Any]) -> dict[str, Any]:
   return {**data, "config": _with_defaults(data.get("config"), "env", {"conditions": 0})}
 
 
+def _from_7(data: dict[str, Any]) -> dict[str, Any]:
+  """Iterations made all updates on the newest episodes, and linear dynamics were fitted under one prior."""
+  config = _with_defaults(data.get("config"), "replay", {"older": 0})
+  config = _with_fields(config, "IterationsConfig", {"warmup": 0})
+  return {**data, "config": _with_fields(config, "LocalLQR", {"warmup": 0, "older": 0, "prior": {"part": "AllSteps"}})}
+
+
 def _renamed(data: Any) -> Any:
   """Nested dicts with the part Uniform in place of Chance, and an actor-critic's return_lambda in place of trace."""
   if isinstance(data, list):
@@ -188,5 +195,6 @@ _CONVERSIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
   _from_4,
   _from_5,
   _from_6,
+  _from_7,
 )
 assert len(_CONVERSIONS) == FORMAT, "one for each earlier format"

@@ -53,12 +53,18 @@ class RunConfig:
 
   def _check_iterations(self) -> None:
     """Whether on-policy iterations see the newest episodes, all of them, and behaviours that need such iterations do."""
-    draw, updates = self.replay.draw, self.schedule.updates if isinstance(self.schedule, IterationsConfig) else None
-    needed = self.agent.behavior.iteration
-    if needed is not None and updates != needed:
+    draw, made = self.replay.draw, self.schedule if isinstance(self.schedule, IterationsConfig) else None
+    needed, updates = self.agent.behavior.iteration, made and made.updates
+    if needed is not None and updates != needed.updates:
       raise ValueError(
         f"agent.behavior={type(self.agent.behavior).__name__} learns from whole episodes of its own, in iterations of "
-        f"{needed} updates, and the schedule has {updates or 'none'}: give IterationsConfig(updates={needed})"
+        f"{needed.updates} updates, and the schedule has {updates or 'none'}: give "
+        f"IterationsConfig(updates={needed.updates})"
+      )
+    if made is not None and needed is not None and (made.warmup, self.replay.older) != needed[1:]:
+      raise ValueError(
+        f"agent.behavior={type(self.agent.behavior).__name__} has warmup={needed.warmup} and older={needed.older}, and "
+        f"schedule.warmup={made.warmup} and replay.older={self.replay.older} differ: set both of each to one value"
       )
     if (updates is None) != (draw == "uniform"):
       schedule = type(self.schedule).__name__

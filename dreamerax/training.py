@@ -204,7 +204,7 @@ def _trainer(
     agent,
     partial(make_envs, config.env),
     replay,
-    config.schedule.build(rows, config.replay.batch_length),
+    config.schedule.build(rows // (1 + config.replay.older), config.replay.batch_length),
     initial=lambda state: transfer.with_world_model(state, source, agent_of(source)) if source else state,
     remote=remote,
     make_eval_envs=partial(make_envs, config.env.as_evaluated()),

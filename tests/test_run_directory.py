@@ -174,6 +174,19 @@ def test_episodes_of_earlier_formats_had_no_conditions(tmp_path: Path):
   assert api.load_config(tmp_path).env.conditions == 0
 
 
+def test_iterations_of_earlier_formats_saw_the_newest_episodes_alone(tmp_path: Path):
+  run = presets.build("local-lqr")
+  config_file.write(run, SPEC, tmp_path, "local-lqr", stored={})
+  data = json.loads((tmp_path / "config.json").read_text())
+  config = data["config"]
+  del config["replay"]["older"], config["schedule"]["warmup"]
+  for name in ("warmup", "older", "prior"):
+    del config["agent"]["behavior"]["inner"][name]
+  data |= {"format": 7, "checksum": None}
+  (tmp_path / "config.json").write_text(json.dumps(data))
+  assert api.load_config(tmp_path) == run
+
+
 OLDER = {"version": "0.0.9", "commit": "0123456789abcdef"}
 
 

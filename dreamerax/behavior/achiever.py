@@ -7,7 +7,7 @@ import jax
 from flax import nnx
 
 from dreamerax.behavior.actor_critic import ActorCritic
-from dreamerax.behavior.base import Behavior, BehaviorModule, Replayed
+from dreamerax.behavior.base import Behavior, BehaviorModule, Iteration, Replayed
 from dreamerax.behavior.goals.observed import goal_names
 from dreamerax.behavior.goals.relabel import Future, Relabel
 from dreamerax.behavior.imagination import Latent, World
@@ -31,7 +31,7 @@ class Achiever(Behavior):
   reward: Reward = field(default_factory=GoalSimilarity)
 
   @property
-  def iteration(self) -> int | None:
+  def iteration(self) -> Iteration | None:
     return self.inner.iteration
 
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "AchieverModule":

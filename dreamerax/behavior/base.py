@@ -13,6 +13,14 @@ from dreamerax.nets.modules import Params
 from dreamerax.types import ArrayDict, EnvSpec, Transition
 
 
+class Iteration(NamedTuple):
+  """Iterations on the newest whole episodes, as `IterationsConfig` makes them and `ReplayConfig(draw="newest")` draws."""
+
+  updates: int = 1  # of an iteration
+  warmup: int = 0  # updates before the first iteration's
+  older: int = 0  # episodes of any age that follow each of the newest ones in a batch
+
+
 @dataclass(frozen=True)
 class Behavior(abc.ABC):
   """Configuration of a behaviour."""
@@ -34,8 +42,8 @@ class Behavior(abc.ABC):
     """
 
   @property
-  def iteration(self) -> int | None:
-    """Updates of one iteration, where it learns from the newest whole episodes of its own; None: it learns from any."""
+  def iteration(self) -> Iteration | None:
+    """The iterations that it learns in, where it does from the newest whole episodes of its own; None: from any steps."""
     return None
 
 

@@ -8,7 +8,16 @@ import jax
 from flax import nnx
 
 from dreamerax.behavior.actor_critic import ActorCritic
-from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed, Situation
+from dreamerax.behavior.base import (
+  Behavior,
+  BehaviorLosses,
+  BehaviorModule,
+  Iteration,
+  Memory,
+  Optimizers,
+  Replayed,
+  Situation,
+)
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.behavior.rewarded import Rewarded
 from dreamerax.behavior.rewards.disagreement import Disagreement
@@ -28,7 +37,7 @@ class Exploring(Behavior):
   explorer: Behavior = field(default_factory=lambda: Rewarded(ActorCritic(), Disagreement()))
 
   @property
-  def iteration(self) -> int | None:
+  def iteration(self) -> Iteration | None:
     return self.explorer.iteration or self.task.iteration
 
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ExploringModule":

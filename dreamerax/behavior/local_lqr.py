@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from dreamerax import checks
-from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Replayed, Situation
+from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Iteration, Memory, Replayed, Situation
+from dreamerax.behavior.dynamics_prior import AllSteps, DynamicsPrior
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.behavior.trajectory import Trajectory
 from dreamerax.nets.modules import Params
@@ -26,14 +27,18 @@ class LocalLQR(Behavior):
 
   horizon: int = 40  # H, steps of an episode
   updates: int = 1  # of an iteration, the last of which improves the policy
+  warmup: int = 0  # updates before the first iteration's, which leave the policy alone: a world model learns in them
+  older: int = 0  # episodes that follow each of the newest ones in a batch, and that the fit leaves aside
   trajectory: Trajectory = field(default_factory=Trajectory)
+  prior: DynamicsPrior = field(default_factory=AllSteps)  # of the fitted dynamics
 
   def __post_init__(self):
     checks.at_least(1, self, "horizon", "updates")
+    checks.at_least(0, self, "warmup", "older")
 
   @property
-  def iteration(self) -> int | None:
-    return self.updates
+  def iteration(self) -> Iteration:
+    return Iteration(self.updates, self.warmup, self.older)
 
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: Any) -> "LocalLQRModule":
     """Raises ValueError for discrete actions, which are not linear in the features."""
@@ -64,15 +69,21 @@ class LocalLQRModule(BehaviorModule):
     return {name: slow["trajectory"][name] for name in ("feedback", "feedforward", "deviation")}
 
   def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
-    check_whole(replayed.steps, self.config.horizon)
-    features = jax.lax.stop_gradient(replayed.features).astype(jnp.float32)
-    actions = jnp.asarray(replayed.steps.action)[:, 1:]
+    config = self.config
+    check_whole(replayed.steps, config.horizon)
+    shape = replayed.features.shape[:2]  # [B, T]
+    latents = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), start)
+    own = latents, jax.lax.stop_gradient(replayed.features).astype(jnp.float32), jnp.asarray(replayed.steps.action)
+    latents, features, actions = jax.tree.map(lambda x: x[:: 1 + config.older], own)
+    actions = actions[:, 1:]
 
     def improve(kept: Params) -> Params:
-      return self.config.trajectory.improve(kept, features, actions, lambda x: -world.reward(x))
+      prior = config.prior(world, latents, features, actions)
+      return config.trajectory.improve(kept, features, actions, lambda x: -world.reward(x), prior)
 
     updates = slow["updates"] + 1
-    kept = jax.lax.cond(updates % self.config.updates == 0, improve, lambda kept: kept, slow["trajectory"])
+    due = (updates > config.warmup) & ((updates - config.warmup) % config.updates == 0)
+    kept = jax.lax.cond(due, improve, lambda kept: kept, slow["trajectory"])
     metrics = {f"lqr/{name}": value for name, value in kept["metrics"].items()}
     return BehaviorLosses({}, {"trajectory": kept, "updates": updates}, metrics)
 

@@ -10,7 +10,16 @@ import jax.numpy as jnp
 from flax import nnx
 
 from dreamerax.behavior.actor_critic import ActorCritic
-from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed, Situation
+from dreamerax.behavior.base import (
+  Behavior,
+  BehaviorLosses,
+  BehaviorModule,
+  Iteration,
+  Memory,
+  Optimizers,
+  Replayed,
+  Situation,
+)
 from dreamerax.behavior.goals.observed import goal_features, goal_names
 from dreamerax.behavior.goals.world import with_goal, with_goals
 from dreamerax.behavior.imagination import Latent, World, wrap
@@ -39,7 +48,7 @@ class Rewarded(Behavior):
     return self.inner.kept_offline
 
   @property
-  def iteration(self) -> int | None:
+  def iteration(self) -> Iteration | None:
     return self.inner.iteration
 
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "RewardedModule":

@@ -32,7 +32,7 @@ class Trajectory:
   """
 
   kl_step: float = 1.0  # KL from policy to policy that an iteration allows per step of an episode, to begin with
-  prior_strength: float = 1.0  # of all steps' common fit against each step's own, in shares of its episodes
+  prior_strength: float = 1.0  # of the prior of the dynamics against each step's own fit, in shares of its episodes
   action_cost: float = 0.01  # factor of |action|² / 2 in the cost of a step
   init_std: float = 0.5  # of the first policy, whose mean is 0
   min_std: float = 0.05  # least deviation of actions, without which nothing could be fitted
@@ -49,11 +49,16 @@ class Trajectory:
     metrics = dict.fromkeys(_METRICS, none)
     return {**_stored(policy), "iterations": none, "gain": none, "metrics": metrics | {"step": jnp.ones(())}}
 
-  def improve(self, kept: Params, states: jax.Array, actions: jax.Array, cost: Cost) -> Params:
-    """What is kept after an iteration on episodes of the policy in `kept`: states [B, H + 1, X], actions [B, H, U]."""
+  def improve(
+    self, kept: Params, states: jax.Array, actions: jax.Array, cost: Cost, prior: linear_gaussian.Prior | None = None
+  ) -> Params:
+    """What is kept after an iteration on episodes of the policy in `kept`: states [B, H + 1, X], actions [B, H, U].
+
+    prior: of the dynamics, as `fit_dynamics` takes it.
+    """
     chex.assert_shape(kept["feedback"], (actions.shape[1], actions.shape[2], states.shape[2]))
     old = policy_of(kept)
-    dynamics = linear_gaussian.fit_dynamics(states, actions, self.prior_strength)
+    dynamics = linear_gaussian.fit_dynamics(states, actions, self.prior_strength, prior)
     start = _first(states)
     problem, constant = quadratic_costs(cost, states[:, 1:], self.action_cost, dynamics)
 

@@ -60,7 +60,9 @@ def world_model_only(config: RunConfig, folder: EpisodeFolder) -> RunConfig:
     config,
     env=env,
     agent=config.agent if acts else dataclasses.replace(config.agent, behavior=Uniform(), model_first=False),
-    replay=dataclasses.replace(config.replay, online=False, draw="uniform", max_disk_bytes=0),  # all there at once
+    replay=dataclasses.replace(
+      config.replay, online=False, draw="uniform", older=0, max_disk_bytes=0
+    ),  # all there at once
     schedule=TrainRatioConfig() if config.replay.draw == "newest" else config.schedule,  # nothing is collected
   )
 

@@ -3,6 +3,7 @@
 LQR with fitted linear models, bounded by the KL between policies (Levine and Abbeel 2014).
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -26,6 +27,9 @@ class Moments(NamedTuple):
 
   mean: jax.Array
   covariance: jax.Array
+
+
+Prior = Callable[[Moments], Moments]  # moments of [x; u; x'] of each step [H, N], as rollouts have them -> before them
 
 
 class LinearDynamics(NamedTuple):
@@ -52,20 +56,50 @@ class Improved(NamedTuple):
   kl: jax.Array  # from the policy before, summed over the steps
 
 
-def fit_dynamics(states: jax.Array, actions: jax.Array, strength: jax.Array | float) -> LinearDynamics:
+def fit_dynamics(
+  states: jax.Array, actions: jax.Array, strength: jax.Array | float, prior: Prior | None = None
+) -> LinearDynamics:
   """Fits the dynamics to rollouts: states [B, H + 1, X], actions [B, H, U].
 
-  At each step a Gaussian over [x; u; x'] is conditioned on x and u. Its covariance has a normal-inverse-Wishart prior
-  that is as strong as `strength` rollouts: the covariance of all steps about their own means, so that a step without
-  variation moves as all of them do. Strength 0 is a least-squares fit of each step, a large one gives all of them the
-  least-squares fit of all.
+  At each step a Gaussian over [x; u; x'] is conditioned on x and u. It has a normal-inverse-Wishart prior that is as strong
+  as `strength` times the rollouts, by default `pooled`. Strength 0 is a least-squares fit of each step, a large one leaves the
+  prior's dynamics.
   """
   size = states.shape[-1]
   joint = jnp.concatenate([states[:, :-1], actions, states[:, 1:]], -1).swapaxes(0, 1)  # [H, B, N]
   mean = joint.mean(1)
   away = joint - mean[:, None]
-  own = _dot(away.mT, away) / joint.shape[1]
-  return jax.vmap(partial(_conditional, size=size))(mean, (own + strength * own.mean(0)) / (1 + strength))
+  own = Moments(mean, _dot(away.mT, away) / joint.shape[1])
+  return jax.vmap(partial(_conditional, size=size))(*_posterior(own, (prior or pooled)(own), strength))
+
+
+def pooled(own: Moments) -> Moments:
+  """The covariance of all steps about their own means, so that a step without variation moves as all of them do."""
+  return own._replace(covariance=own.covariance.mean(0))
+
+
+def centred(own: Moments, model: LinearDynamics) -> Moments:
+  """The moments of [x; u; x'] [H, N] that a model expects around the means of x and u, with their `pooled` covariance.
+
+  A fit with this prior is the Bayesian regression of x' on x and u whose prior mean are the model's F and f
+  (matrix-normal-inverse-Wishart).
+  """
+  size = model.offset.shape[-1]
+  inputs, covariance = own.mean[:, :-size], own.covariance.mean(0)[:-size, :-size]
+  expected = _dot(model.transition, inputs[..., None])[..., 0] + model.offset
+  cross = _dot(model.transition, covariance)  # [H, X, X + U]
+  rest = _dot(cross, model.transition.mT) + model.covariance
+  top = jnp.concatenate([jnp.broadcast_to(covariance, (len(inputs), *covariance.shape)), cross.mT], -1)
+  whole = jnp.concatenate([top, jnp.concatenate([cross, rest], -1)], 1)
+  return Moments(jnp.concatenate([inputs, expected], -1), whole)
+
+
+def _posterior(own: Moments, prior: Moments, strength: jax.Array | float) -> Moments:
+  """Of Gaussians [H] with the moments `own` of B rollouts, and a prior of `strength` times B of them."""
+  share = strength / (1 + strength)
+  gap = own.mean - prior.mean
+  covariance = own.covariance + strength * prior.covariance + share * gap[..., None] * gap[..., None, :]
+  return Moments(own.mean - share * gap, covariance / (1 + strength))
 
 
 def _conditional(mean: jax.Array, covariance: jax.Array, size: int) -> LinearDynamics:

@@ -21,9 +21,19 @@ class ReplayConfig:
   online: bool = True  # hand out the newest sequences once before drawing uniformly
   draw: Literal["uniform", "newest"] = "uniform"
   """uniform: sequences begin anywhere. newest: B whole episodes of exactly T rows, the newest of each stream."""
+  older: int = 0
+  """With draw="newest": episodes of any age that follow each of the newest ones in a batch, drawn uniformly."""
 
   def __post_init__(self):
     checks.at_least(1, self, "capacity", "batch_size", "batch_length", group="replay.")
+    checks.at_least(0, self, "older", group="replay.")
+    if self.older and self.draw != "newest":
+      raise ValueError(f"replay.older={self.older} counts whole episodes: give --replay.draw newest, or leave it out")
+    if self.batch_size % (1 + self.older):
+      raise ValueError(
+        f"replay.batch_size={self.batch_size} is not a multiple of {1 + self.older}, one of the newest episodes and "
+        f"replay.older={self.older} others: choose one that is"
+      )
     if self.draw not in ("uniform", "newest"):
       raise ValueError(f"replay.draw={self.draw!r} must be uniform or newest")
     if self.draw == "newest" and (self.online or self.context):

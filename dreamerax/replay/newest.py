@@ -5,23 +5,34 @@ from collections.abc import Mapping
 import numpy as np
 
 from dreamerax.replay.ring import Ring
+from dreamerax.replay.sampling import generator, generator_state, restore_generator
 
 
 class NewestEpisodes:
   """Picks where the newest whole episodes in a ring start: as many of each stream, in the order of streams, oldest first.
 
   A whole episode begins at `is_first` and ends at `is_last`, `length` rows in all. What an environment's failure has cut
-  short is left out. The same ring gives the same draw again.
+  short is left out. The same ring gives the same newest ones again. Each may be followed by `older` episodes of any age.
   """
 
-  def __init__(self, ring: Ring, length: int, count: int):
-    """count: episodes that a draw takes. Raises ValueError: the streams do not share them evenly."""
-    if count % ring.streams:
+  def __init__(self, ring: Ring, length: int, count: int, *, older: int = 0, seed: int = 0):
+    """
+    Args:
+      count: episodes that a draw takes, of which one in 1 + older is among the newest.
+      seed: of the others.
+
+    Raises:
+      ValueError: the streams do not share the newest ones evenly.
+    """
+    newest, group = count // (1 + older), 1 + older
+    if newest % ring.streams:
+      of = f", 1 in {group} of them new," if older else ""
       raise ValueError(
-        f"replay.batch_size={count} episodes do not come evenly from {ring.streams} environments: give --replay.batch-size "
-        f"{-(-count // ring.streams) * ring.streams}, or --num-envs that divides it"
+        f"replay.batch_size={count} episodes{of} do not come evenly from {ring.streams} environments: give "
+        f"--replay.batch-size {-(-newest // ring.streams) * ring.streams * group}, or --num-envs that divides it"
       )
-    self._ring, self._length, self._each = ring, length, count // ring.streams
+    self._ring, self._length, self._each = ring, length, newest // ring.streams
+    self._older, self._rng = older, generator(seed)
 
   @property
   def sequences(self) -> int:
@@ -49,7 +60,7 @@ class NewestEpisodes:
         )
 
   def draw(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Streams [count] and positions [count] of the first rows of `count` episodes.
+    """Streams [count] and positions [count] of the first rows of `count` episodes: a new one, `older` others, and so on.
 
     Raises:
       ValueError: a stream holds too few whole episodes.
@@ -61,14 +72,23 @@ class NewestEpisodes:
         f"an environment has {least} whole episodes in replay, and replay.batch_size={count} takes {self._each} of each: "
         "raise the prefill, or replay.capacity"
       )
-    return np.repeat(np.arange(self._ring.streams), self._each), np.concatenate(starts)
+    newest = np.stack([np.repeat(np.arange(self._ring.streams), self._each), np.concatenate(starts)], -1)
+    if not self._older:
+      return newest[:, 0], newest[:, 1]
+    held = self._ring.rows // self._length + 1  # more than any stream has
+    stored = [(stream, start) for stream in range(self._ring.streams) for start in self._newest(stream, held)]
+    others = np.array(stored)[self._rng.integers(len(stored), size=(len(newest), self._older))]
+    rows = np.concatenate([newest[:, None], others], 1).reshape(-1, 2)
+    return rows[:, 0], rows[:, 1]
 
   def state(self) -> dict[str, np.ndarray]:
-    """Returns nothing: the ring decides."""
-    return {}
+    """Returns what decides the next episodes of any age besides the ring; nothing where there are none."""
+    return {"random": generator_state(self._rng)} if self._older else {}
 
   def restore(self, state: Mapping[str, np.ndarray]) -> None:
-    """Has nothing to do."""
+    """Continues where what gave this `state` stood."""
+    if self._older and "random" in state:
+      restore_generator(self._rng, state["random"])
 
   def _newest(self, stream: int, count: int) -> np.ndarray:
     """Positions of the first rows of up to `count` whole episodes of a stream, oldest first.

@@ -73,7 +73,7 @@ class Replay:
     self._log: RowLog | None = None
     self._ring = Ring(columns, streams, self._budget.rows)
     if config.draw == "newest":
-      self._sampler = NewestEpisodes(self._ring, sequence, config.batch_size)
+      self._sampler = NewestEpisodes(self._ring, sequence, config.batch_size, older=config.older, seed=seed)
     else:
       self._sampler = Sampler(self._ring, sequence, online=config.online, seed=seed)
     self._all_streams = np.arange(streams)

@@ -22,7 +22,7 @@ class Sampler:
     self._sequence = sequence
     self._online = online
     self._queue: deque[tuple[int, int]] = deque()
-    self._rng = np.random.Generator(np.random.PCG64(seed))  # what default_rng gives; `restore` relies on it
+    self._rng = generator(seed)
 
   @property
   def sequences(self) -> int:
@@ -64,22 +64,11 @@ class Sampler:
   def state(self) -> dict[str, np.ndarray]:
     """Returns what decides the next draws besides the ring: "random" [6] uint64, and
     "queue" [n, 2] int64, oldest first."""
-    state: dict[str, Any] = dict(self._rng.bit_generator.state)
-    numbers = [state["state"]["state"], state["state"]["inc"]]
-    words = [word for number in numbers for word in divmod(number, 2**64)]
-    random = np.array([*words, state["has_uint32"], state["uinteger"]], np.uint64)
-    return {"random": random, "queue": np.array(self._queue, np.int64).reshape(-1, 2)}
+    return {"random": generator_state(self._rng), "queue": np.array(self._queue, np.int64).reshape(-1, 2)}
 
   def restore(self, state: Mapping[str, np.ndarray]) -> None:
     """Continues where the sampler that gave this `state` stood; sequences that the ring does not hold are left out."""
-    words = [int(word) for word in state["random"]]
-    numbers = {"state": words[0] << 64 | words[1], "inc": words[2] << 64 | words[3]}
-    self._rng.bit_generator.state = {
-      "bit_generator": "PCG64",
-      "state": numbers,
-      "has_uint32": words[4],
-      "uinteger": words[5],
-    }
+    restore_generator(self._rng, state["random"])
     written = self._ring.written
     queued = [(stream, position) for stream, position in state["queue"].tolist() if stream < self._ring.streams]
     self._queue = deque(
@@ -99,3 +88,27 @@ class Sampler:
       if self._ring.holds(*candidate):
         taken.append(candidate)
     return taken
+
+
+def generator(seed: int) -> np.random.Generator:
+  """What default_rng gives; `restore_generator` relies on its kind."""
+  return np.random.Generator(np.random.PCG64(seed))
+
+
+def generator_state(rng: np.random.Generator) -> np.ndarray:
+  """What decides the next draws of a `generator`, [6] uint64."""
+  state: dict[str, Any] = dict(rng.bit_generator.state)
+  numbers = [state["state"]["state"], state["state"]["inc"]]
+  words = [word for number in numbers for word in divmod(number, 2**64)]
+  return np.array([*words, state["has_uint32"], state["uinteger"]], np.uint64)
+
+
+def restore_generator(rng: np.random.Generator, state: np.ndarray) -> None:
+  """Takes back what `generator_state` gave."""
+  words = [int(word) for word in state]
+  rng.bit_generator.state = {
+    "bit_generator": "PCG64",
+    "state": {"state": words[0] << 64 | words[1], "inc": words[2] << 64 | words[3]},
+    "has_uint32": words[4],
+    "uinteger": words[5],
+  }

@@ -177,7 +177,8 @@ class BurstConfig(ScheduleConfig):
 
 class Iterations:
   """`updates` updates at each multiple of `every` agent steps, the prefill's included: where environments in lockstep
-  have ended the episodes of one more iteration.
+  have ended the episodes of one more iteration. `warmup` further ones are spread over the steps from the first call to
+  the first of these multiples.
 
   An episode that a failing environment cuts short moves the ends of its stream's episodes: iterations then see one of
   the iteration before.
@@ -185,15 +186,19 @@ class Iterations:
 
   on_policy = True
 
-  def __init__(self, updates: int, every: int):
+  def __init__(self, updates: int, every: int, warmup: int = 0):
     """Starts before the first call."""
-    self._updates, self._every = updates, every
-    self._last = _NOT_BEGUN  # agent steps at the newest call
+    self._updates, self._every, self._warmup = updates, every, warmup
+    self._last = self._first = _NOT_BEGUN  # agent steps at the newest and at the first call
 
   def due(self, counters: Counters) -> int:
     """Returns how many updates to make now; none at the first call, where the newest episode has begun."""
     before, self._last = self._last, counters.agent_steps
-    return 0 if before == _NOT_BEGUN else (self._last // self._every - before // self._every) * self._updates
+    if before == _NOT_BEGUN:
+      self._first = self._last
+      return 0
+    whole = (self._last // self._every - before // self._every) * self._updates
+    return whole + self._warm(self._last) - self._warm(before)
 
   def waive(self, counters: Counters) -> None:
     """Leaves out what fell due up to here."""
@@ -202,24 +207,33 @@ class Iterations:
 
   def state(self) -> dict[str, int]:
     """Returns what a checkpoint keeps."""
-    return {"last": self._last}
+    return {"last": self._last, "first": self._first}
 
   def restore(self, state: Mapping[str, int]) -> None:
     """Continues from `state()`."""
     self._last = int(state["last"])
+    self._first = int(state.get("first", self._last))
+
+  def _warm(self, steps: int) -> int:
+    """Updates of the warm-up that fell due up to so many agent steps."""
+    length = self._every - self._first % self._every
+    return self._warmup * min(steps - self._first, length) // length
 
 
 @dataclass(frozen=True)
 class IterationsConfig(ScheduleConfig):
   """On-policy iterations: collect B whole episodes of T - 1 steps, update on them, and act with what was learned.
 
-  Batches have to be drawn from the newest episodes alone: replay.draw is "newest".
+  Batches have to begin with the newest episodes: replay.draw is "newest".
   """
 
   updates: int = 1  # of an iteration
+  warmup: int = 0  # further updates, while the episodes of the first iteration after the prefill are collected
 
   def __post_init__(self):
     checks.at_least(1, self, "updates", group="schedule.")
+    checks.at_least(0, self, "warmup", group="schedule.")
 
   def build(self, batch_size: int, batch_length: int) -> Iterations:
-    return Iterations(self.updates, batch_size * (batch_length - 1))
+    """batch_size: the newest episodes of a batch."""
+    return Iterations(self.updates, batch_size * (batch_length - 1), self.warmup)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dreamerax.agent import Agent, AgentConfig
-from dreamerax.behavior.base import Replayed, Situation
+from dreamerax.behavior.base import Iteration, Replayed, Situation
 from dreamerax.behavior.exploring import Exploring
 from dreamerax.behavior.local_lqr import LocalLQR, LocalLQRModule
 from dreamerax.behavior.rewarded import Rewarded
@@ -158,6 +158,8 @@ def test_it_is_refused_without_whole_episodes_of_its_own():
     dataclasses.replace(run, schedule=BurstConfig(), replay=uniform)
   with pytest.raises(ValueError, match=r"in iterations of 1 updates, and the schedule has 2"):
     dataclasses.replace(run, schedule=IterationsConfig(updates=2))
+  with pytest.raises(ValueError, match=r"has warmup=0 and older=0, and schedule.warmup=5 and replay.older=0 differ"):
+    dataclasses.replace(run, schedule=IterationsConfig(warmup=5))
   with pytest.raises(ValueError, match=r"replay.draw='uniform' does not go with schedule=IterationsConfig"):
     dataclasses.replace(run, replay=uniform)
   with pytest.raises(ValueError, match=r"replay.draw='newest' does not go with schedule=BurstConfig"):
@@ -170,6 +172,28 @@ def test_it_is_refused_without_whole_episodes_of_its_own():
 
 def test_wrappers_say_what_their_inner_behaviour_needs():
   inner = LocalLQR(updates=3)
-  assert Rewarded(inner, GoalDistance()).iteration == Exploring(Uniform(), inner).iteration == 3
+  assert Rewarded(inner, GoalDistance()).iteration == Exploring(Uniform(), inner).iteration == Iteration(updates=3)
   assert Rewarded(Uniform()).iteration is None
   assert isinstance(inner.build(F, SPEC, dtype=jnp.float32, rngs=None), LocalLQRModule)
+
+
+@dataclasses.dataclass(frozen=True)
+class Counting(Trajectory):
+  """Keeps what it was given, in place of a better policy."""
+
+  def improve(self, kept, states, actions, cost, prior=None):
+    return {**kept, "iterations": kept["iterations"] + 1, "feedback": states.sum() * jnp.ones_like(kept["feedback"])}
+
+
+def test_a_warmup_leaves_the_policy_alone_and_older_episodes_are_left_aside():
+  config = LocalLQR(horizon=HORIZON, updates=2, warmup=3, older=1, trajectory=Counting())
+  module, rng = config.build(F, SPEC, dtype=jnp.float32, rngs=None), np.random.default_rng(0)
+  states = rng.normal(size=(2 * EPISODES, HORIZON + 1, F)).astype(np.float32)
+  replayed = whole(states, np.zeros((2 * EPISODES, HORIZON + 1, ACTION), np.float32))
+  losses = jax.jit(lambda slow: module.losses(slow, WORLD, {}, replayed, jax.random.key(0)).slow)
+  slow, improved = module.init_slow(), []
+  for _ in range(7):
+    slow = losses(slow)
+    improved.append(int(slow["trajectory"]["iterations"]))
+  assert improved == [0, 0, 0, 0, 1, 1, 2]
+  np.testing.assert_allclose(slow["trajectory"]["feedback"][0, 0, 0], states[::2].sum(), rtol=1e-4)

@@ -1,5 +1,7 @@
 """Fitted linear-Gaussian models and KL-bounded LQR beside dense linear algebra, samples, loops and SciPy."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -172,3 +174,28 @@ def test_the_dual_finds_what_scipy_finds_of_one_step():
   )
   mean = 3 * found.policy.feedback[0, 0, 0] + found.policy.feedforward[0, 0]
   assert_allclose([mean, 0.5 * jnp.log(found.policy.covariance[0, 0, 0])], best.x, atol=2e-3)
+
+
+def test_a_prior_around_a_model_is_the_dense_bayesian_regression():
+  """Rows [x; u; 1] with a matrix-normal-inverse-Wishart prior: its mode, from the formula of the conjugate update."""
+  rng, count, strength = np.random.default_rng(7), 4, 0.6
+  states, actions = rng.normal(size=(count, HORIZON + 1, STATE)), rng.normal(size=(count, HORIZON, ACTION))
+  transition, offset = rng.normal(size=(HORIZON, STATE, BOTH)), rng.normal(size=(HORIZON, STATE))
+  model = lg.LinearDynamics(transition, offset, positive(rng, HORIZON, STATE))
+  prior = partial(lg.centred, model=jax.tree.map(jnp.float32, model))
+  fitted = lg.fit_dynamics(jnp.float32(states), jnp.float32(actions), strength, prior)
+  inputs = np.concatenate([states[:, :-1], actions, np.ones((count, HORIZON, 1))], -1)
+  away = inputs - inputs.mean(0)
+  spread = np.einsum("bhi,bhj->ij", away, away) / (count * HORIZON)  # of all steps
+  for t in range(HORIZON):
+    seen, after, mean = inputs[:, t], states[:, t + 1], inputs[:, t].mean(0)
+    before, weight = np.column_stack([transition[t], offset[t]]), strength * count * (spread + np.outer(mean, mean))
+    found = (after.T @ seen + before @ weight) @ np.linalg.inv(seen.T @ seen + weight)
+    assert_allclose(fitted.transition[t], found[:, :-1], atol=2e-4)
+    assert_allclose(fitted.offset[t], found[:, -1], atol=2e-4)
+    rest, moved = after - seen @ found.T, found - before
+    scatter = rest.T @ rest + moved @ weight @ moved.T + strength * count * model.covariance[t]
+    assert_allclose(fitted.covariance[t], scatter / (count * (1 + strength)), atol=5e-4)
+  certain = lg.fit_dynamics(jnp.float32(states), jnp.float32(actions), 1e6, prior)
+  assert_allclose(certain.transition, transition, atol=1e-3)
+  assert_allclose(certain.offset, offset, atol=1e-3)

@@ -106,3 +106,26 @@ def test_the_contents_are_those_rows():
   steps: Transition = replay.sample()[0].steps
   expected, _ = step([0] * EPISODE, range(EPISODE))
   np.testing.assert_array_equal(steps.reward[0], expected.reward)
+
+
+def test_episodes_of_any_age_follow_each_of_the_newest_and_a_restored_replay_draws_the_same():
+  replay = newest(batch_size=12, older=2, capacity=100)
+  fill(replay, [37, 36])
+  seen = set()
+  for _ in range(20):
+    rows = drawn(replay)
+    assert rows[::3] == [(0, 25), (0, 30), (1, 25), (1, 30)]
+    seen |= {*rows[1::3], *rows[2::3]}
+  assert seen == {(stream, 5 * i) for stream in (0, 1) for i in range(7)}
+  state, again = replay.state(latents=True), newest(batch_size=12, older=2, capacity=100)
+  fill(again, [37, 36])
+  again.restore(state)
+  assert drawn(again) == drawn(replay) != drawn(replay)
+  with pytest.raises(ValueError, match=r"12 episodes, 1 in 3 of them new, do not come .* 3 environments: .* 18, or"):
+    newest(3, batch_size=12, older=2)
+  with pytest.raises(
+    ValueError, match=r"replay.batch_size=4 is not a multiple of 3, one of the newest .* replay.older=2"
+  ):
+    newest(batch_size=4, older=2)
+  with pytest.raises(ValueError, match=r"replay.older=1 counts whole episodes: give --replay.draw newest"):
+    ReplayConfig(older=1)

@@ -159,3 +159,16 @@ def test_iterations_fall_due_where_their_last_episode_ends():
   assert schedule.due(Counters(agent_steps=270)) == 0
   with pytest.raises(ValueError, match=r"schedule.updates=0 must be at least 1"):
     IterationsConfig(updates=0)
+
+
+def test_a_warmup_is_made_while_the_first_iteration_is_collected():
+  schedule = IterationsConfig(updates=3, warmup=10).build(4, 11)
+  due = [schedule.due(Counters(agent_steps=n)) for n in (14, 20, 27, 38, 40, 42, 80)]
+  assert due == [0, 2, 3, 4, 1 + 3, 0, 3]  # of 26 steps to the end of the first iteration
+  again = IterationsConfig(updates=3, warmup=10).build(4, 11)
+  assert [again.due(Counters(agent_steps=n)) for n in (14, 20)] == [0, 2]
+  once_more = IterationsConfig(updates=3, warmup=10).build(4, 11)
+  once_more.restore(again.state())
+  assert [once_more.due(Counters(agent_steps=n)) for n in (27, 40)] == [3, 5 + 3]
+  with pytest.raises(ValueError, match=r"schedule.warmup=-1 must be at least 0"):
+    IterationsConfig(warmup=-1)
