@@ -47,7 +47,7 @@ class Trajectory:
     policy = LinearPolicy(jnp.zeros((horizon, actions, states)), jnp.zeros((horizon, actions)), covariance)
     none = jnp.zeros(())
     metrics = dict.fromkeys(_METRICS, none)
-    return {**_stored(policy), "iterations": none, "gain": none, "metrics": metrics | {"step": jnp.ones(())}}
+    return {**stored(policy), "iterations": none, "gain": none, "metrics": metrics | {"step": jnp.ones(())}}
 
   def improve(
     self, kept: Params, states: jax.Array, actions: jax.Array, cost: Cost, prior: linear_gaussian.Prior | None = None
@@ -77,7 +77,7 @@ class Trajectory:
     took = jax.vmap(cost)(states[:, 1:]).sum(1).mean() + self.action_cost * jnp.square(actions).sum((1, 2)).mean() / 2
     values = took, now, jnp.where(sound, then, now), found.kl, found.multiplier, step, _deviation(dynamics)
     return {
-      **_stored(new),
+      **stored(new),
       "iterations": kept["iterations"] + 1,
       "gain": jnp.where(sound, now - then, 0),
       "metrics": dict(zip(_METRICS, values, strict=True)),
@@ -140,7 +140,7 @@ def _first(states: jax.Array) -> Moments:
   return Moments(mean, covariance + _SPREAD * jnp.eye(len(mean)))
 
 
-def _stored(policy: LinearPolicy) -> Params:
+def stored(policy: LinearPolicy) -> Params:
   """With the covariance's Cholesky factor in its place, which drawing actions needs."""
   return {
     "feedback": policy.feedback,

@@ -65,12 +65,24 @@ def fit_dynamics(
   as `strength` times the rollouts, by default `pooled`. Strength 0 is a least-squares fit of each step, a large one leaves the
   prior's dynamics.
   """
-  size = states.shape[-1]
-  joint = jnp.concatenate([states[:, :-1], actions, states[:, 1:]], -1).swapaxes(0, 1)  # [H, B, N]
+  return _fit(
+    jnp.concatenate([states[:, :-1], actions, states[:, 1:]], -1), states.shape[-1], strength, prior or pooled
+  )
+
+
+def fit_policy(states: jax.Array, actions: jax.Array, strength: jax.Array | float) -> LinearPolicy:
+  """Fits a policy to states [B, H, X] and the actions taken there [B, H, U], as `fit_dynamics` fits dynamics."""
+  found = _fit(jnp.concatenate([states, actions], -1), actions.shape[-1], strength, pooled)
+  return LinearPolicy(found.transition, found.offset, found.covariance)
+
+
+def _fit(joint: jax.Array, size: int, strength: jax.Array | float, prior: Prior) -> LinearDynamics:
+  """The last `size` entries of rollouts [B, H, N] from those before them, at each step."""
+  joint = joint.swapaxes(0, 1)  # [H, B, N]
   mean = joint.mean(1)
   away = joint - mean[:, None]
   own = Moments(mean, _dot(away.mT, away) / joint.shape[1])
-  return jax.vmap(partial(_conditional, size=size))(*_posterior(own, (prior or pooled)(own), strength))
+  return jax.vmap(partial(_conditional, size=size))(*_posterior(own, prior(own), strength))
 
 
 def pooled(own: Moments) -> Moments:

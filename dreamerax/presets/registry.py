@@ -16,6 +16,7 @@ from dreamerax.presets.dreamer_v3 import dreamer_v3
 from dreamerax.presets.embed_to_control import embed_to_control
 from dreamerax.presets.events import events
 from dreamerax.presets.foresight import foresight
+from dreamerax.presets.guided_policy import guided_policy
 from dreamerax.presets.her import her
 from dreamerax.presets.laptop import laptop
 from dreamerax.presets.lexa import lexa
@@ -33,7 +34,7 @@ from dreamerax.presets.spatial_autoencoder import spatial_autoencoder
 from dreamerax.presets.svg import svg
 from dreamerax.presets.vice import vice
 from dreamerax.run_config import RunConfig
-from dreamerax.types import GOAL, PIXELS, TASK, TASK_REWARDS, ActionSpec, ArraySpec, EnvSpec
+from dreamerax.types import CONDITION, GOAL, PIXELS, TASK, TASK_REWARDS, TRUE, ActionSpec, ArraySpec, EnvSpec
 
 
 class Preset(NamedTuple):
@@ -47,13 +48,14 @@ class Preset(NamedTuple):
   goals: bool = False  # whether the task has to show its goal
   frames: bool = False  # whether its world model predicts images from images
   states: bool = False  # whether the task has to show its true state in place of images
+  taught: bool = False  # whether it has to show the true state beside images, and to begin in a few first states
   tasks: bool = False  # whether it has to show the rewards of several tasks
   events: tuple[str, ...] = ()  # events that the task has to show
 
   @property
   def special(self) -> bool:
     """Whether it takes tasks of one kind alone."""
-    return self.choices or self.goals or self.states or self.tasks or bool(self.events)
+    return self.choices or self.goals or self.states or self.taught or self.tasks or bool(self.events)
 
   def spec(self, image: ArraySpec, action: int) -> EnvSpec:
     """What it can be trained on: an environment that shows an image or a state, with actions of `action` entries."""
@@ -61,8 +63,9 @@ class Preset(NamedTuple):
     goal = {GOAL + name: array for name, array in shown.items()} if self.goals else {}
     goal |= {PIXELS: ArraySpec((4,))} if self.goals and self.frames else {}
     tasks = {name: ArraySpec((3,)) for name in (TASK, TASK_REWARDS)} if self.tasks else {}
+    known = {TRUE + "position": ArraySpec((2,)), CONDITION: ArraySpec((4,))} if self.taught else {}
     events = {name: ArraySpec((1,)) for name in self.events}
-    return EnvSpec(shown | goal | tasks | events, ActionSpec(action, discrete=self.choices))
+    return EnvSpec(shown | goal | tasks | known | events, ActionSpec(action, discrete=self.choices))
 
 
 _OLDER = (tuple(OLDER_SIZES), "published")
@@ -92,6 +95,9 @@ PRESETS: Mapping[str, Preset] = {
   ),
   "local-lqr": Preset(
     "LQR to a goal on the true state, with fitted dynamics", local_lqr, ("small",), "small", goals=True, states=True
+  ),
+  "guided-policy": Preset(
+    "a policy from pixels, taught by LQR on the true state", guided_policy, ("small",), "small", taught=True
   ),
   "events": Preset(
     "plans to a goal image, and away from likely contacts",
