@@ -19,7 +19,7 @@ TASK = shlex.split("""
 SMALL = shlex.split("""
   --agent.behavior.encoder.depths 4 4 --agent.behavior.units 16 --agent.behavior.updates 5 --schedule.updates 5
   --num-envs 2 --workers.count 0 --log-every 0.5 --eval-episodes 2 --eval-every 0 --sync
-  --replay.capacity 2000 --replay.batch-size 4
+  --replay.capacity 2000 --replay.batch-size 4 --agent.behavior.optimizer.learning-rate 0.01
 """)
 
 
@@ -51,7 +51,7 @@ def test_it_trains_goes_on_to_the_bit_is_scored_and_exported(tmp_path: Path):
   assert train(tmp_path / "whole", 820) == train(tmp_path / "halves", 500) == train(tmp_path / "halves", 820) == 0
   whole, halves = (api.load_agent(tmp_path / each)[1] for each in ("whole", "halves"))
   jax.tree.map(np.testing.assert_array_equal, whole, halves)
-  rows = read_metrics(tmp_path / "whole" / "metrics.jsonl")
+  rows = read_metrics(tmp_path / "halves" / "metrics.jsonl")
   costs = [row["train/guided/cost"] for row in rows if row.get("train/guided/cost")]
   # Updates at 320, 480, 640 and 800 steps, of episodes of 40 steps.
   assert rows[-1]["updates"] == 20 and costs[-1] < costs[0]
