@@ -63,8 +63,9 @@ class RunConfig:
       )
     if made is not None and needed is not None and (made.warmup, self.replay.older) != needed[1:]:
       raise ValueError(
-        f"agent.behavior={type(self.agent.behavior).__name__} has warmup={needed.warmup} and older={needed.older}, and "
-        f"schedule.warmup={made.warmup} and replay.older={self.replay.older} differ: set both of each to one value"
+        f"agent.behavior={type(self.agent.behavior).__name__} expects {needed.warmup} updates before its first iteration and "
+        f"{needed.older} older episodes behind each new one, and schedule.warmup={made.warmup} and "
+        f"replay.older={self.replay.older}: set both of each to one value"
       )
     if (updates is None) != (draw == "uniform"):
       schedule = type(self.schedule).__name__

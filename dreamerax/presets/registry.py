@@ -30,6 +30,7 @@ from dreamerax.presets.planet import planet
 from dreamerax.presets.poke import poke
 from dreamerax.presets.quick import quick
 from dreamerax.presets.sizes import OLDER_SIZES, SIZES, VIDEO_SIZES
+from dreamerax.presets.solar import solar
 from dreamerax.presets.spatial_autoencoder import spatial_autoencoder
 from dreamerax.presets.svg import svg
 from dreamerax.presets.vice import vice
@@ -96,6 +97,7 @@ PRESETS: Mapping[str, Preset] = {
   "local-lqr": Preset(
     "LQR to a goal on the true state, with fitted dynamics", local_lqr, ("small",), "small", goals=True, states=True
   ),
+  "solar": Preset("LQR to a goal image in the latents of a linear system", solar, ("small",), "small", goals=True),
   "guided-policy": Preset(
     "a policy from pixels, taught by LQR on the true state", guided_policy, ("small",), "small", taught=True
   ),

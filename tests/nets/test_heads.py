@@ -5,7 +5,15 @@ import pytest
 from flax import nnx
 from scipy import stats
 
-from dreamerax.nets.heads import ActorHead, BinaryHead, NormalHead, TanhNormalActor, TruncatedNormalActor, TwoHotHead
+from dreamerax.nets.heads import (
+  ActorHead,
+  BinaryHead,
+  NormalHead,
+  QuadraticHead,
+  TanhNormalActor,
+  TruncatedNormalActor,
+  TwoHotHead,
+)
 from dreamerax.types import ActionSpec
 from tests import plain
 
@@ -35,6 +43,25 @@ def test_a_target_beyond_the_limit_counts_as_the_limit(features):
 def test_a_limit_of_zero_is_refused():
   with pytest.raises(ValueError, match="limit=0"):
     TwoHotHead(limit=0)
+
+
+def test_a_quadratic_head_equals_loops_and_never_curves_upwards(features):
+  head, params = plain.randomised(lambda: make(QuadraticHead()))
+  mean = plain.call(head, lambda head, x: head(x).mean(), features)
+  cost = params["metric"].T @ params["metric"]
+  for row, x in enumerate(features):
+    expected = params["best"]
+    for i, j in np.ndindex(9, 9):
+      expected -= cost[i, j] * (x[i] - params["peak"][i]) * (x[j] - params["peak"][j]) / 2
+    np.testing.assert_allclose(mean[row], expected, rtol=1e-4)
+  hessian = plain.call(head, lambda head, x: jax.hessian(lambda x: head(x[None]).mean()[0])(x), features[0])
+  np.testing.assert_allclose(hessian, -cost, rtol=1e-3, atol=1e-4)
+  assert np.linalg.eigvalsh(hessian).max() < 1e-4
+  target = np.arange(5, dtype=np.float32)
+  likelihood = plain.call(head, lambda head, x: head(x).log_prob(target), features)
+  np.testing.assert_allclose(likelihood, stats.norm.logpdf(target, mean), rtol=1e-4)
+  with pytest.raises(ValueError, match="start=0 must be more than 0"):
+    QuadraticHead(start=0)
 
 
 def test_continuous_policy_equals_numpy(features):

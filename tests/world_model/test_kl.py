@@ -1,11 +1,24 @@
 """KL objectives against loops, with squared distances as the divergence."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
-from dreamerax.world_model.objectives.kl import BalancedKL, FreeBits, MeanFreeNats, PlainKL, StateFreeNats
+from dreamerax.types import ActionSpec, EnvSpec
+from dreamerax.world_model.objectives.base import Seen, Sizes
+from dreamerax.world_model.objectives.kl import (
+  AnnealedKL,
+  BalancedKL,
+  FreeBits,
+  MeanFreeNats,
+  PlainKL,
+  StateFreeNats,
+)
 
 RNG = np.random.default_rng(0)
 POSTERIOR, PRIOR = RNG.normal(size=(2, 3, 4, 2))
@@ -62,6 +75,20 @@ def test_the_plain_kl_counts_every_state_and_trains_both_sides_alike():
   np.testing.assert_allclose(prior, -posterior, rtol=1e-5)
   with pytest.raises(ValueError, match="scale=-1 must be at least 0"):
     PlainKL(scale=-1)
+
+
+@pytest.mark.parametrize(("updates", "share"), [(0, 0.2), (5, 0.6), (10, 1.0), (1000, 1.0)])
+def test_an_annealed_kl_grows_to_all_of_it(updates, share):
+  objective = AnnealedKL(scale=0.5, begin=0.2, updates=10)
+  module = objective.build(Sizes(1, 2, 0), EnvSpec({}, ActionSpec(1)), dtype=jnp.float32, rngs=nnx.Rngs(0))
+  model: Any = SimpleNamespace(dynamics=SimpleNamespace(kl=distance))
+  nothing: Any = None
+  seen = Seen({}, jnp.zeros(()), {}, jnp.asarray(POSTERIOR), jnp.asarray(PRIOR))
+  losses = module.losses({}, model, seen, nothing, jnp.int32(updates), jax.random.key(0))
+  np.testing.assert_allclose(losses["kl"], share * DISTANCES, rtol=1e-5)
+  assert module.scales == {"kl": 0.5}
+  with pytest.raises(ValueError, match="begin=2 must lie between 0 and 1"):
+    AnnealedKL(begin=2)
 
 
 @pytest.mark.parametrize("objective", [MeanFreeNats, BalancedKL])

@@ -117,6 +117,37 @@ class PlainKL(KL):
 
 
 @dataclass(frozen=True)
+class AnnealedKL(PlainKL):
+  """`PlainKL` whose weight rises linearly from `begin` times its scale to all of it, over the first `updates`.
+
+  A posterior that has found nothing yet is else drawn to the prior before it does (Bowman et al. 2016).
+  """
+
+  begin: float = 0.1  # share of the scale in the first update
+  updates: int = 1000  # until all of it counts
+
+  def __post_init__(self):
+    super().__post_init__()
+    checks.between(0, 1, self, "begin")
+    checks.at_least(1, self, "updates")
+
+  def build(self, sizes: Sizes, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "AnnealedKLModule":
+    return AnnealedKLModule(self)
+
+
+class AnnealedKLModule(KLModule):
+  """Built from an `AnnealedKL`."""
+
+  config: AnnealedKL
+
+  def losses(
+    self, slow: Params, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
+  ) -> dict[str, jax.Array]:
+    share = jnp.minimum(updates / self.config.updates, 1) * (1 - self.config.begin) + self.config.begin
+    return {name: share * loss for name, loss in super().losses(slow, model, seen, steps, updates, key).items()}
+
+
+@dataclass(frozen=True)
 class _OneLoss(KL):
   """One loss that trains posterior and prior alike."""
 
