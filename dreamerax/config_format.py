@@ -11,7 +11,7 @@ from dreamerax.envs.suites.dm_control import IMAGE_SIZE
 from dreamerax.own_code import NotTrusted
 
 # Raised where this version would read wrong, or not at all, what an earlier one has written.
-FORMAT = 8
+FORMAT = 9
 _KEY = "format"
 EDITED = "edited"  # in place of the checksum: a person has changed the file
 _WITHOUT_RECORDS = "dreamerax 0.1.0 of before 28 November 2026"  # the writers of files that name no version
@@ -157,6 +157,11 @@ def _from_7(data: dict[str, Any]) -> dict[str, Any]:
   return {**data, "config": _with_fields(config, "LocalLQR", {"warmup": 0, "older": 0, "prior": {"part": "AllSteps"}})}
 
 
+def _from_8(data: dict[str, Any]) -> dict[str, Any]:
+  """A temporal distance was the mean."""
+  return {**data, "config": _with_fields(data.get("config"), "TemporalDistance", {"expectile": 0.5})}
+
+
 def _renamed(data: Any) -> Any:
   """Nested dicts with the part Uniform in place of Chance, and an actor-critic's return_lambda in place of trace."""
   if isinstance(data, list):
@@ -196,5 +201,6 @@ _CONVERSIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
   _from_5,
   _from_6,
   _from_7,
+  _from_8,
 )
 assert len(_CONVERSIONS) == FORMAT, "one for each earlier format"

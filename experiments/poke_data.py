@@ -4,7 +4,8 @@ dreamerax record --task table/reach --action-repeat 1 --image-size 48 --renderin
 python experiments/poke_data.py --data episodes/reach --out runs/poke_data
 
 It trains on the first 1,000, 5,000 and 20,000 transitions of the recorded episodes, with the preset's weight of the forward
-loss and with none, and prints the distance to the goal after 20 greedy decisions. Runs that are there go on.
+loss and with none, and prints the distance to the goal after 20 greedy decisions. Runs that are there go on. What it does
+not know itself are options of train-world-model.
 """
 
 import argparse
@@ -43,14 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
   parser.add_argument("--weights", type=float, nargs="+", default=[0.1, 0.0], help="of the forward loss")
   parser.add_argument("--updates", type=int, default=600)
   parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-  options = parser.parse_args(arguments)
+  options, further = parser.parse_known_args(arguments)
   for transitions in options.transitions:
     data = first_episodes(options.data, transitions, options.out / f"data-{transitions}")
     for seed in options.seeds:
       for weight in options.weights:
         logdir = options.out / f"{transitions}-{weight:g}-{seed}"
         line = ["--data", str(data), "--logdir", str(logdir), "--updates", str(options.updates), "--seed", str(seed)]
-        line += ["--held-out", "0.001", "--eval-every", "0", WEIGHT, str(weight)]
+        line += ["--held-out", "0.001", "--eval-every", "0", WEIGHT, str(weight), *further]
         if cli.main(["train-world-model", "poke", *line]):
           raise SystemExit(f"training {logdir} failed")
         goal_control.main([str(logdir)])

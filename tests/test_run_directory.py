@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from dreamerax import api, config_file, presets
+from dreamerax.behavior.achiever import Achiever
 from dreamerax.behavior.actor_critic import ActorCritic
 from dreamerax.behavior.planners.mppi import MPPI
 from dreamerax.behavior.planning import Planning
+from dreamerax.behavior.rewards.temporal import TemporalDistance
 from dreamerax.behavior.uniform import Uniform
 from dreamerax.config import to_dict
 from dreamerax.run_directory import RunDirectory
@@ -183,6 +185,19 @@ def test_iterations_of_earlier_formats_saw_the_newest_episodes_alone(tmp_path: P
   for name in ("warmup", "older", "prior"):
     del config["agent"]["behavior"]["inner"][name]
   data |= {"format": 7, "checksum": None}
+  (tmp_path / "config.json").write_text(json.dumps(data))
+  assert api.load_config(tmp_path) == run
+
+
+def test_temporal_distances_of_earlier_formats_were_means(tmp_path: Path):
+  run = presets.build("her")
+  assert isinstance(run.agent.behavior, Achiever) and isinstance(run.agent.behavior.reward, TemporalDistance)
+  mean = replace(run.agent.behavior, reward=replace(run.agent.behavior.reward, expectile=0.5))
+  run = replace(run, agent=replace(run.agent, behavior=mean))
+  config_file.write(run, SPEC, tmp_path, "her", stored={})
+  data = json.loads((tmp_path / "config.json").read_text())
+  del data["config"]["agent"]["behavior"]["reward"]["expectile"]
+  data |= {"format": 8, "checksum": None}
   (tmp_path / "config.json").write_text(json.dumps(data))
   assert api.load_config(tmp_path) == run
 

@@ -22,7 +22,11 @@ from dreamerax.types import EnvSpec
 
 @dataclass(frozen=True)
 class TemporalDistance(Reward):
-  """Minus the expected number of agent steps to the goal, as a share of `limit` (Mendonca et al. 2021).
+  """Minus the number of agent steps to the goal, as a share of `limit` (Mendonca et al. 2021).
+
+  Steps that were as far from the goal took different times to it: some moved on, and came back. The mean over them, the
+  published distance, is some steps even at the goal; an `expectile` below a half asks for the short ones (Kostrikov et al.
+  2022, IQL, have the loss, there above a half).
 
   A network learns it from pairs of replayed steps at most `limit` apart in an episode, the later of which is seen alone
   as a goal is, and from pairs of the whole batch, which count as `limit` apart. The published code draws its pairs from
@@ -31,13 +35,17 @@ class TemporalDistance(Reward):
 
   limit: int = 15  # agent steps
   others: float = 0.1  # share of pairs from the whole batch
+  expectile: float = (
+    0.5  # weight of errors of a distance that is too small; 1 - expectile of one too large. 0.5: the mean
+  )
   layers: int = 2  # hidden, of the network
   units: int = 128  # of each hidden layer
   optimizer: Optimizer = field(default_factory=lambda: LaProp(learning_rate=3e-4))
 
   def __post_init__(self):
     checks.at_least(1, self, "limit", "layers", "units")
-    checks.between(0, 1, self, "others")
+    checks.between(0, 1, self, "others", "expectile")
+    checks.more_than_zero(self, "expectile")
 
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "TemporalDistanceModule":
     return TemporalDistanceModule(self, features, dtype=dtype, rngs=rngs)
@@ -54,7 +62,7 @@ class TemporalDistanceModule(GoalReward):
     return -self.distance(features, goal)
 
   def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
-    """Squared error of the distance at each replayed step to one other step."""
+    """Squared error of the distance at each replayed step to one other step, weighted by its sign."""
     glance_key, near_key, far_key, choice_key = jax.random.split(key, 4)
     is_first = replayed.steps.is_first
     time = jnp.broadcast_to(jnp.arange(is_first.shape[1]), is_first.shape)
@@ -65,8 +73,9 @@ class TemporalDistanceModule(GoalReward):
     goal = jnp.where(far[..., None], Shuffled().goals(alone, is_first, far_key), goal)
     target = jnp.where(far, 1.0, (apart - time) / self.config.limit)
     error = self.distance(jax.lax.stop_gradient(replayed.features), goal) - target
+    weight = jnp.where(error < 0, self.config.expectile, 1 - self.config.expectile)
     metrics = {"temporal_distance/error": self.config.limit * jnp.abs(error).mean()}
-    return BehaviorLosses({"temporal_distance": 0.5 * jnp.square(error).mean()}, slow, metrics)
+    return BehaviorLosses({"temporal_distance": (weight * jnp.square(error)).mean()}, slow, metrics)
 
   @property
   def optimizers(self) -> Optimizers:

@@ -67,6 +67,18 @@ def test_pairs_of_the_whole_batch_count_as_far():
   assert found.metrics["temporal_distance/error"] == pytest.approx(3)
 
 
+@pytest.mark.parametrize(("expectile", "loss"), [(0.5, 0.5 * 0.75**2), (0.1, 0.1 * 0.75**2)])
+def test_a_distance_that_is_too_small_weighs_as_much_as_the_expectile(expectile: float, loss: float):
+  module, replayed = build(limit=4, others=1.0, expectile=expectile), walks()
+  anything: Any = module
+  anything.distance = lambda features, goal: jnp.full(features.shape[:-1], 0.25)
+  found = module.losses({}, WORLD, {}, replayed, jax.random.key(0))
+  assert found.losses["temporal_distance"] == pytest.approx(loss)
+  anything.distance = lambda features, goal: jnp.full(features.shape[:-1], 1.5)
+  found = module.losses({}, WORLD, {}, replayed, jax.random.key(0))
+  assert found.losses["temporal_distance"] == pytest.approx((1 - expectile) * 0.5**2)
+
+
 def test_it_tells_near_from_far_and_gives_the_world_model_no_gradient():
   module, replayed, optimizer = build(limit=8), walks(), optax.adam(1e-2)
 
@@ -97,3 +109,5 @@ def test_figures_that_make_no_sense_are_refused():
     TemporalDistance(limit=0)
   with pytest.raises(ValueError, match=r"others=1\.5"):
     TemporalDistance(others=1.5)
+  with pytest.raises(ValueError, match="expectile=0"):
+    TemporalDistance(expectile=0)
