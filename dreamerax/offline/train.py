@@ -87,7 +87,8 @@ def train_world_model(
     there: the run in `logdir`, where the caller has opened it.
 
   Raises:
-    ValueError: a value or an episode does not fit, or `logdir` holds another run; nothing is overwritten.
+    ValueError: a value or an episode does not fit, `logdir` holds another run, or there is nothing to train; nothing is
+      overwritten.
   """
   divide_cpu(config.mesh, config.replay.batch_size)
   logdir, open_loop, loop = Path(logdir).absolute(), open_loop or OpenLoopConfig(), loop or OfflineConfig()
@@ -97,6 +98,10 @@ def train_world_model(
   if there is not None:
     _check_goes_on_with(there, config, recorded)
   agent = Agent(config.agent, folder.spec)
+  if not agent.parameter_count():
+    raise ValueError(
+      f"agent.world_model={type(config.agent.world_model).__name__} has nothing to learn: choose a preset with a world model"
+    )
   size = batch_rows(config.replay.batch_size, config.mesh, local_mesh(config.mesh))
   replay_config = dataclasses.replace(config.replay, batch_size=size)
   replay = data.make_replay(episodes.training, folder.spec, agent.latent_spec, replay_config, config.seed)

@@ -161,6 +161,13 @@ def test_mistakes_are_refused_before_anything_starts(line, message, trained: Pat
   assert not list(tmp_path.iterdir())
 
 
+def test_nothing_is_trained_where_there_is_no_world_model(data: Path, tmp_path: Path, capsys):
+  line = f"train-world-model guided-policy --data {data} --logdir {tmp_path / 'run'}"
+  assert cli.main(line.split()) == 2
+  assert "world_model=Unmodelled has nothing to learn: choose a preset" in " ".join(capsys.readouterr().err.split())
+  assert not list(tmp_path.iterdir())
+
+
 def test_other_actions_do_not_fit(trained: Path):
   source, _ = api.load_agent(trained)
   spec = dataclasses.replace(source.spec, action=ActionSpec(2, discrete=True))
