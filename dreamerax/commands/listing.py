@@ -40,7 +40,7 @@ def run(arguments: Arguments) -> int:
   )
   console.print(
     "atari/<game>, crafter/reward, minigrid/<id> and metaworld/<task> come with `make setup EXTRAS=dev,atari,crafter,"
-    "minigrid,metaworld`"
+    "minigrid,metaworld`, mjx/<domain>_<task> with `make setup EXTRAS=dev,batched`"
   )
   console.print(", ".join((*envs.task_names(), *e2c.names(), *goal.names(), *table.names())), highlight=False)
   try:

@@ -17,8 +17,8 @@ class EnvConfig:
   action_repeat: int = 1
   """Simulator steps per agent step; rewards are summed over them."""
   image_size: int | None = None
-  """Side of the images in pixels: dmc/, goal/, table/ and tasks/ are drawn so, images of others are resized. Default: 64 for
-  these and atari/, else as they are."""
+  """Side of the images in pixels: dmc/, goal/, table/, tasks/ and mjx/ are drawn so, images of others are resized. Default: 64
+  for these and atari/, else as they are."""
   grey: bool = False
   """Whether images have one channel, the luminance of their colours."""
   channels_first: bool = False
@@ -32,14 +32,14 @@ class EnvConfig:
   pixels differ. coarse: rough shadows, edges and round shapes, no reflections. fast: no shadows either (for dmc/,
   goal/, table/ and tasks/)."""
   observations: tuple[str, ...] = ("image",)
-  """image, and names of the task's own vectors, such as position (for dmc/, goal/, table/, tasks/), or state, the true one,
-  for e2c/. With true/ before its name, a vector is hidden from the world model: true/position, true/state."""
+  """image, and names of the task's own vectors, such as position (for dmc/, goal/, table/, tasks/, mjx/), or state, the true
+  one, for e2c/. With true/ before its name, a vector is hidden from the world model: true/position, true/state."""
   exploring_starts: bool = False
   """Whether the episodes that are trained on begin anywhere, in uniformly random states. Evaluations begin as the task
   says. For e2c/ tasks."""
   conditions: int = 0
   """How many first states there are: environment i begins all its episodes as that of the seed i modulo this, and shows
-  which, one-hot and hidden, as true/condition. 0: episodes begin as the task says. Not for jit: and vector: tasks."""
+  which, one-hot and hidden, as true/condition. 0: episodes begin as the task says. Not for jit:, vector: and mjx/ tasks."""
 
   def __post_init__(self):
     if self.action_repeat < 1:

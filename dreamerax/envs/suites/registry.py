@@ -89,6 +89,9 @@ SUITES = (
   Suite("metaworld/", "metaworld", "metaworld/<task>", repeats=True, mujoco=True),
   Suite("vector:", "vector", "vector:package.module:factory", adapts=True, whole=True),
   Suite("jit:", "dreamerax.jitted.suite", "jit:package.module:factory", repeats=True, whole=True, traced=True),
+  Suite(
+    "mjx/", "dreamerax.jitted.mjx.suite", "mjx/<domain>_<task>", observes=True, repeats=True, whole=True, traced=True
+  ),
   Suite("", "custom", "package.module:factory", adapts=True),
 )
 _ONLY = {"rendering": "draws", "observations": "observes"}  # settings, and which suites take them

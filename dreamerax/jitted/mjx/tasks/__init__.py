@@ -1,0 +1,1 @@
+"""Rewards, observations and starts of the suite's tasks, as functions of a scene."""

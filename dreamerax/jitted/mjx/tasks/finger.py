@@ -1,0 +1,36 @@
+"""A finger that is to spin a body."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dreamerax.jitted.mjx.scene import Physics, Scene
+from dreamerax.jitted.mjx.tasks.base import Task
+
+_SPIN = 15  # radians a second
+
+
+class FingerSpin(Task):
+  def __init__(self, model: Any, substeps: int):
+    super().__init__(model, substeps)
+    names = ("proximal", "distal", "proximal_velocity", "distal_velocity", "hinge_velocity", "tip", "spinner")
+    self._at = {name: self.sensor(name) for name in (*names, "touchtop", "touchbottom")}
+
+  def begin(self, key: jax.Array, physics: Physics) -> Scene:
+    return self.without_contact(key, self.any_joints, physics)
+
+  def reward(self, scene: Scene) -> jax.Array:
+    return (self._read(scene, "hinge_velocity")[0] <= -_SPIN).astype(jnp.float32)
+
+  def vectors(self, scene: Scene) -> dict[str, jax.Array]:
+    tip = self._read(scene, "tip") - self._read(scene, "spinner")
+    joints = self._read(scene, "proximal", "distal")
+    return {
+      "position": jnp.concatenate([joints, tip[::2]]),
+      "velocity": self._read(scene, "proximal_velocity", "distal_velocity", "hinge_velocity"),
+      "touch": jnp.log1p(self._read(scene, "touchtop", "touchbottom")),
+    }
+
+  def _read(self, scene: Scene, *sensors: str) -> jax.Array:
+    return jnp.concatenate([scene.sensordata[self._at[name]] for name in sensors])
