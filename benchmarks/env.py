@@ -1,12 +1,14 @@
 """Measures how fast environments deliver frames, and what share that is of what the renderer alone can do.
 
     python -m benchmarks.env --task dmc/walker_walk --envs 16 --rendering balanced --workers 0 2
+    python -m benchmarks.env --task mjx/walker_walk --envs 1 16 64 --rendering published --workers 0
 
 A frame is one agent step of one environment. Actions are random; with worker processes both halves of the environments are
 in flight, as in a run. `renderer` is what the renderer alone delivers when as many processes as there are workers (one
 without) draw at the same time, in stretches between those of the environments, and `share` the median ratio of the two.
 `physics_ms` and `render_ms` are medians for one frame there: the first is the simulator's step with the task's own Python,
-its action repeat included, the second the picture. `dm_control` is what as many processes with as many environments deliver
+its action repeat included, the second the picture. `start_seconds` is what making the environments and their first
+observations takes, compilation included. `dm_control` is what as many processes with as many environments deliver
 without dreamerax, each environment with the rendering context, buffer and threads that dm_control gives it, and
 `times_dm_control` the median ratio. `check_share` is the part of a step of one environment that the check of its answers
 takes: one process takes a step with it and one without it in turn, and medians are compared; `check_us` is the check alone,
@@ -40,6 +42,7 @@ def measure(config: EnvConfig, num_envs: int, workers: int, steps: int) -> dict[
   processes = max(1, min(num_envs, workers))
   rates, parts, plain = [], [], []
   spawn = multiprocessing.get_context("spawn")
+  began = time.perf_counter()
   with (
     closing(make_batch(config, num_envs, 0, WorkerConfig(workers))) as batch,
     ProcessPoolExecutor(processes, mp_context=spawn) as renderers,
@@ -47,6 +50,7 @@ def measure(config: EnvConfig, num_envs: int, workers: int, steps: int) -> dict[
     halves, rng = batch.split(), np.random.default_rng(0)
     for half in halves:
       half.reset()
+    started = time.perf_counter() - began
     for _ in range(REPEATS + 1):
       rates.append(_collect(halves, steps, rng))
       parts.append(list(renderers.map(_parts, [config] * processes, [steps] * processes)))
@@ -64,6 +68,7 @@ def measure(config: EnvConfig, num_envs: int, workers: int, steps: int) -> dict[
     "frames_per_second": float(np.median(rates)),
     "min": min(rates),
     "max": max(rates),
+    "start_seconds": started,
   }
   if config.task.startswith("dmc/"):
     alone = [sum(1 / render for _, render in stretch) for stretch in parts]

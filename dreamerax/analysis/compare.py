@@ -13,6 +13,7 @@ from dreamerax.published import Score, task_of
 Verdict = Literal["above", "reached", "below", "unclear"]
 _FEW_SEEDS, _FEW_VALUES = 5, 3
 _PUBLISHED_IMAGE = 64
+_REDRAWN = "mjx/"  # tasks of the suite that the scores are of, in other pictures
 # What a caveat that is not the reason of an unclear verdict begins with.
 _UNEQUAL = "method, action repeat, rendering, observations, model size, episodes, actions, seeds, runs, window, spread"
 
@@ -91,7 +92,11 @@ def _compare(
   def unclear(*why: str, seeds: tuple[float, ...] = (), theirs: Score | None = None) -> Comparison:
     return Comparison(label, task, theirs, returns, seeds, None, "unclear", why)
 
-  known = reference.steps(task)
+  known, twin = reference.steps(task), task.removeprefix(_REDRAWN)
+  if twin != task and not known and reference.steps(twin):
+    return unclear(
+      f"mjx/ draws other pictures than the scores are of: dreamerax eval RUN_DIR --task dmc/{twin} gives returns on those"
+    )
   if not known:
     return unclear(f"{reference.name} has no score on this task")
   if at is not None and at not in known:

@@ -92,6 +92,11 @@ def test_a_faithful_run_has_few_caveats(tmp_path: Path):
   ("made", "options", "why"),
   [
     ({"task": "gym/Pendulum-v1"}, {}, "has no score on this task"),
+    (
+      {"task": "mjx/walker_walk"},
+      {},
+      "other pictures than the scores are of: dreamerax eval .* --task dmc/walker_walk",
+    ),
     ({"env_steps": 20_000}, {}, "has come to 20,000 env steps only; the scores are at 25,000"),
     ({"env_steps": 60_000}, {"at": 100_000}, "has come to 60,000 env steps only"),
     ({}, {"at": 123}, "scores at 25,000, 50,000, .* only"),

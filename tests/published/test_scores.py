@@ -19,6 +19,7 @@ def test_tasks_are_known_by_all_their_names():
   assert (at_100k.mean, at_100k.std, at_100k.seeds) == (601.7, 123.4, 10)
   assert task_of("dmc/cup_catch") == task_of("dmc_cup_catch") == task_of("ball_in_cup_catch") == "ball_in_cup_catch"
   assert curve("dreamerv2", "dmc/ball_in_cup_catch") and not curve("dreamerv3", "gym/Pendulum-v1")
+  assert not curve("dreamerv3", "mjx/walker_walk")  # other pictures
 
 
 def test_action_repeats_are_by_domain():
