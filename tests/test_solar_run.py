@@ -61,8 +61,8 @@ def test_it_trains_goes_on_to_the_bit_is_scored_and_exported(tmp_path: Path):
   whole, halves = (api.load_agent(tmp_path / each)[1] for each in ("whole", "halves"))
   jax.tree.map(np.testing.assert_array_equal, whole, halves)
   rows = read_metrics(tmp_path / "whole" / "metrics.jsonl")
-  # Three of the warm-up while the third pair of episodes is collected, and one after each pair from then on.
-  assert rows[-1]["updates"] == 3 + 4 and rows[-1]["train/lqr/kl"] > 0
+  # Three of the warm-up, and one at 160, 240, ... 480 steps; rows of resets count towards the prefill.
+  assert rows[-1]["updates"] == 3 + 5 and rows[-1]["train/lqr/kl"] > 0
   assert cli.main(["eval", str(tmp_path / "whole"), "--episodes", "2"]) == 0
   policy = tmp_path / "policy.bin"
   assert cli.main(["export", str(tmp_path / "whole"), "--out", str(policy), "--batch", "3", "--platforms", "cpu"]) == 0

@@ -17,6 +17,7 @@ from dreamerax.nets.blocks import Activation, Linear, PlainMLP
 from dreamerax.ops import potentials
 from dreamerax.ops.potentials import Potential
 from dreamerax.ops.scan import scan
+from dreamerax.ops.small import cholesky
 
 _dot = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
@@ -85,7 +86,7 @@ class LinearSystemModule(FilteringModule):
     mean = latent["stoch"].astype(jnp.float32)
     spread = latent["spread"].astype(jnp.float32).reshape(*mean.shape, -1)
     turned, own = _dot(self.turn[...], spread), jnp.diag(jnp.exp(2 * self.log_deviation[...]))
-    factor = jnp.linalg.cholesky(_dot(turned, turned.mT) + own)
+    factor = cholesky(_dot(turned, turned.mT) + own)
     moved = self.stochastic.stats(_dot(mean, self.turn[...].T) + projected_action, factor)
     begun = latent["begun"]
     prior = jnp.where(begun == 0, 0, moved).astype(self.dtype)  # statistics of zeros are N(0, I)

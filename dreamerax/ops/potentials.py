@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_solve, solve_triangular
+from jax.scipy.linalg import cho_solve
+
+from dreamerax.ops.small import cholesky, solve_lower
 
 # Accelerators round the factors of a product by default: too coarse for a Cholesky factor of the result.
 _dot = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
@@ -66,8 +68,7 @@ def condition(mean: jax.Array, factor: jax.Array, potential: Potential) -> tuple
   """N(mean, L Lᵀ) times a potential, as a Gaussian: its mean [..., n] and a factor [..., n, n] of its covariance."""
   # (Q⁻¹ + J)⁻¹ = L (I + Lᵀ J L)⁻¹ Lᵀ: no inverse of Q either.
   inside = jnp.eye(mean.shape[-1]) + _dot(factor.mT, _dot(potential.precision, factor))
-  inside = jnp.linalg.cholesky((inside + inside.mT) / 2)
-  found = solve_triangular(inside, factor.mT, lower=True).mT
+  found = solve_lower(cholesky(inside), factor.mT).mT
   away = potential.linear - _times(potential.precision, mean)
   return mean + _times(found, _times(found.mT, away)), found
 
