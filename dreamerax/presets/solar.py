@@ -5,6 +5,7 @@ from dreamerax.behavior.dynamics_prior import WorldStep
 from dreamerax.behavior.local_lqr import LocalLQR
 from dreamerax.behavior.rewarded import Rewarded
 from dreamerax.behavior.rewards.goal import GoalDistance
+from dreamerax.behavior.trajectory import Trajectory
 from dreamerax.dynamics.linear_system import LinearSystem
 from dreamerax.dynamics.stochastic import FactoredGaussian
 from dreamerax.envs import EnvConfig
@@ -47,7 +48,17 @@ def solar(size: str) -> RunConfig:
           "reconstruction": Reconstruction(BernoulliDecoder(layers=2, units=200)),
         },
       ),
-      behavior=Rewarded(LocalLQR(horizon=horizon, warmup=warmup, older=older, prior=WorldStep()), GoalDistance()),
+      behavior=Rewarded(
+        LocalLQR(
+          horizon=horizon,
+          warmup=warmup,
+          older=older,
+          # A plane is several units of the latent wide, and all of it moves by one linear system.
+          trajectory=Trajectory(kl_step=3.0, prior_strength=10.0, action_cost=10.0),
+          prior=WorldStep(),
+        ),
+        GoalDistance(),
+      ),
       optimizer=Adam(learning_rate=1e-3),
       compute_dtype="float32",
     ),
