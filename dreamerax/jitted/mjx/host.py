@@ -1,5 +1,6 @@
 """Steps scenes by MuJoCo itself, one after the other, in 64 bits from states of 32."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +13,10 @@ class Host:
   """One simulator, which all environments use in turn."""
 
   def __init__(self, model: Any):
-    self._model, self._data = model, mujoco.MjData(model)
+    self._model = copy.copy(model)
     # A state that is not finite stays so, and ends the run or the episode, where MuJoCo would put another in its place.
-    model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
+    self._model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
+    self._data = mujoco.MjData(self._model)
 
   def run(self, steps: int, given: Sequence[np.ndarray], shown: Sequence[np.ndarray]) -> None:
     """Takes so many steps, as dm_control does; none: computes all that follows from qpos and qvel.
