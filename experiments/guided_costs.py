@@ -18,7 +18,7 @@ import tyro
 
 from dreamerax import api, envs
 from dreamerax.agent import Agent
-from dreamerax.behavior.guided_policy import GuidedPolicySearch
+from dreamerax.behavior.guided_policy import GuidedPolicySearch, GuidedPolicySearchModule
 from dreamerax.behavior.local_lqr import linear_action
 from dreamerax.nets.observations import concatenate_vectors
 from dreamerax.run_config import RunConfig
@@ -56,6 +56,7 @@ def main(options: Options) -> None:
   agent = Agent(run.agent, env_spec(run))
   state = packed.load_trained(Path(options.run).absolute(), agent)
   _, behavior = agent.modules(agent.policy_params(state))
+  assert isinstance(behavior, GuidedPolicySearchModule)
   kept = state["slow"]["teachers"]["trajectory"]
   student_action = jax.jit(lambda observation: jnp.clip(behavior.student(observation), -1, 1))
 
