@@ -9,6 +9,7 @@ from dreamerax.behavior.rewards.temporal import TemporalDistance
 from dreamerax.envs import EnvConfig
 from dreamerax.nets.heads import TwoHotHead
 from dreamerax.nets.stopped_head import StoppedHead
+from dreamerax.ops.optimizers import LaProp
 from dreamerax.presets.quick import quick
 from dreamerax.replay.replay import ReplayConfig
 from dreamerax.run_config import RunConfig
@@ -26,6 +27,9 @@ def her(size: str) -> RunConfig:
   number of steps to the goal. It collects towards the goals that the environment shows. The reward of the environment,
   which tells of success, trains nothing but the world model's reward head: it is the score.
 
+  The learned distance is that of short ways: the mean over all that was replayed does not end at the goal, and the policy
+  beside it (experiments/goals.md).
+
   The paper relabels single steps of a value function of state, action and goal; there is none here.
   """
   run = quick("tiny")
@@ -33,10 +37,11 @@ def her(size: str) -> RunConfig:
   assert isinstance(run.agent.behavior, ActorCritic) and isinstance(world_model, WorldModel)
   assert isinstance(world_model.reward, TwoHotHead)
   actor_critic = replace(run.agent.behavior, replay_value_scale=0.0)
+  distance = TemporalDistance(limit=15, expectile=0.1, optimizer=LaProp(learning_rate=1e-3, warmup=100))
   agent = replace(
     run.agent,
     world_model=replace(world_model, reward=StoppedHead(world_model.reward)),
-    behavior=Achiever(actor_critic, goals=Future(), reward=TemporalDistance(limit=15)),
+    behavior=Achiever(actor_critic, goals=Future(), reward=distance),
   )
   return replace(
     run,
