@@ -38,8 +38,8 @@ class WorldModel(WorldModelBase):
   discount: float = 1 - 1 / 333  # folded into the continue target: (1 - terminal) times this
   image_bits: int = 8  # that images are cut to, with noise in place of the others (PlaNet: 5); 8 leaves them alone
   image_shift: int = 0
-  """Most pixels by which the images of a sequence move in training, all by the same. Where it is not 0, sequences begin without
-  the latents that replay stored, in which the images stood elsewhere."""
+  """Most pixels by which the images of a sequence move in training, all by the same. Where it is not 0, no latents are stored
+  for sequences to begin with, as the images stood elsewhere in them."""
   reward_scale: float = 1.0  # factor of the reward loss in the total loss
 
   def __post_init__(self):
@@ -72,7 +72,7 @@ class WorldModelModule(WorldModelBaseModule):
 
   @property
   def latent_spec(self) -> Mapping[str, ArraySpec]:
-    return self.dynamics.latent_spec
+    return {} if self.config.image_shift else self.dynamics.latent_spec
 
   @property
   def feature_size(self) -> int:
@@ -87,7 +87,7 @@ class WorldModelModule(WorldModelBaseModule):
     return self.dynamics.initial(batch)
 
   def pack(self, latent: Latent) -> dict[str, jax.Array]:
-    return self.dynamics.pack(latent)
+    return {} if self.config.image_shift else self.dynamics.pack(latent)
 
   def features(self, latent: Latent) -> jax.Array:
     return self.dynamics.features(latent)
@@ -118,7 +118,7 @@ class WorldModelModule(WorldModelBaseModule):
     observation = batch.steps.observation
     images = {name: observation[name] for name in names}
     moved = {**observation, **random_shift(images, most, jax.random.fold_in(key, 0))}
-    return Batch(batch.steps._replace(observation=moved), {})
+    return Batch(batch.steps._replace(observation=moved), batch.context)
 
   def observe(self, batch: Batch, key: jax.Array) -> Seen:
     steps = batch.steps

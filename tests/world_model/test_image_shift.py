@@ -1,4 +1,4 @@
-"""Images move at random in training alone, and sequences then begin without a stored latent."""
+"""Images move at random in training alone, and no latents are stored then."""
 
 import functools
 from dataclasses import replace
@@ -10,6 +10,7 @@ import pytest
 
 from dreamerax.agent import Agent
 from dreamerax.behavior.uniform import Uniform
+from dreamerax.replay import Replay, ReplayConfig
 from dreamerax.types import ActionSpec, ArraySpec, Batch, EnvSpec
 from tests import tiny
 
@@ -45,9 +46,13 @@ def test_an_update_learns_from_moved_images():
   assert _loss(0, _one_colour(batch)) == _loss(4, _one_colour(batch))
 
 
-def test_the_stored_latent_is_of_another_place_and_left_aside():
+def test_no_latent_is_stored_as_the_images_of_its_step_stood_elsewhere():
+  assert _agent(0).latent_spec and _agent(4).latent_spec == {}
   batch = tiny.batch(_agent(4))
-  assert _loss(4, batch) == _loss(4, batch._replace(context={}))
+  assert batch.context == {}
+  assert _update(4)(_agent(4).init(jax.random.key(0)), batch, jax.random.key(1))[1] == {}
+  with pytest.raises(ValueError, match=r"replay.context=1 .* stores none: give --replay.context 0"):
+    Replay(SPEC, _agent(4).latent_spec, config=ReplayConfig(capacity=100), streams=1, seed=0)
 
 
 def test_predictions_are_of_the_images_as_they_stand():
