@@ -81,6 +81,7 @@ def test_an_episode_of_meta_world_ends_after_500_env_steps_and_tells_of_success(
     pytest.param("crafter/reward", marks=needs("crafter")),
     pytest.param("minigrid/MiniGrid-Empty-5x5-v0", marks=needs("minigrid")),
     pytest.param("metaworld/reach-v3", marks=needs("metaworld")),
+    pytest.param("mjx/cartpole_balance", marks=needs("mujoco_warp")),
   ],
 )
 def test_a_suite_trains(task: str, tmp_path: Path):
