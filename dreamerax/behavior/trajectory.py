@@ -71,11 +71,19 @@ class Trajectory:
     found = linear_gaussian.improve(problem, dynamics, old, start, bound)
     floor = self.min_std**2 * jnp.eye(actions.shape[2])
     new = found.policy._replace(covariance=found.policy.covariance + floor)
-    sound = jnp.stack([jnp.isfinite(x).all() for x in new]).all()
+    sound = jnp.stack([jnp.isfinite(x).all() for x in (*new, found.kl)]).all()
     new = jax.tree.map(lambda new, old: jnp.where(sound, new, old), new, old)
     then = expected(found.policy)
     took = jax.vmap(cost)(states[:, 1:]).sum(1).mean() + self.action_cost * jnp.square(actions).sum((1, 2)).mean() / 2
-    values = took, now, jnp.where(sound, then, now), found.kl, found.multiplier, step, _deviation(dynamics)
+    values = (
+      took,
+      now,
+      jnp.where(sound, then, now),
+      jnp.where(sound, found.kl, 0),
+      found.multiplier,
+      step,
+      _deviation(dynamics),
+    )
     return {
       **stored(new),
       "iterations": kept["iterations"] + 1,
