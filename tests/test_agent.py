@@ -226,6 +226,7 @@ def test_sequences_without_context_start_from_zero():
   assert latents["deter"].shape == (4, 5, 32)
 
 
+@pytest.mark.slow
 def test_the_model_may_step_before_the_behaviour_learns_in_it():
   """The world model's step is that of its own loss; the behaviour imagines in the model that comes of it."""
   behavior = ActorCriticV2(
@@ -274,6 +275,7 @@ def test_noise_on_discrete_actions_is_now_and_then_any_other_in_each_group_by_it
   assert np.mean(action[:, 0] * action[:, 3]) == pytest.approx(0.8 * 0.85, abs=0.03)
 
 
+@pytest.mark.slow
 def test_images_may_be_cut_to_fewer_bits_and_an_episode_may_be_endless():
   config = tiny.config()
   objectives = {**config.world_model.objectives, "overshooting": Overshooting(distance=3, scale=0.5)}

@@ -80,6 +80,7 @@ def test_seeds(capsys: pytest.CaptureFixture[str]):
   assert row["gain"] == pytest.approx(row["seconds_one_by_one"] / row["seconds_together"])
 
 
+@pytest.mark.slow
 def test_end_to_end(capsys: pytest.CaptureFixture[str]):
   line = "--preset tiny --task dmc/cartpole_balance --envs 2 --batch 2 --length 4 --ratio 2 --seconds 0.5"
   end_to_end.main(line.split())

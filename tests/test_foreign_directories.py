@@ -95,6 +95,7 @@ def test_a_world_model_elsewhere_is_read_only_where_it_is_named(run: Path, capsy
   assert "give --init-world-model /elsewhere/run too" in said and said.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_modules_in_the_current_directory_are_not_imported(tmp_path: Path):
   for name in ("numpy", "jax", "tyro", "ray", "jax_plugins", "ctypes", "typing", "evil"):
     (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'a').write(__name__)")

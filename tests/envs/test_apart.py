@@ -102,6 +102,7 @@ with closing(make_batch(config, 2, 0, WorkerConfig(1))) as envs:
   subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_a_command_ends_although_an_environment_has_left_a_thread(tmp_path):
   options = ["--episodes", "1", "--num-envs", "1", "--workers.count", "0", "--out", str(tmp_path)]
   command = [sys.executable, "-m", "dreamerax", "record", "--task", f"{ROOMS}:staying", *options]

@@ -1,8 +1,11 @@
 import json
 
+import pytest
+
 from benchmarks import env
 
 
+@pytest.mark.slow
 def test_the_benchmark_prints_one_line_per_row(capsys, monkeypatch):
   for name in ("REPEATS", "PAIRS", "CALLS"):
     monkeypatch.setattr(env, name, 2)

@@ -13,11 +13,11 @@ from dreamerax.jitted.mjx import suite
 from dreamerax.jitted.mjx.host import Host
 from dreamerax.jitted.mjx.model import load
 from dreamerax.jitted.mjx.rewards import tolerance
-from dreamerax.jitted.mjx.scene import GIVEN, STEPPED, Physics, Scene
+from dreamerax.jitted.mjx.scene import GIVEN, STEPPED, Physics, SceneArrays
 from dreamerax.jitted.mjx.suite import MAX_STEPS
-from dreamerax.jitted.mjx.tasks.ball_in_cup import BallInCup
-from dreamerax.jitted.mjx.tasks.base import Task
-from dreamerax.jitted.mjx.tasks.reacher import Reacher
+from dreamerax.jitted.mjx.tasks.ball_in_cup import BallInCupTask
+from dreamerax.jitted.mjx.tasks.base import ArrayTask
+from dreamerax.jitted.mjx.tasks.reacher import ReacherTask
 from dreamerax.jitted.mjx.tasks.table import TASKS
 from tests.contracts.environment import EnvironmentContract
 
@@ -42,7 +42,7 @@ def vectors(env) -> dict[str, np.ndarray]:
   return {name: np.ravel(value) for name, value in env.task.get_observation(env.physics).items()}
 
 
-def put(env, task: Task, scene: Scene, physics: Physics) -> Scene:
+def put(env, task: ArrayTask, scene: SceneArrays, physics: Physics) -> SceneArrays:
   """Makes dm_control's state what the scene's is; returns the scene as it follows from the state."""
   data = env.physics.data
   data.qpos[:], data.qvel[:], data.qacc_warmstart[:], data.ctrl[:] = (getattr(scene, name) for name in GIVEN)
@@ -70,11 +70,11 @@ def test_tolerance_is_dm_controls(bounds, margin, shape, at_margin):
   np.testing.assert_allclose(tolerance(jnp.asarray(x), bounds, margin, shape, at_margin), expected, atol=1e-6)
 
 
-def met(task: Task, scene: Scene) -> Scene:
+def met(task: ArrayTask, scene: SceneArrays) -> SceneArrays:
   """The scene with the target where what is to reach it is, nearly."""
-  if isinstance(task, Reacher):
+  if isinstance(task, ReacherTask):
     return scene._replace(geom_xpos=scene.geom_xpos.at[task.moved[0]].set(scene.geom_xpos[task._finger] + 0.002))
-  if isinstance(task, BallInCup):
+  if isinstance(task, BallInCupTask):
     off = (scene.site_xpos[task._target] - scene.xpos[task._ball])[::2]
     return scene._replace(qpos=np.asarray(scene.qpos.at[task._joints].add(off + 0.002)))
   return scene
@@ -86,7 +86,7 @@ class Plain:
   def __init__(self, model):
     self._host = Host(model)
 
-  def step(self, scene: Scene, ctrl, steps: int) -> Scene:
+  def step(self, scene: SceneArrays, ctrl, steps: int) -> SceneArrays:
     given = scene._replace(ctrl=ctrl)
     shown = {name: np.array(getattr(scene, name))[None] for name in STEPPED}
     self._host.run(steps, [np.asarray(getattr(given, name))[None] for name in GIVEN], list(shown.values()))

@@ -249,6 +249,7 @@ def paths(index: dict, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
   return [*((*before, name) for name in index), *(path for each in below for path in each)]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_lacks_some_of_its_arrays_is_refused_in_words(tmp_path: Path):
   """As somebody else may have written it: the checksums are right."""
   run(tmp_path / "whole", env_steps=400, sync=True)

@@ -106,6 +106,7 @@ def train_until_killed(logdir: Path, steps: int) -> None:
   train(logdir, checkpoint_minutes=0.002, make_envs=partial(make_halves, env=Doomed))
 
 
+@pytest.mark.slow
 def test_kill_9_at_random_moments_changes_nothing(tmp_path: Path):
   whole, killed = tmp_path / "whole", tmp_path / "killed"
   train(whole)

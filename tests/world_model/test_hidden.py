@@ -47,6 +47,7 @@ def test_names_say_what_is_hidden():
   assert SPEC.visible == SEEN and PLAIN.visible == SEEN
 
 
+@pytest.mark.slow
 def test_an_update_ends_in_the_same_bits_with_and_without_them():
   with_them, without = (agent(spec, image_bits=5) for spec in (SPEC, PLAIN))  # cut images draw from the key
   assert with_them.decoded == without.decoded == ("image", "place")

@@ -82,6 +82,7 @@ def encoder(state: Any) -> Any:
   return state["params"]["world_model"]["encoder"]
 
 
+@pytest.mark.slow
 def test_the_slow_encoder_follows_the_trained_one():
   slow = encoder(states()[0])
   for state in states()[1:]:

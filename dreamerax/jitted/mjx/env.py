@@ -6,15 +6,17 @@ import numpy as np
 
 from dreamerax.jitted.base import ArrayEnv, Outcome
 from dreamerax.jitted.mjx.renderer import Renderer
-from dreamerax.jitted.mjx.scene import Physics, Scene
-from dreamerax.jitted.mjx.tasks.base import Task
+from dreamerax.jitted.mjx.scene import Physics, SceneArrays
+from dreamerax.jitted.mjx.tasks.base import ArrayTask
 from dreamerax.types import TRUE, ActionSpec, Array
 
 
 class MujocoEnv(ArrayEnv):
   """One control step is a number of steps of the simulator with the same action, as the task has it."""
 
-  def __init__(self, task: Task, physics: Physics, renderer: Renderer, observations: tuple[str, ...], max_steps: int):
+  def __init__(
+    self, task: ArrayTask, physics: Physics, renderer: Renderer, observations: tuple[str, ...], max_steps: int
+  ):
     """
     Args:
       observations: "image", and names of the task's vectors, with true/ before those that are hidden.
@@ -29,15 +31,15 @@ class MujocoEnv(ArrayEnv):
   def action(self) -> ActionSpec:
     return ActionSpec(int(self._task.model.nu))
 
-  def reset(self, key: jax.Array) -> Scene:
+  def reset(self, key: jax.Array) -> SceneArrays:
     return self._task.begin(key, self._physics)
 
-  def step(self, state: Scene, action: jax.Array) -> tuple[Scene, Outcome]:
+  def step(self, state: SceneArrays, action: jax.Array) -> tuple[SceneArrays, Outcome]:
     after = self._physics.step(state, self._middle + self._reach * action, self._task.substeps)
     scene = self._task.placed(state, after)
     return scene, Outcome(self._task.reward(scene).astype(jnp.float32), jnp.zeros((), bool))
 
-  def observe(self, state: Scene) -> dict[str, Array]:
+  def observe(self, state: SceneArrays) -> dict[str, Array]:
     vectors = self._task.vectors(state)
     return {
       name: self._renderer.draw(state) if name == "image" else vectors[name.removeprefix(TRUE)].reshape(-1)

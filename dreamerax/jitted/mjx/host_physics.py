@@ -6,7 +6,7 @@ import jax
 import warp as wp  # pyright: ignore[reportMissingImports]
 
 from dreamerax.jitted.mjx.host import Host
-from dreamerax.jitted.mjx.scene import GIVEN, Scene, called
+from dreamerax.jitted.mjx.scene import GIVEN, SceneArrays, called
 from dreamerax.jitted.mjx.warp_calls import stepping
 
 
@@ -17,7 +17,7 @@ class HostPhysics:
     self._host = Host(model)
     self._call = stepping(self._run, model)
 
-  def step(self, scene: Scene, ctrl: jax.Array, steps: int) -> Scene:
+  def step(self, scene: SceneArrays, ctrl: jax.Array, steps: int) -> SceneArrays:
     return called(self._call, scene, ctrl, steps)
 
   def _run(self, steps: int, *arrays: wp.array) -> None:

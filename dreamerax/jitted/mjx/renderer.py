@@ -10,7 +10,7 @@ import mujoco_warp  # pyright: ignore[reportMissingImports]
 import numpy as np
 import warp as wp  # pyright: ignore[reportMissingImports]
 
-from dreamerax.jitted.mjx.scene import Scene, mujoco
+from dreamerax.jitted.mjx.scene import SceneArrays, mujoco
 from dreamerax.jitted.mjx.warp_calls import called_from_jax, device
 
 _SHOWN = {
@@ -37,7 +37,7 @@ class Renderer:
     pixels, sizes = {"pixels": wp.array2d(dtype=wp.uint32)}, {"pixels": (size * size,)}
     self._call = called_from_jax(self._run, given, pixels, sizes, self._prepare)
 
-  def draw(self, scene: Scene) -> jax.Array:
+  def draw(self, scene: SceneArrays) -> jax.Array:
     """uint8 [size, size, 3]; a batch under jax.vmap, in one call."""
     (packed,) = self._call(*(getattr(scene, name)[None] for name in _SHOWN))  # uint32 [1, size²], 0xaarrggbb
     colours = [(packed[0] >> shift).astype(jnp.uint8) for shift in (16, 8, 0)]

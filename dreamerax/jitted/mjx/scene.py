@@ -11,7 +11,7 @@ import numpy as np
 mujoco: Any = importlib.import_module("mujoco")  # Any, because its stubs leave out the fields of models and data
 
 
-class Scene(NamedTuple):
+class SceneArrays(NamedTuple):
   """The state of one environment, float32 in units of the model, and what follows from it: fields of MuJoCo's mjData."""
 
   qpos: jax.Array  # [nq]
@@ -35,15 +35,15 @@ class Scene(NamedTuple):
 class Physics(Protocol):
   """Steps one environment; a batch under jax.vmap, in one call."""
 
-  def step(self, scene: Scene, ctrl: jax.Array, steps: int) -> Scene:
+  def step(self, scene: SceneArrays, ctrl: jax.Array, steps: int) -> SceneArrays:
     """Takes so many steps of the simulator with `ctrl` [nu]; none: computes all that follows from qpos and qvel."""
     ...
 
 
-def at_rest(model: Any) -> Scene:
+def at_rest(model: Any) -> SceneArrays:
   """A scene of the right shapes at the model's own position, of which nothing is computed yet."""
   zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes(model).items()}
-  scene = Scene(**zeros, ncon=np.zeros((), np.int32))  # pyright: ignore[reportArgumentType]
+  scene = SceneArrays(**zeros, ncon=np.zeros((), np.int32))  # pyright: ignore[reportArgumentType]
   return jax.tree.map(jnp.asarray, scene._replace(qpos=model.qpos0.astype(np.float32)))
 
 
@@ -64,11 +64,11 @@ def shapes(model: Any) -> dict[str, tuple[int, ...]]:
 
 
 GIVEN = ("qpos", "qvel", "qacc_warmstart", "ctrl")  # what a step takes
-STEPPED = tuple(name for name in Scene._fields if name != "ctrl")  # what it returns
+STEPPED = tuple(name for name in SceneArrays._fields if name != "ctrl")  # what it returns
 
 
-def called(function: Callable[..., Any], scene: Scene, ctrl: jax.Array, steps: int) -> Scene:
+def called(function: Callable[..., Any], scene: SceneArrays, ctrl: jax.Array, steps: int) -> SceneArrays:
   """Steps one scene by a function of `steps` and arrays [E, ...] of GIVEN, which returns those of STEPPED."""
   scene = scene._replace(ctrl=ctrl)
   shown = function(steps, *(getattr(scene, name)[None] for name in GIVEN))
-  return Scene(ctrl=ctrl, **{name: array[0] for name, array in zip(STEPPED, shown, strict=True)})
+  return SceneArrays(ctrl=ctrl, **{name: array[0] for name, array in zip(STEPPED, shown, strict=True)})

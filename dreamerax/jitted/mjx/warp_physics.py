@@ -7,7 +7,7 @@ import mujoco_warp  # pyright: ignore[reportMissingImports]
 import numpy as np
 import warp as wp  # pyright: ignore[reportMissingImports]
 
-from dreamerax.jitted.mjx.scene import GIVEN, STEPPED, Scene, called, mujoco
+from dreamerax.jitted.mjx.scene import GIVEN, STEPPED, SceneArrays, called, mujoco
 from dreamerax.jitted.mjx.warp_calls import device, stepping
 
 
@@ -24,7 +24,7 @@ class WarpPhysics:
       self._on_device, self._forces = mujoco_warp.put_model(model), wp.array(forces)
     self._call = stepping(self._run, model, self._prepare)
 
-  def step(self, scene: Scene, ctrl: jax.Array, steps: int) -> Scene:
+  def step(self, scene: SceneArrays, ctrl: jax.Array, steps: int) -> SceneArrays:
     return called(self._call, scene, ctrl, steps)
 
   def _prepare(self, num_envs: int) -> None:

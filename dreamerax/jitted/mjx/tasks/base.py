@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dreamerax.jitted.mjx.scene import Physics, Scene, at_rest, mujoco
+from dreamerax.jitted.mjx.scene import Physics, SceneArrays, at_rest, mujoco
 
 
-class Task(abc.ABC):
+class ArrayTask(abc.ABC):
   """Rewards, observations and starts, equal to those of dm_control's task of that name."""
 
   moved: tuple[int, ...] = ()
@@ -26,18 +26,18 @@ class Task(abc.ABC):
     self.model, self.substeps = model, substeps
 
   @abc.abstractmethod
-  def begin(self, key: jax.Array, physics: Physics) -> Scene:
+  def begin(self, key: jax.Array, physics: Physics) -> SceneArrays:
     """The first scene of an episode."""
 
   @abc.abstractmethod
-  def reward(self, scene: Scene) -> jax.Array:
+  def reward(self, scene: SceneArrays) -> jax.Array:
     """The reward of the step that led to `scene`, []."""
 
   @abc.abstractmethod
-  def vectors(self, scene: Scene) -> dict[str, jax.Array]:
+  def vectors(self, scene: SceneArrays) -> dict[str, jax.Array]:
     """The task's own observations, in dm_control's order."""
 
-  def placed(self, before: Scene, after: Scene) -> Scene:
+  def placed(self, before: SceneArrays, after: SceneArrays) -> SceneArrays:
     """The scene after a step, with the geoms that an episode has moved where they were."""
     if not self.moved:
       return after
@@ -59,7 +59,7 @@ class Task(abc.ABC):
     begin = int(self.model.sensor_adr[number])
     return slice(begin, begin + int(self.model.sensor_dim[number]))
 
-  def look(self, qpos: jax.Array, physics: Physics, qvel: jax.Array | None = None) -> Scene:
+  def look(self, qpos: jax.Array, physics: Physics, qvel: jax.Array | None = None) -> SceneArrays:
     """The scene of these joints, at rest where no velocities are given."""
     scene = at_rest(self.model)
     scene = scene._replace(qpos=qpos, qvel=scene.qvel if qvel is None else qvel)
@@ -73,10 +73,10 @@ class Task(abc.ABC):
     low[unlimited], high[unlimited] = np.where(hinges, [[-np.pi], [np.pi]], model.qpos0)[:, unlimited]
     return jax.random.uniform(key, low.shape, minval=low, maxval=high)
 
-  def without_contact(self, key: jax.Array, draw: Callable[[jax.Array], jax.Array], physics: Physics) -> Scene:
+  def without_contact(self, key: jax.Array, draw: Callable[[jax.Array], jax.Array], physics: Physics) -> SceneArrays:
     """The scene of the first joints that `draw` gives, key after key, where nothing touches."""
 
-    def again(carry: tuple[jax.Array, Scene]) -> tuple[jax.Array, Scene]:
+    def again(carry: tuple[jax.Array, SceneArrays]) -> tuple[jax.Array, SceneArrays]:
       key, now = jax.random.split(carry[0])
       return key, self.look(draw(now), physics)
 

@@ -5,25 +5,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dreamerax.jitted.mjx.scene import Physics, Scene
-from dreamerax.jitted.mjx.tasks.base import Task
+from dreamerax.jitted.mjx.scene import Physics, SceneArrays
+from dreamerax.jitted.mjx.tasks.base import ArrayTask
 
 _SPIN = 15  # radians a second
 
 
-class FingerSpin(Task):
+class FingerSpinTask(ArrayTask):
   def __init__(self, model: Any, substeps: int):
     super().__init__(model, substeps)
     names = ("proximal", "distal", "proximal_velocity", "distal_velocity", "hinge_velocity", "tip", "spinner")
     self._at = {name: self.sensor(name) for name in (*names, "touchtop", "touchbottom")}
 
-  def begin(self, key: jax.Array, physics: Physics) -> Scene:
+  def begin(self, key: jax.Array, physics: Physics) -> SceneArrays:
     return self.without_contact(key, self.any_joints, physics)
 
-  def reward(self, scene: Scene) -> jax.Array:
+  def reward(self, scene: SceneArrays) -> jax.Array:
     return (self._read(scene, "hinge_velocity")[0] <= -_SPIN).astype(jnp.float32)
 
-  def vectors(self, scene: Scene) -> dict[str, jax.Array]:
+  def vectors(self, scene: SceneArrays) -> dict[str, jax.Array]:
     tip = self._read(scene, "tip") - self._read(scene, "spinner")
     joints = self._read(scene, "proximal", "distal")
     return {
@@ -32,5 +32,5 @@ class FingerSpin(Task):
       "touch": jnp.log1p(self._read(scene, "touchtop", "touchbottom")),
     }
 
-  def _read(self, scene: Scene, *sensors: str) -> jax.Array:
+  def _read(self, scene: SceneArrays, *sensors: str) -> jax.Array:
     return jnp.concatenate([scene.sensordata[self._at[name]] for name in sensors])

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from dreamerax.jitted.mjx.rewards import tolerance
-from dreamerax.jitted.mjx.scene import Physics, Scene
-from dreamerax.jitted.mjx.tasks.base import Task
+from dreamerax.jitted.mjx.scene import Physics, SceneArrays
+from dreamerax.jitted.mjx.tasks.base import ArrayTask
 
 _HEIGHT, _SPEED = 0.6, 2  # in metres, and metres a second
 
 
-class Hopper(Task):
+class HopperTask(ArrayTask):
   def __init__(self, model: Any, substeps: int, *, hopping: bool):
     super().__init__(model, substeps)
     self._hopping = hopping
@@ -20,10 +20,10 @@ class Hopper(Task):
     self._velocity = self.sensor("torso_subtreelinvel")
     self._touch = self.sensor("touch_toe"), self.sensor("touch_heel")
 
-  def begin(self, key: jax.Array, physics: Physics) -> Scene:
+  def begin(self, key: jax.Array, physics: Physics) -> SceneArrays:
     return self.look(self.any_joints(key), physics)
 
-  def reward(self, scene: Scene) -> jax.Array:
+  def reward(self, scene: SceneArrays) -> jax.Array:
     standing = tolerance(scene.xipos[self._torso, 2] - scene.xipos[self._foot, 2], (_HEIGHT, 2))
     if self._hopping:
       speed = scene.sensordata[self._velocity][0]
@@ -31,6 +31,6 @@ class Hopper(Task):
     small_control = tolerance(scene.ctrl, margin=1, shape="quadratic", at_margin=0).mean()
     return standing * (small_control + 4) / 5
 
-  def vectors(self, scene: Scene) -> dict[str, jax.Array]:
+  def vectors(self, scene: SceneArrays) -> dict[str, jax.Array]:
     touch = jnp.concatenate([scene.sensordata[at] for at in self._touch])
     return {"position": scene.qpos[1:], "velocity": scene.qvel, "touch": jnp.log1p(touch)}
