@@ -12,10 +12,9 @@ from dreamerax.published import Score, task_of
 
 Verdict = Literal["above", "reached", "below", "unclear"]
 _FEW_SEEDS, _FEW_VALUES = 5, 3
-_PUBLISHED_IMAGE = 64
 _REDRAWN = "mjx/"  # tasks of the suite that the scores are of, in other pictures
 # What a caveat that is not the reason of an unclear verdict begins with.
-_UNEQUAL = "method, action repeat, rendering, observations, model size, episodes, actions, seeds, runs, window, spread"
+_UNEQUAL = "method, env steps, action repeat, rendering, observations, model size, episodes, actions, seeds, runs, window, spread"
 
 
 class Comparison(NamedTuple):
@@ -54,8 +53,8 @@ def compare(
   Args:
     at: env steps; by default the most, of those that there are published scores for, that all seeds have reached.
     returns: which of ours; by default the kind that the published ones are.
-    tolerance, margin: a score is reached if it is less than so many of their standard deviations, or so many points of
-      return, below theirs; it is above if it is more than both above.
+    tolerance, margin: a score is reached if it is less than so many of their standard deviations, or so many thousandths
+      of the highest return, below theirs; it is above if it is more than both above.
   """
   kind: Returns = returns or reference.method.returns or "evaluation"
   return [
@@ -108,20 +107,20 @@ def _compare(
   steps = at or max((step for step in known if step <= reached), default=None)
   if steps is None or steps > reached:
     return unclear(f"a seed has come to {reached:,} env steps only; the scores are at {steps or known[0]:,} or later")
-  theirs = reference.at(task, steps)
-  windows = [[_window(run, returns, steps) for run in same] for same in begun.values()]
+  theirs, ours = reference.at(task, steps), reached if reference.method.offline else steps
+  windows = [[_window(run, returns, ours) for run in same] for same in begun.values()]
   found = [[each for each in same if each] for same in windows]
   if not all(found):
     fix = "train with a smaller --eval-every, or compare with --returns training" if returns == "evaluation" else ""
     return unclear(f"a seed has no {returns} return in the window that ends there{fix and ': '}{fix}", theirs=theirs)
   seeds = tuple(float(np.mean([each.mean for each in same])) for same in found)
   values = min(sum(each.count for each in same) for same in found)
-  caveats = _caveats(runs, reference, theirs, returns, values, len(seeds))
+  caveats = _caveats(runs, reference, theirs, ours, returns, values, len(seeds))
   ahead = float(np.mean(seeds)) - theirs.mean
   spread = theirs.std if theirs.std is not None else (float(np.std(seeds, ddof=1)) if len(seeds) > 1 else None)
   if spread is None:
     return unclear("neither side has a spread over seeds", *caveats, seeds=seeds, theirs=theirs)
-  allowed = max(tolerance * spread, margin)
+  allowed = max(tolerance * spread, margin * reference.method.highest_of(theirs.task) / 1000)
   verdict: Verdict = "above" if ahead > allowed else "below" if ahead < -allowed else "reached"
   return Comparison(label, task, theirs, returns, seeds, ahead / spread if spread else None, verdict, caveats)
 
@@ -132,12 +131,14 @@ def _window(run: RunRecord, returns: Returns, steps: int) -> Window | None:
 
 
 def _caveats(
-  runs: Sequence[RunRecord], reference: Reference, theirs: Score, returns: Returns, values: int, seeds: int
+  runs: Sequence[RunRecord], reference: Reference, theirs: Score, steps: int, returns: Returns, values: int, seeds: int
 ) -> tuple[str, ...]:
-  """Says what makes a comparison unfair."""
+  """Says what makes a comparison unfair. steps: ours."""
+  recorded = f"env steps: ours {steps:,}, theirs {theirs.env_steps:,} that were recorded before"
   return tuple(
     [
       *_of_settings(runs[0], reference, theirs.task),
+      *([recorded] if reference.method.offline else []),
       *_of_returns(reference, returns),
       *_of_numbers(runs, theirs, returns, values, seeds),
     ]
@@ -155,10 +156,10 @@ def _of_settings(run: RunRecord, reference: Reference, task: str) -> list[str]:
     found.append(f"action repeat: ours {env.action_repeat}, theirs {repeat}")
   if env.rendering != "published":
     found.append(f"rendering: ours {env.rendering}, theirs dm_control's own")
-  size = env.image_size or _PUBLISHED_IMAGE  # the default of dmc/ tasks
-  if size != _PUBLISHED_IMAGE or env.grey or env.observations != ("image",):
-    shown = f"{', '.join(env.observations)} at {size} pixels{', grey' if env.grey else ''}"
-    found.append(f"observations: ours {shown}, theirs images of 64")
+  size = env.image_size or method.image_size  # of dmc/ tasks, 64 is the default
+  if size != method.image_size or env.grey or env.observations != ("image",):
+    shown = f"{', '.join(env.observations)}{f' at {size} pixels' if size else ''}{', grey' if env.grey else ''}"
+    found.append(f"observations: ours {shown}, theirs images of {method.image_size or 'the size of the task'}")
   if run.config.size != "published":
     found.append(f"model size: ours {run.config.size}, theirs {method.size or 'not told'}")
   return found

@@ -34,7 +34,7 @@ class Arguments:
   tolerance: float = 1.0
   """A task is reached if it is at most so many of their standard deviations below theirs,"""
   margin: float = 10.0
-  """or at most so many points of return."""
+  """or at most so many thousandths of the highest return."""
 
   def __post_init__(self):
     if not self.runs:

@@ -18,7 +18,7 @@ class Score(NamedTuple):
   """One row of the table."""
 
   method: str
-  task: str  # as the suite calls it: walker_walk
+  task: str  # as the suite calls it: walker_walk; of other suites with their prefix: e2c/planar
   env_steps: int
   seeds: int | None  # None: not told
   mean: float
@@ -40,15 +40,32 @@ class Method:
   """By domain; "*" is any other."""
   size: str | None = None
   """What is known of the model's size."""
+  image_size: int | None = 64
+  """Pixels a side; None: as many as the task has by itself."""
+  offline: bool = False
+  """Whether models learned from `env_steps` recorded steps alone; a run is then compared where it ends."""
+  highest: Mapping[str, float] = field(default_factory=dict)
+  """The highest return by task, where it is not 1000."""
 
   def repeat_of(self, task: str) -> int | None:
     """The action repeat on a task of the suite, where it is known."""
     repeats = [count for domain, count in self.action_repeat.items() if task.startswith(domain + "_")]
     return repeats[0] if repeats else self.action_repeat.get("*")
 
+  def highest_of(self, task: str) -> float:
+    """The highest return on a task of the suite."""
+    return self.highest.get(task, 1000.0)
+
 
 _PLANET_REPEATS = {"cartpole": 8, "reacher": 4, "cheetah": 4, "ball_in_cup": 4, "finger": 2, "walker": 2}
 _ONE_SIZE = "the published size"
+_STEPS = {"e2c/planar": 40.0, "e2c/balance": 100.0, "e2c/swingup": 100.0, "e2c/cartpole": 50.0}  # of an episode
+
+
+def _of_steps_in_the_goal(title: str) -> "Method":
+  """One of those that Shu et al. 2020 compare, by the number of steps in the goal."""
+  return Method(title, "evaluation", "mode", {"*": 1}, _ONE_SIZE, image_size=None, offline=True, highest=_STEPS)
+
 
 METHODS: Mapping[str, Method] = {
   "planet": Method("PlaNet", "evaluation", "mode", _PLANET_REPEATS, _ONE_SIZE),
@@ -68,6 +85,9 @@ METHODS: Mapping[str, Method] = {
   "slac": Method("SLAC"),
   "d4pg_pixels": Method("D4PG from pixels"),
   "a3c_proprio": Method("A3C from states, not pixels"),
+  "pc3": _of_steps_in_the_goal("PC3"),
+  "pcc": _of_steps_in_the_goal("PCC"),
+  "solar": _of_steps_in_the_goal("SOLAR"),
 }
 
 

@@ -1,14 +1,19 @@
+import pytest
+
 from dreamerax import envs, published
+from dreamerax.envs.suites import e2c
 from dreamerax.published import METHODS, curve, scores, task_of
+
+E2C = {"planar": 0.7435, "balance": 0.991, "swingup": 0.584, "cartpole": 0.963}  # PC3, Shu et al. 2020
 
 
 def test_every_row_is_of_a_known_method_and_task():
-  suite = {task_of(name) for name in envs.task_names()}
-  assert len(scores()) == 1126
+  suite = {task_of(name) for name in (*envs.task_names(), *e2c.names())}
+  assert len(scores()) == 1138
   for score in scores():
     assert score.method in METHODS and score.task in suite
-    assert score.env_steps > 0 and -0.1 <= score.mean <= 1000 and score.source
-    assert (score.seeds is None) == (score.std is None)
+    assert score.env_steps > 0 and -0.1 <= score.mean <= METHODS[score.method].highest_of(score.task) and score.source
+    assert score.std is None or score.seeds is not None
 
 
 def test_tasks_are_known_by_all_their_names():
@@ -20,6 +25,11 @@ def test_tasks_are_known_by_all_their_names():
   assert task_of("dmc/cup_catch") == task_of("dmc_cup_catch") == task_of("ball_in_cup_catch") == "ball_in_cup_catch"
   assert curve("dreamerv2", "dmc/ball_in_cup_catch") and not curve("dreamerv3", "gym/Pendulum-v1")
   assert not curve("dreamerv3", "mjx/walker_walk")  # other pictures
+
+
+def test_shares_of_steps_in_the_goal_are_returns():
+  shares = {name: curve("pc3", f"e2c/{name}")[0].mean / METHODS["pc3"].highest_of(f"e2c/{name}") for name in E2C}
+  assert shares == pytest.approx(E2C)
 
 
 def test_action_repeats_are_by_domain():
