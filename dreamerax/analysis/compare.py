@@ -14,7 +14,10 @@ Verdict = Literal["above", "reached", "below", "unclear"]
 _FEW_SEEDS, _FEW_VALUES = 5, 3
 _REDRAWN = "mjx/"  # tasks of the suite that the scores are of, in other pictures
 # What a caveat that is not the reason of an unclear verdict begins with.
-_UNEQUAL = "method, env steps, action repeat, rendering, observations, model size, episodes, actions, seeds, runs, window, spread"
+_UNEQUAL = (
+  *("method", "env steps", "action repeat", "rendering", "observations", "model size", "episodes", "actions"),
+  *("seeds", "runs", "window", "spread"),
+)
 
 
 class Comparison(NamedTuple):
@@ -68,7 +71,7 @@ def unequal(caveats: Sequence[str]) -> str:
   """Names what the caveats are of, in a few words: "method, action repeat,
   rendering"."""
   names = dict.fromkeys(caveat.partition(": ")[0] for caveat in caveats)
-  return ", ".join(name for name in names if name in _UNEQUAL.split(", "))
+  return ", ".join(name for name in names if name in _UNEQUAL)
 
 
 def unequal_settings(settings: Sequence[Setting], reference: Reference, task: str) -> str:
