@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dreamerax import envs
 from dreamerax.agent import Agent
-from dreamerax.envs.suites import e2c, goal, rendering, table
+from dreamerax.envs.suites import rendering
+from dreamerax.envs.suites.registry import SUITES
 from dreamerax.presets import PRESETS
 from dreamerax.types import ArraySpec
 
@@ -23,7 +23,7 @@ class Arguments:
 
 
 def run(arguments: Arguments) -> int:
-  """Prints two tables; returns the exit status."""
+  """Prints the presets, then the tasks of each suite that can be listed; returns the exit status."""
   console = Console()
   for name, preset in PRESETS.items():
     console.print(f"[bold]{name}[/bold]  {preset.summary}")
@@ -42,7 +42,9 @@ def run(arguments: Arguments) -> int:
     "atari/<game>, crafter/reward, minigrid/<id> and metaworld/<task> come with `make setup EXTRAS=dev,atari,crafter,"
     "minigrid,metaworld`, mjx/<domain>_<task> with `make setup EXTRAS=dev,batched`"
   )
-  console.print(", ".join((*envs.task_names(), *e2c.names(), *goal.names(), *table.names())), highlight=False)
+  for suite in SUITES:
+    if names := suite.names():
+      console.print(", ".join(names), highlight=False)
   try:
     rendering.choose()
   except rendering.NoRenderer as error:
