@@ -11,7 +11,7 @@ from dreamerax.envs.suites.dm_control import IMAGE_SIZE
 from dreamerax.own_code import NotTrusted
 
 # Raised where this version would read wrong, or not at all, what an earlier one has written.
-FORMAT = 9
+FORMAT = 10
 _KEY = "format"
 EDITED = "edited"  # in place of the checksum: a person has changed the file
 _WITHOUT_RECORDS = "dreamerax 0.1.0 of before 28 November 2026"  # the writers of files that name no version
@@ -162,6 +162,12 @@ def _from_8(data: dict[str, Any]) -> dict[str, Any]:
   return {**data, "config": _with_fields(data.get("config"), "TemporalDistance", {"expectile": 0.5})}
 
 
+def _from_9(data: dict[str, Any]) -> dict[str, Any]:
+  """A linear system began at N(0, I), with random effects of actions."""
+  fields = {"first_std": 1.0, "start_push": None}
+  return {**data, "config": _with_fields(data.get("config"), "LinearSystem", fields)}
+
+
 def _renamed(data: Any) -> Any:
   """Nested dicts with the part Uniform in place of Chance, and an actor-critic's return_lambda in place of trace."""
   if isinstance(data, list):
@@ -202,5 +208,6 @@ _CONVERSIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
   _from_6,
   _from_7,
   _from_8,
+  _from_9,
 )
 assert len(_CONVERSIONS) == FORMAT, "one for each earlier format"

@@ -14,10 +14,12 @@ from dreamerax.behavior.planning import Planning
 from dreamerax.behavior.rewards.temporal import TemporalDistance
 from dreamerax.behavior.uniform import Uniform
 from dreamerax.config import to_dict
+from dreamerax.dynamics.linear_system import LinearSystem
 from dreamerax.run_directory import RunDirectory
 from dreamerax.runtime.checkpoint.folder import FOLDER
 from dreamerax.runtime.checkpoint.metadata import SAVED, RunState
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
+from dreamerax.world_model.model import WorldModel
 
 SPEC = EnvSpec({"image": ArraySpec((16, 16, 3), "uint8")}, ActionSpec(2))
 
@@ -198,6 +200,20 @@ def test_temporal_distances_of_earlier_formats_were_means(tmp_path: Path):
   data = json.loads((tmp_path / "config.json").read_text())
   del data["config"]["agent"]["behavior"]["reward"]["expectile"]
   data |= {"format": 8, "checksum": None}
+  (tmp_path / "config.json").write_text(json.dumps(data))
+  assert api.load_config(tmp_path) == run
+
+
+def test_linear_systems_of_earlier_formats_began_at_the_unit_gaussian(tmp_path: Path):
+  run = presets.build("solar")
+  assert isinstance(run.agent.world_model, WorldModel) and isinstance(run.agent.world_model.dynamics, LinearSystem)
+  dynamics = replace(run.agent.world_model.dynamics, first_std=1.0, start_push=None)
+  run = replace(run, agent=replace(run.agent, world_model=replace(run.agent.world_model, dynamics=dynamics)))
+  config_file.write(run, SPEC, tmp_path, "solar", stored={})
+  data = json.loads((tmp_path / "config.json").read_text())
+  for name in ("first_std", "start_push"):
+    del data["config"]["agent"]["world_model"]["dynamics"][name]
+  data |= {"format": 9, "checksum": None}
   (tmp_path / "config.json").write_text(json.dumps(data))
   assert api.load_config(tmp_path) == run
 

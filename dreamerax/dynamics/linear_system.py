@@ -24,12 +24,14 @@ _dot = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 @dataclass(frozen=True)
 class LinearSystem(Dynamics):
-  """z_1 ~ N(0, I), z_t+1 ~ N(A z_t + B a, D²); an observation is a Gaussian potential of its state (Zhang et al. 2019, SOLAR).
+  """z_1 ~ N(0, s² I), z_t+1 ~ N(A z_t + B a, D²); an observation is a Gaussian potential of its state.
+
+  SOLAR (Zhang et al. 2019).
 
   The posterior is exact for these potentials. Training draws from that of all states given a whole sequence: messages run
   backwards, and each state is drawn given the one before it. Acting filters: the belief N(m, P) of the state given what
   was seen so far, whose mean is the sample's place. D is diagonal, which a rotation of the state brings about for any
-  covariance, and N(0, I) does not see.
+  covariance, and N(0, s² I) does not see.
   """
 
   stochastic: FactoredGaussian = field(default_factory=lambda: FactoredGaussian(dims=10))
@@ -38,11 +40,19 @@ class LinearSystem(Dynamics):
   activation: Activation = "relu"  # of these layers
   min_std: float = 0.01  # least deviation of a potential
   start_std: float = 0.3  # of the noise, D's diagonal, in the beginning
+  start_push: float | None = None
+  """B's diagonal in the beginning, the rest of it being zero: latents then are sums of actions before anything was learned.
+  None: B is random, with a deviation of 0.1."""
+  first_std: float = 1.0
+  """s, of an episode's first state. A state that is seen alone, such as a goal, is drawn towards zero the less, the wider this
+  is beside what one image says."""
 
   def __post_init__(self):
     checks.at_least(0, self, "layers")
     checks.at_least(1, self, "units")
-    checks.more_than_zero(self, "min_std", "start_std")
+    checks.more_than_zero(self, "min_std", "start_std", "first_std")
+    if self.start_push is not None:
+      checks.more_than_zero(self, "start_push")
 
   def build(self, embed: int, action: int, *, dtype: Any, rngs: nnx.Rngs) -> "LinearSystemModule":
     return LinearSystemModule(self, embed, action, dtype=dtype, rngs=rngs)
@@ -65,7 +75,8 @@ class LinearSystemModule(FilteringModule):
     self.mlp = PlainMLP(embed, config.units, config.layers, config.activation, **how)
     self.out = Linear(self.mlp.output_size, 2 * size, **how)
     self.turn = nnx.Param(jnp.eye(size))  # A
-    self.push = nnx.Param(0.1 * jax.random.normal(rngs.params(), (size, action)))  # B
+    random = 0.1 * jax.random.normal(rngs.params(), (size, action))
+    self.push = nnx.Param(random if config.start_push is None else config.start_push * jnp.eye(size, action))  # B
     self.log_deviation = nnx.Param(jnp.full(size, jnp.log(config.start_std)))  # log D
 
   @property
@@ -89,7 +100,8 @@ class LinearSystemModule(FilteringModule):
     factor = cholesky(_dot(turned, turned.mT) + own)
     moved = self.stochastic.stats(_dot(mean, self.turn[...].T) + projected_action, factor)
     begun = latent["begun"]
-    prior = jnp.where(begun == 0, 0, moved).astype(self.dtype)  # statistics of zeros are N(0, I)
+    first = self.stochastic.stats(jnp.zeros(self.stoch_size), self.config.first_std * jnp.eye(self.stoch_size))
+    prior = jnp.where(begun == 0, first, moved).astype(self.dtype)
     return {"deter": latent["deter"], "prior": prior, "begun": jnp.ones_like(begun)}
 
   def prior(self, latent: Latent) -> jax.Array:

@@ -90,14 +90,18 @@ def pooled(own: Moments) -> Moments:
   return own._replace(covariance=own.covariance.mean(0))
 
 
-def centred(own: Moments, model: LinearDynamics) -> Moments:
+def centred(own: Moments, model: LinearDynamics, wider: float = 0.0) -> Moments:
   """The moments of [x; u; x'] [H, N] that a model expects around the means of x and u, with their `pooled` covariance.
+
+  `wider` is a share of the mean variance of x and u that is added to each of them: along what the rollouts do not vary, the
+  fit then is the model, where it would else be zero.
 
   A fit with this prior is the Bayesian regression of x' on x and u whose prior mean are the model's F and f
   (matrix-normal-inverse-Wishart).
   """
   size = model.offset.shape[-1]
   inputs, covariance = own.mean[:, :-size], own.covariance.mean(0)[:-size, :-size]
+  covariance = covariance + wider * covariance.diagonal().mean() * jnp.eye(len(covariance))
   expected = _dot(model.transition, inputs[..., None])[..., 0] + model.offset
   cross = _dot(model.transition, covariance)  # [H, X, X + U]
   rest = _dot(cross, model.transition.mT) + model.covariance

@@ -57,3 +57,19 @@ def test_a_curved_world_is_its_tangent_at_each_steps_mean():
   expected = np.einsum("hxz,bhz->bhx", found.transition, np.concatenate([states[:, :-1], actions], -1)) + found.offset
   rest = (np.asarray(states[:, 1:]) - expected).reshape(-1, 2)
   assert_allclose(found.covariance[0], rest.T @ rest / len(rest), rtol=2e-3, atol=2e-3)
+
+
+def test_what_no_episode_varies_moves_as_the_world_says():
+  """All episodes have one goal; the fit keeps any other where it is, too."""
+  world, _, _ = system()
+  inside = with_goals(world, lambda features, goal: -jnp.square(features - goal).sum(-1), N)
+  rng, goal = np.random.default_rng(0), jnp.broadcast_to(jnp.float32([1, 2, 3]), (EPISODES, HORIZON + 1, N))
+  latents = contract.build(LinearSystem(FactoredGaussian(dims=N))).initial(EPISODES * (HORIZON + 1))
+  latents = jax.tree.map(lambda x: x.reshape(EPISODES, HORIZON + 1, -1), latents)
+  latents |= {"stoch": jnp.float32(rng.normal(size=latents["stoch"].shape)), "begun": jnp.ones_like(latents["begun"])}
+  actions = jnp.float32(rng.normal(size=(EPISODES, HORIZON, contract.ACTION)))
+  states = jnp.concatenate([latents["stoch"], goal], -1)
+  fit = jax.jit(lambda x, s, u: lg.fit_dynamics(s, u, 10.0, WorldStep()(inside, x, s, u)))
+  found = fit(with_goal(latents, goal), states, actions)
+  expected = np.broadcast_to(np.eye(N), (HORIZON, N, N))
+  assert_allclose(found.transition[:, N:, N : 2 * N], expected, atol=2e-3)

@@ -166,8 +166,31 @@ def test_imagining_goes_on_from_the_belief(case):
   np.testing.assert_array_equal(first["begun"], 1)
 
 
+def test_a_wide_first_state_leaves_a_single_observation_where_it_is():
+  wide = LinearSystem(FactoredGaussian(dims=N), first_std=1e3, start_push=0.5)
+  dynamics, params = plain.randomised(lambda: contract.build(wide))
+  embed = contract.inputs(T)[1][:, 0]
+  count = len(embed)
+  still, first = np.zeros((count, contract.ACTION), np.float32), np.ones(count, bool)
+  latent, _ = jax.jit(dynamics.observe_step)(dynamics.initial(count), still, embed, first, jax.random.key(0))
+  mean, raw = np.split(plain.linear(params["out"], embed), 2, -1)
+  assert_allclose(latent["stoch"], mean, rtol=1e-3, atol=1e-3)
+  spread = np.asarray(latent["spread"]).reshape(count, N, N)
+  deviation = plain.softplus(raw) + wide.min_std
+  assert_allclose(spread @ spread.mT, deviation[:, None] * np.eye(N) * deviation[:, None], rtol=1e-3, atol=1e-4)
+
+
+def test_actions_push_along_the_axes_in_the_beginning():
+  system = contract.build(LinearSystem(FactoredGaussian(dims=N), start_push=0.5))
+  assert_allclose(system.project_action(jnp.eye(contract.ACTION)), 0.5 * np.eye(contract.ACTION, N))
+
+
 def test_what_makes_no_sense_is_refused():
   with pytest.raises(ValueError, match="min_std=0 must be more than 0"):
     LinearSystem(min_std=0)
   with pytest.raises(ValueError, match="start_std=-1 must be more than 0"):
     LinearSystem(start_std=-1)
+  with pytest.raises(ValueError, match="first_std=0 must be more than 0"):
+    LinearSystem(first_std=0)
+  with pytest.raises(ValueError, match="start_push=0 must be more than 0"):
+    LinearSystem(start_push=0)
