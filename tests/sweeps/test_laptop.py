@@ -8,7 +8,7 @@ from dreamerax.sweeps.trials import expand
 from tests.conftest import ROOT
 
 REPEATS = {
-  "cartpole_swingup": 8,
+  "cartpole_swingup": 4,
   "reacher_easy": 4,
   "cheetah_run": 4,
   "finger_spin": 2,
@@ -17,12 +17,14 @@ REPEATS = {
 }
 
 
-def test_six_tasks_three_seeds_and_the_action_repeats_of_planet():
+def test_six_tasks_three_seeds_and_action_repeats_within_the_published_ones():
   path = ROOT / "experiments" / "laptop.yaml"
   found = [trial.config for trial in expand(read(path), cli.read_run)]
   tasks = {config.env.task.removeprefix("dmc/"): config.env.action_repeat for config in found}
   assert tasks == REPEATS and len(found) == 18
-  assert {task: published.METHODS["planet"].repeat_of(task) for task in tasks} == REPEATS
+  for task, repeat in tasks.items():
+    least, most = (published.METHODS[method].repeat_of(task) for method in ("dreamerv3", "planet"))
+    assert least and most and least <= repeat <= most
   env = found[0].env
   assert len({replace(config, seed=0, env=env) for config in found}) == 1
   assert env.image_size is None and env.rendering == "balanced"

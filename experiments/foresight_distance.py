@@ -1,0 +1,189 @@
+"""How far from its goal an object is when an episode of visual foresight ends, beside baselines on the same episodes.
+
+python -m experiments.foresight_distance runs/foresight --episodes 10 --candidates 60 --replan-every 3
+
+The baselines leave the object where it is; act at random; move the puck straight to the object's goal, or along the line from
+where the object began to there, which are those of Finn and Levine (2017) and know nothing of the puck's place beside the
+object; and plan with the same planner on the true physics, rewarded by minus the true distance. Last but one comes the
+controller of `goal_baselines.py`, which knows where everything is and goes around the object first.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dreamerax import api, envs
+from dreamerax.agent import Agent
+from dreamerax.behavior.planners.base import Planner, Problem
+from dreamerax.behavior.planners.block_cem import BlockCEM
+from dreamerax.behavior.planning import Planning
+from dreamerax.behavior.visual_foresight import VisualForesight
+from dreamerax.envs.suites import goal_task, table
+from dreamerax.run_config import RunConfig
+from dreamerax.types import PIXELS
+from experiments import goal_baselines
+
+_SUBSTEPS = 20  # simulator steps of an action on the table
+
+
+class TruePhysics:
+  """A planner's problem in a copy of the simulator; a state [Q + V] is its positions and velocities."""
+
+  def __init__(self, scene: table.Table, physics: Any, planning: Planning):
+    self.scene, self.physics, self.planner = scene, physics.copy(share_model=True), planning.planner
+    self.every = planning.replan_every
+    self._search = jax.jit(self._plan)
+    self._plan_now = np.zeros((self.planner.horizon, physics.model.nu))
+
+  def __call__(self, physics: Any, aim: Any, random: np.random.RandomState) -> np.ndarray:
+    """A controller as those of `goal_baselines`, which searches anew every few steps."""
+    age = round(float(physics.data.time) / (_SUBSTEPS * physics.model.opt.timestep)) % self.every
+    if age == 0:
+      state = np.concatenate([physics.data.qpos, physics.data.qvel]).astype(np.float32)
+      key = jax.random.key(random.randint(2**31))
+      self._plan_now = np.asarray(self._search(key, state, self.scene.places(aim).astype(np.float32)))
+    return self._plan_now[age]
+
+  def step(self, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    """States [N, Q + V] and actions [N, A] -> the states they lead to."""
+    import mujoco
+
+    model, data, after = self.physics.model.ptr, self.physics.data.ptr, np.zeros_like(states)
+    for state, action, result in zip(np.asarray(states), np.asarray(actions), after, strict=True):
+      data.qpos[:], data.qvel[:] = state[: model.nq], state[model.nq :]
+      data.ctrl[:] = state[:2] + table.STEP * action  # cut to the actuators' range
+      mujoco.mj_step(model, data, _SUBSTEPS)
+      result[: model.nq], result[model.nq :] = data.qpos, data.qvel
+    return after
+
+  def _plan(self, key: jax.Array, state: jax.Array, goals: jax.Array) -> jax.Array:
+    def step(states: jax.Array, actions: jax.Array) -> jax.Array:
+      return jax.pure_callback(self.step, jax.ShapeDtypeStruct(states.shape, jnp.float32), states, actions)
+
+    def reward(states: jax.Array) -> jax.Array:
+      places = states[:, 2 : 2 + 3 * len(goals)].reshape(len(states), len(goals), 3)[..., :2]
+      return -jnp.linalg.norm(places - goals, axis=-1).max(-1)
+
+    problem = Problem(state, lambda states, actions, key: step(states, actions), step, reward)
+    return self.planner.plan(key, problem, jnp.zeros((self.planner.horizon, self.physics.model.nu)))
+
+
+def still(physics: Any, aim: Any, random: np.random.RandomState) -> np.ndarray:
+  return np.zeros(physics.model.nu)
+
+
+def to_goal(scene: table.Table) -> goal_baselines.Controller:
+  """The puck goes straight to where the object that is farthest from its goal should be."""
+
+  def act(physics: Any, aim: Any, random: np.random.RandomState) -> np.ndarray:
+    places, goals = scene.places(physics), scene.places(aim)
+    farthest = np.linalg.norm(goals - places, axis=-1).argmax()
+    return np.clip((goals[farthest] - physics.data.qpos[:2]) / table.STEP, -1, 1)
+
+  return act
+
+
+def along(scene: table.Table) -> goal_baselines.Controller:
+  """The puck goes as the object that is farthest from its goal should, wherever the puck is."""
+
+  def act(physics: Any, aim: Any, random: np.random.RandomState) -> np.ndarray:
+    gaps = scene.places(aim) - scene.places(physics)
+    return np.clip(gaps[np.linalg.norm(gaps, axis=-1).argmax()] / table.STEP, -1, 1)
+
+  return act
+
+
+def baseline(task: str, controller: goal_baselines.Controller, episodes: int, seed: int) -> np.ndarray:
+  """Last distances [episodes], in metres."""
+  return goal_baselines.run(task, controller, episodes, 1, seed)[1]
+
+
+def starts(task: str, seed: int) -> Iterator[np.ndarray]:
+  """The marked pixel and its goal of one episode after another."""
+  simulation = goal_task.simulate(goal_baselines.TASKS[task], seed)
+  while True:
+    yield simulation.reset().observation[PIXELS]
+
+
+def foresight(agent: Agent, params: Any, config: RunConfig, episodes: int, seed: int) -> np.ndarray:
+  """Last distances [episodes], in metres.
+
+  Raises:
+    RuntimeError: the environment's episodes are not those of the baselines.
+  """
+  env, distances = envs.make(config.env, seed), []
+  act: Callable[..., Any] = jax.jit(
+    lambda params, carry, seen, first, key: agent.act(params, carry, seen, first, key, explore=False)
+  )
+  key = jax.random.key(seed)
+  for _, pixels in zip(range(episodes), starts(config.env.task, seed), strict=False):
+    step, carry = env.reset(), agent.initial_carry(1)
+    if not np.allclose(step.observation[PIXELS], pixels):
+      raise RuntimeError(f"the environment marks {step.observation[PIXELS]}, the baselines' {pixels}")
+    while not step.is_last:
+      key, draw = jax.random.split(key)
+      seen = {name: step.observation[name][None] for name in agent.policy_spec.observation}
+      action, carry, _ = act(params, carry, seen, np.array([step.is_first]), draw)
+      step = env.step(np.asarray(action)[0])
+    distances.append(step.log["distance"])
+  env.close()
+  return np.array(distances)
+
+
+def with_planner(config: RunConfig, candidates: int | None, replan_every: int) -> tuple[RunConfig, Planning]:
+  """The run's configuration with these numbers of its planner, and the planning in it."""
+  behavior = config.agent.behavior
+  if not isinstance(behavior, VisualForesight):
+    raise SystemExit("the run follows no pixel: train the preset foresight")
+  planner: Planner = behavior.planning.planner
+  if candidates is not None and isinstance(planner, BlockCEM):
+    planner = replace(planner, candidates=candidates)
+  planning = replace(behavior.planning, planner=planner, replan_every=replan_every)
+  return replace(config, agent=replace(config.agent, behavior=replace(behavior, planning=planning))), planning
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("run", type=Path, help="run directory of the preset foresight on a task with objects on a table")
+  parser.add_argument("--episodes", type=int, default=20)
+  parser.add_argument("--candidates", type=int, help="plans of an iteration; the run's own by default")
+  parser.add_argument("--replan-every", type=int, default=1, help="steps that a plan serves")
+  parser.add_argument("--seed", type=int, default=1)
+  options = parser.parse_args(arguments)
+  agent, params = api.load_agent(options.run)
+  config, planning = with_planner(api.load_config(options.run), options.candidates, options.replan_every)
+  task = config.env.task
+  scene = goal_baselines.TASKS.get(task)
+  if not isinstance(scene, table.Table) or not scene.objects or config.env.action_repeat != 1:
+    raise SystemExit(f"{options.run} is of {task}: the baselines are for objects on a table, without repeated actions")
+  truth = TruePhysics(scene, goal_task.simulate(scene, options.seed).physics, planning)
+  compared = {
+    "left alone": still,
+    "random": goal_baselines.chance,
+    "puck to the goal": to_goal(scene),
+    "puck along the line": along(scene),
+    "same planner, true physics": truth,
+    "controller of the true state": goal_baselines.push(scene),
+  }
+  for name, controller in compared.items():
+    show(name, baseline(task, controller, options.episodes, options.seed))
+  show("foresight", foresight(Agent(config.agent, agent.spec), params, config, options.episodes, options.seed))
+
+
+def show(name: str, distances: np.ndarray) -> None:
+  error = distances.std() / np.sqrt(len(distances))
+  print(
+    f"{name}: distance {distances.mean():.3f} ± {error:.3f} m, {np.mean(distances <= 0.05):.0%} within 0.05, "
+    f"each {np.round(distances, 3).tolist()}",
+    flush=True,
+  )
+
+
+if __name__ == "__main__":
+  main()
