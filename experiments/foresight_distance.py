@@ -3,7 +3,7 @@
 python -m experiments.foresight_distance runs/foresight --episodes 10 --candidates 60 --replan-every 3
 
 The baselines leave the object where it is; act at random; move the puck straight to the object's goal, or along the line from
-where the object began to there, which are those of Finn and Levine (2017) and know nothing of the puck's place beside the
+where the object is to there, which are those of Finn and Levine (2017) and know nothing of the puck's place beside the
 object; and plan with the same planner on the true physics, rewarded by minus the true distance. Last but one comes the
 controller of `goal_baselines.py`, which knows where everything is and goes around the object first.
 """
