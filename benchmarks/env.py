@@ -1,18 +1,19 @@
 """Measures how fast environments deliver frames, and what share that is of what the renderer alone can do.
 
     python -m benchmarks.env --task dmc/walker_walk --envs 16 --rendering balanced --workers 0 2
-    python -m benchmarks.env --task mjx/walker_walk --envs 1 16 64 --rendering published --workers 0
+    python -m benchmarks.env --task mjx/walker_walk --envs 1 16 64 --workers 0
 
 A frame is one agent step of one environment. Actions are random; with worker processes both halves of the environments are
 in flight, as in a run. `renderer` is what the renderer alone delivers when as many processes as there are workers (one
 without) draw at the same time, in stretches between those of the environments, and `share` the median ratio of the two.
 `physics_ms` and `render_ms` are medians for one frame there: the first is the simulator's step with the task's own Python,
 its action repeat included, the second the picture. `start_seconds` is what making the environments and their first
-observations takes, compilation included. `dm_control` is what as many processes with as many environments deliver
-without dreamerax, each environment with the rendering context, buffer and threads that dm_control gives it, and
-`times_dm_control` the median ratio. `check_share` is the part of a step of one environment that the check of its answers
-takes: one process takes a step with it and one without it in turn, and medians are compared; `check_us` is the check alone,
-and `step_us` the step. `pixels_differ` and `mean_error` compare pictures with the published ones.
+observations takes, compilation included, and `memory_mib` what this process and its workers hold after the first stretch; a
+row that is not the first of a process holds what the rows before it left. `dm_control` is what as many processes with as
+many environments deliver without dreamerax, each environment with the rendering context, buffer and threads that dm_control
+gives it, and `times_dm_control` the median ratio. `check_share` is the part of a step of one environment that the check of
+its answers takes: one process takes a step with it and one without it in turn, and medians are compared; `check_us` is the
+check alone, and `step_us` the step. `pixels_differ` and `mean_error` compare pictures with the published ones.
 """
 
 import argparse
@@ -25,12 +26,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import psutil
 
 from benchmarks.common import machine, report
 from dreamerax.envs import EnvBatch, EnvConfig, WorkerConfig, make, make_batch
 from dreamerax.envs.contract import Checked
+from dreamerax.envs.suites import registry
 from dreamerax.envs.suites.actions import BoxActions, random_actions
-from dreamerax.envs.suites.dm_control import ALIASES, CAMERAS, IMAGE_SIZE
+from dreamerax.envs.suites.dm_control import ALIASES, CAMERAS, IMAGE_SIZE, QUALITIES
 
 # Figures are taken over this many stretches of --steps each.
 REPEATS = 5
@@ -50,9 +53,10 @@ def measure(config: EnvConfig, num_envs: int, workers: int, steps: int) -> dict[
     halves, rng = batch.split(), np.random.default_rng(0)
     for half in halves:
       half.reset()
-    started = time.perf_counter() - began
+    started, memory = time.perf_counter() - began, 0.0
     for _ in range(REPEATS + 1):
       rates.append(_collect(halves, steps, rng))
+      memory = memory or _memory_mib()  # before other processes draw
       parts.append(list(renderers.map(_parts, [config] * processes, [steps] * processes)))
       shares = [num_envs // processes + (index < num_envs % processes) for index in range(processes)]
       plain.append(sum(renderers.map(_plain_rate, [config] * processes, shares, [steps] * processes)))
@@ -69,6 +73,7 @@ def measure(config: EnvConfig, num_envs: int, workers: int, steps: int) -> dict[
     "min": min(rates),
     "max": max(rates),
     "start_seconds": started,
+    "memory_mib": memory,
   }
   if config.task.startswith("dmc/"):
     alone = [sum(1 / render for _, render in stretch) for stretch in parts]
@@ -84,6 +89,12 @@ def measure(config: EnvConfig, num_envs: int, workers: int, steps: int) -> dict[
       **_differences(config),
     }
   return row | {"machine": machine()}
+
+
+def _memory_mib() -> float:
+  """What this process and those that it has started hold."""
+  own = psutil.Process()
+  return sum(process.memory_info().rss for process in (own, *own.children(recursive=True))) / 2**20
 
 
 def _collect(parts: Sequence[EnvBatch], steps: int, rng: np.random.Generator) -> float:
@@ -220,14 +231,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
   )
   parser.add_argument("--steps", type=int, default=50, help="agent steps of every environment per stretch")
   parser.add_argument(
-    "--rendering", nargs="+", default=["published", "balanced", "coarse", "fast"], help="one row for each"
+    "--rendering", nargs="+", help="one row for each; all where the task draws at the quality that is asked for"
   )
   parser.add_argument("--action-repeat", type=int, default=1)
   parser.add_argument("--image-size", type=int, default=64)
   options = parser.parse_args(arguments)
+  renderings = options.rendering or (list(QUALITIES) if registry.find(options.task).draws else ["published"])
   configs = [
-    EnvConfig(options.task, options.action_repeat, options.image_size, rendering=rendering)
-    for rendering in options.rendering
+    EnvConfig(options.task, options.action_repeat, options.image_size, rendering=rendering) for rendering in renderings
   ]
   report(
     [
