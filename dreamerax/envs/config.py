@@ -32,8 +32,9 @@ class EnvConfig:
   pixels differ. coarse: rough shadows, edges and round shapes, no reflections. fast: no shadows either (for dmc/,
   goal/, table/ and tasks/)."""
   observations: tuple[str, ...] = ("image",)
-  """image, and names of the task's own vectors, such as position (for dmc/, goal/, table/, tasks/, mjx/), or state, the true
-  one, for e2c/. With true/ before its name, a vector is hidden from the world model: true/position, true/state."""
+  """image; image/<camera>, such as image/back, for another camera of the model; and names of the task's own vectors, such as
+  position (for dmc/, goal/, table/, tasks/, mjx/), or state, the true one, for e2c/. With true/ before its name, an
+  observation is hidden from the world model: true/position, true/state."""
   exploring_starts: bool = False
   """Whether the episodes that are trained on begin anywhere, in uniformly random states. Evaluations begin as the task
   says. For e2c/ tasks."""

@@ -156,14 +156,15 @@ def make_batch(
     what `make` raises; ValueError: a worker cannot make its environments (where `spec` is given, the first reset tells).
   """
   check_named(config.task)  # before a worker process gets it as plain text
-  seeds = [i % config.conditions for i in range(num_envs)] if config.conditions else derive_seeds(seed, num_envs)
   suite = registry.find(config.task)
   if not suite.draws:
     shown = look_at(config).visible.values()
     film = film and not any(array.is_image for array in shown)
   if suite.whole:
     _check_settings(config, suite)
-    return suite.make_batch(config, num_envs, seeds[0], skip_nonfinite=skip_nonfinite, film=film)
+    (first,) = derive_seeds(seed, 1)
+    return suite.make_batch(config, num_envs, first, skip_nonfinite=skip_nonfinite, film=film)
+  seeds = [i % config.conditions for i in range(num_envs)] if config.conditions else derive_seeds(seed, num_envs)
   processes = workers.processes(num_envs) if workers else 0
   if not workers or not processes:
     again = partial(make, config, film=film)

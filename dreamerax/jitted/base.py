@@ -31,6 +31,9 @@ class ArrayEnv(abc.ABC):
   max_steps: int | None = None
   """Simulator steps of an episode, after which it ends by time limit; None: it has none."""
 
+  extra_bytes: int = 0
+  """Of memory for each environment, beside states and observations: buffers of a simulator that jax does not see."""
+
   @property
   @abc.abstractmethod
   def action(self) -> ActionSpec:

@@ -40,9 +40,9 @@ class ArrayEnvs(WholeEnvs):
     Raises:
       ValueError: the functions of `env` do not fit each other, or the batch does not fit in memory.
     """
-    super().__init__(num_envs, name)
     self._spec = spec_of(env, f"task={name!r}")
     check_fits(env, num_envs, name)
+    super().__init__(num_envs, name)
     self._seed, self._skip_nonfinite = np.uint32(seed), skip_nonfinite
     self._numbers = np.full(num_envs, -1, np.int32)  # of each stream's newest episode
     self._cut = 0  # episodes that were, as their numbers were not finite

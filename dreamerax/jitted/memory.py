@@ -12,15 +12,16 @@ from dreamerax.memory_limit import machine_memory
 def check_fits(env: ArrayEnv, num_envs: int, name: str) -> None:
   """
   Raises:
-    ValueError: states and observations alone are larger than the memory of jax's first device; says how many fit.
+    ValueError: what environments hold, without temporaries of the compiler, is larger than the memory of jax's first
+      device; says how many fit.
   """
   state = jax.eval_shape(env.reset, jax.random.key(0))
-  each = _nbytes(state) + _nbytes(jax.eval_shape(env.observe, state))
+  each = 2 * _nbytes(state) + _nbytes(jax.eval_shape(env.observe, state)) + env.extra_bytes  # before and after a step
   device = jax.local_devices()[0]
   memory = machine_memory() if device.platform == "cpu" else (device.memory_stats() or {}).get("bytes_limit")
   if memory is not None and num_envs * each > memory:
     raise ValueError(
-      f"num_envs={num_envs}: states and observations of task={name!r} take {each:,} bytes each, and {device.platform} has "
+      f"num_envs={num_envs}: environments of task={name!r} take {each:,} bytes each, and {device.platform} has "
       f"{memory:,} for them: at most {memory // each:,} fit"
     )
 

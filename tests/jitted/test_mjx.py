@@ -181,6 +181,32 @@ def test_physics_rewards_and_pictures_stay_near_dm_controls(name: str):
 
 
 @pytest.mark.slow
+def test_several_cameras_draw_what_dm_controls_do():
+  envs, env, loaded = (
+    compiled("walker_walk", 2, observations=("image/back", "image")),
+    dm_env("walker_walk"),
+    load("walker_walk"),
+  )
+  shown = envs.reset().observation
+  scene = jax.tree.map(lambda array: np.array(array[1]), envs._state.env)
+  put(env, TASKS["walker_walk"](loaded.model, loaded.substeps), scene, Plain(loaded.model))
+  for name, camera in {"image": "side", "image/back": "back"}.items():
+    drawn = env.physics.render(64, 64, camera).astype(int)
+    assert np.abs(drawn - np.asarray(shown[name][1])).mean() < 5, name
+  np.testing.assert_array_equal(compiled("walker_walk", 2).reset().observation["image"], shown["image"])
+  with pytest.raises(
+    ValueError, match="no observation 'image/top': it has image, image/side, image/back, orientations"
+  ):
+    make_batch(EnvConfig("mjx/walker_walk", observations=("image/top",)), 2, 0)
+
+
+@pytest.mark.slow
+def test_what_the_ray_tracer_keeps_counts_where_environments_are_more_than_memory_holds():
+  with pytest.raises(ValueError, match=r"take 4\d,\d\d\d bytes each, .* at most [\d,]+ fit"):  # 12,288 of them an image
+    compiled("cartpole_balance", 10**9)
+
+
+@pytest.mark.slow
 def test_a_batch_goes_on_to_the_bit_and_each_environment_is_as_it_is_alone():
   envs, twin = (compiled("walker_walk", 3, seed, action_repeat=2, image_size=32) for seed in (5, 99))
   rng = np.random.default_rng(0)

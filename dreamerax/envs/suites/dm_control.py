@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,12 +16,13 @@ from dreamerax.envs.names import near
 from dreamerax.envs.suites import rendering
 from dreamerax.envs.suites.cameras import camera
 from dreamerax.envs.suites.dm_env import DmEnv
-from dreamerax.types import ArraySpec
+from dreamerax.types import TRUE, ArraySpec
 
 if TYPE_CHECKING:
   from dreamerax.envs.config import EnvConfig
 
 PREFIX = "dmc/"
+IMAGE = "image"
 
 
 class Quality(NamedTuple):
@@ -46,7 +47,7 @@ QUALITIES: Mapping[str, Quality] = {
 # Names from the papers that are not the suite's own.
 ALIASES = {"cup_catch": "ball_in_cup_catch"}
 IMAGE_SIZE = 64  # side of a picture in pixels, as published
-CAMERAS = {"quadruped": 2}  # by domain, where it is not 0
+CAMERAS = {"quadruped": 2}  # of "image", by domain, where it is not 0
 
 
 def task_names() -> tuple[str, ...]:
@@ -69,9 +70,10 @@ def load(
     task: a name from `task_names`, or "dmc/cup_catch".
     seed: below 2**32; the same seed gives the same episodes, to the bit.
     action_repeat: control steps per action; only the last of them is rendered.
-    image_size: side of the square picture "image", uint8 [size, size, 3]: from camera 0, quadruped's from 2.
+    image_size: side of the square pictures, uint8 [size, size, 3].
     rendering_quality: a key of QUALITIES. "published" leaves every pixel as dm_control draws it.
-    observations: "image", and names of the task's own vectors (float32).
+    observations: "image", from camera 0 (quadruped's from 2), "image/<camera>", from another of the model's, and names of
+      the task's own vectors (float32).
 
   Raises:
     KeyError: no such task.
@@ -83,9 +85,8 @@ def load(
   env = import_suite().load(domain, behaviour, task_kwargs={"random": seed})
   quality = QUALITIES[rendering_quality]
   quality = quality._replace(shadow_map=quality.shadow_maps.get(domain, quality.shadow_map))
-  eye = view(env.physics, CAMERAS.get(domain, 0), image_size, quality)
-  image = (ArraySpec((image_size, image_size, 3), "uint8"), eye)
-  return DmEnv(env, name=task, observations=observations, cameras={"image": image}, action_repeat=action_repeat)
+  cameras = views(env.physics, observations, CAMERAS.get(domain, 0), image_size, quality)
+  return DmEnv(env, name=task, observations=observations, cameras=cameras, action_repeat=action_repeat)
 
 
 def make(config: "EnvConfig", seed: int) -> Environment:
@@ -110,6 +111,33 @@ def check(task: str) -> None:
 def names() -> tuple[str, ...]:
   """Lists what `task_names` does."""
   return task_names()
+
+
+def camera_ids(model: Any, default: int) -> dict[str, int]:
+  """Numbers of a model's cameras, by the names of the observations that they draw.
+
+  Args:
+    model: a `mujoco.MjModel`.
+    default: the camera of "image". "image/<camera>" is from the model's camera by that name, or number where it has none.
+  """
+  return {IMAGE: default, **{f"{IMAGE}/{model.camera(i).name or i}": i for i in range(model.ncam)}}
+
+
+def views(
+  physics: Any, names: Iterable[str], default: int, size: int, quality: Quality
+) -> dict[str, tuple[ArraySpec, Callable[[], np.ndarray]]]:
+  """Cameras as `DmEnv` takes them: "image" from camera `default`, and those among `names` that are "image/<camera>".
+
+  Raises:
+    ValueError: the model of `physics`, which was not reset yet, has no such camera; names those that it has.
+  """
+  ids = camera_ids(physics.model.ptr, default)
+  wanted = dict.fromkeys((IMAGE, *(name.removeprefix(TRUE) for name in names)))
+  for name in wanted:
+    if name.startswith(f"{IMAGE}/") and name not in ids:
+      raise ValueError(f"observations={name!r}: the model has no such camera, but {', '.join(ids)}.")
+  spec = ArraySpec((size, size, 3), "uint8")
+  return {name: (spec, view(physics, ids[name], size, quality)) for name in wanted if name in ids}
 
 
 def view(physics: Any, camera_id: int, size: int, quality: Quality) -> Callable[[], np.ndarray]:

@@ -10,7 +10,7 @@ from dm_env import specs
 from dreamerax.envs.base import Environment
 from dreamerax.envs.suites import dm_control, foreign
 from dreamerax.envs.suites.dm_env import DmEnv
-from dreamerax.types import EVENT, GOAL, TRUE, ArraySpec
+from dreamerax.types import EVENT, GOAL, TRUE
 
 if TYPE_CHECKING:
   from dreamerax.envs.config import EnvConfig
@@ -147,24 +147,24 @@ def simulate(scene: GoalScene, seed: int, repeat: int = 1) -> Any:
 
 
 def make(scene: GoalScene, config: "EnvConfig", seed: int) -> Environment:
-  """The scene with images "image" and "goal/image", or with the vectors that `config` names.
+  """The scene with images "image" and "goal/image", or with the images and vectors that `config` names.
 
   Raises:
-    ValueError: the scene has no observation by that name.
+    ValueError: the scene has no observation or camera by that name.
   """
   simulation = simulate(scene, seed, config.action_repeat)
   size, quality = config.image_size or dm_control.IMAGE_SIZE, dm_control.QUALITIES[config.rendering]
-  eye, goal_eye = (
-    dm_control.view(physics, scene.camera, size, quality) for physics in (simulation.physics, simulation.task.goal)
+  now, aims = (
+    dm_control.views(physics, config.observations, scene.camera, size, quality)
+    for physics in (simulation.physics, simulation.task.goal)
   )
-  image = ArraySpec((size, size, 3), "uint8")
   hidden = scene.hidden(simulation.physics, simulation.task.goal)
   goals = dict.fromkeys(GOAL + name.removeprefix(TRUE) for name in config.observations)
   return DmEnv(
     simulation,
     name=config.task,
     observations=(*config.observations, *goals, *hidden),
-    cameras={"image": (image, eye), GOAL + "image": (image, _once(simulation.task, goal_eye))},
+    cameras={**now, **{GOAL + name: (spec, _once(simulation.task, take)) for name, (spec, take) in aims.items()}},
     action_repeat=config.action_repeat,
   )
 

@@ -13,7 +13,7 @@ from dreamerax.envs.base import Environment
 from dreamerax.envs.names import near
 from dreamerax.envs.suites import dm_control
 from dreamerax.envs.suites.dm_env import DmEnv
-from dreamerax.types import TASK, TASK_REWARDS, ArraySpec
+from dreamerax.types import TASK, TASK_REWARDS
 
 if TYPE_CHECKING:
   from dreamerax.envs.config import EnvConfig
@@ -87,12 +87,11 @@ def make(config: "EnvConfig", seed: int) -> Environment:
   physics, timestep = loaded[0].physics, loaded[0].control_timestep()
   simulation = control.Environment(physics, task, time_limit=STEPS * timestep, control_timestep=timestep)
   size, quality = config.image_size or dm_control.IMAGE_SIZE, dm_control.QUALITIES[config.rendering]
-  image = (ArraySpec((size, size, 3), "uint8"), dm_control.view(physics, 0, size, quality))
   return DmEnv(
     simulation,
     name=config.task,
     observations=(*config.observations, TASK, TASK_REWARDS),
-    cameras={"image": image},
+    cameras=dm_control.views(physics, config.observations, 0, size, quality),
     action_repeat=config.action_repeat,
   )
 

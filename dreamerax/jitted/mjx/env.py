@@ -15,15 +15,22 @@ class MujocoEnv(ArrayEnv):
   """One control step is a number of steps of the simulator with the same action, as the task has it."""
 
   def __init__(
-    self, task: ArrayTask, physics: Physics, renderer: Renderer, observations: tuple[str, ...], max_steps: int
+    self,
+    task: ArrayTask,
+    physics: Physics,
+    renderer: Renderer | None,
+    observations: tuple[str, ...],
+    max_steps: int,
   ):
     """
     Args:
-      observations: "image", and names of the task's vectors, with true/ before those that are hidden.
+      renderer: draws images; None where none is among `observations`.
+      observations: names of images and of the task's vectors, with true/ before those that are hidden.
       max_steps: control steps of an episode.
     """
     self._task, self._physics, self._renderer, self._names = task, physics, renderer, observations
     self.max_steps = max_steps
+    self.extra_bytes = physics.extra_bytes() + (renderer.extra_bytes() if renderer else 0)
     low, high = np.asarray(task.model.actuator_ctrlrange, np.float32).T
     self._middle, self._reach = (low + high) / 2, (high - low) / 2
 
@@ -40,8 +47,7 @@ class MujocoEnv(ArrayEnv):
     return scene, Outcome(self._task.reward(scene).astype(jnp.float32), jnp.zeros((), bool))
 
   def observe(self, state: SceneArrays) -> dict[str, Array]:
-    vectors = self._task.vectors(state)
-    return {
-      name: self._renderer.draw(state) if name == "image" else vectors[name.removeprefix(TRUE)].reshape(-1)
-      for name in self._names
-    }
+    images = self._renderer.draw(state) if self._renderer else {}
+    vectors = {name: vector.reshape(-1) for name, vector in self._task.vectors(state).items()}
+    shown = {**vectors, **images}
+    return {name: shown[name.removeprefix(TRUE)] for name in self._names}

@@ -20,6 +20,9 @@ class HostPhysics:
   def step(self, scene: SceneArrays, ctrl: jax.Array, steps: int) -> SceneArrays:
     return called(self._call, scene, ctrl, steps)
 
+  def extra_bytes(self) -> int:
+    return 0
+
   def _run(self, steps: int, *arrays: wp.array) -> None:
     views = [array.numpy() for array in arrays]  # of jax's own memory
     self._host.run(steps, views[: len(GIVEN)], views[len(GIVEN) :])

@@ -3,7 +3,7 @@
 import copy
 from typing import Any, NamedTuple
 
-from dreamerax.envs.suites.dm_control import CAMERAS, import_suite
+from dreamerax.envs.suites.dm_control import CAMERAS, camera_ids, import_suite
 from dreamerax.jitted.mjx.scene import mujoco
 
 
@@ -13,7 +13,7 @@ class TaskModel(NamedTuple):
   model: Any  # mujoco.MjModel, as an episode has it
   substeps: int  # steps of the simulator in a control step
   observations: tuple[str, ...]  # names of its vectors
-  camera: int
+  cameras: dict[str, int]  # their numbers, by the names of the observations that they draw
 
 
 def load(name: str) -> TaskModel:
@@ -33,4 +33,4 @@ def load(name: str) -> TaskModel:
   substeps = round(env.control_timestep() / env.physics.timestep())
   names = tuple(env.observation_spec())
   env.close()
-  return TaskModel(model, substeps, names, CAMERAS.get(domain, 0))
+  return TaskModel(model, substeps, names, camera_ids(model, CAMERAS.get(domain, 0)))

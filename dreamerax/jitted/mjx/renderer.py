@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 import warp as wp  # pyright: ignore[reportMissingImports]
 
 from dreamerax.jitted.mjx.scene import SceneArrays, mujoco
-from dreamerax.jitted.mjx.warp_calls import called_from_jax, device
+from dreamerax.jitted.mjx.warp_calls import called_from_jax, device, grows_by
 
 _SHOWN = {
   "geom_xpos": wp.vec3,
@@ -25,45 +26,58 @@ _GROUPS = [0, 1, 2]  # of bodies that MuJoCo draws, where nothing else is said
 
 
 class Renderer:
-  """Draws a scene from one camera with textures, sky and shadows, one ray a pixel; no sites, tendons and reflections."""
+  """Draws a scene from its cameras with textures, sky and shadows, one ray a pixel; no sites, tendons and reflections."""
 
-  def __init__(self, model: Any, camera: int, size: int):
-    """size: side of the pictures in pixels."""
-    self._model, self._camera, self._size = _with_soft_sky(model, camera, size), camera, size
+  def __init__(self, model: Any, images: Mapping[str, int], size: int, *, sky: int):
+    """
+    Args:
+      images: numbers of their cameras by name.
+      size: side of the pictures in pixels.
+      sky: the camera for whose pixels the sky is softened.
+    """
+    self._model, self._images, self._size = _with_soft_sky(model, sky, size), dict(images), size
+    self._cameras = sorted(set(images.values()))  # in the order of their pixels
     self._worlds: dict[int, tuple[Any, Any]] = {}  # by number of environments: Warp's data, and its render context
     with wp.ScopedDevice(device()):
       self._on_device = mujoco_warp.put_model(self._model)
     given = {name: wp.array2d(dtype=kind) for name, kind in _SHOWN.items()}
-    pixels, sizes = {"pixels": wp.array2d(dtype=wp.uint32)}, {"pixels": (size * size,)}
+    pixels, sizes = {"pixels": wp.array2d(dtype=wp.uint32)}, {"pixels": (len(self._cameras) * size * size,)}
     self._call = called_from_jax(self._run, given, pixels, sizes, self._prepare)
 
-  def draw(self, scene: SceneArrays) -> jax.Array:
-    """uint8 [size, size, 3]; a batch under jax.vmap, in one call."""
-    (packed,) = self._call(*(getattr(scene, name)[None] for name in _SHOWN))  # uint32 [1, size²], 0xaarrggbb
-    colours = [(packed[0] >> shift).astype(jnp.uint8) for shift in (16, 8, 0)]
-    return jnp.stack(colours, -1).reshape(self._size, self._size, 3)
+  def draw(self, scene: SceneArrays) -> dict[str, jax.Array]:
+    """Each image as uint8 [size, size, 3]; a batch under jax.vmap, in one call."""
+    (packed,) = self._call(*(getattr(scene, name)[None] for name in _SHOWN))  # uint32 [1, C * size²], 0xaarrggbb
+    colours = jnp.stack([(packed[0] >> shift).astype(jnp.uint8) for shift in (16, 8, 0)], -1)
+    pictures = colours.reshape(-1, self._size, self._size, 3)
+    return {name: pictures[self._cameras.index(camera)] for name, camera in self._images.items()}
+
+  def extra_bytes(self) -> int:
+    """Memory for each environment beside its scene and images."""
+    return grows_by(self._kept)
 
   def _prepare(self, num_envs: int) -> None:
     """Makes what is kept between calls, and compiles kernels, before a call is recorded as a graph."""
-    if num_envs in self._worlds:
-      return
-    with wp.ScopedDevice(device()):
-      data = mujoco_warp.make_data(self._model, nworld=num_envs)
-      context = mujoco_warp.create_render_context(
-        self._model,
-        num_envs,
-        (self._size, self._size),
-        render_rgb=True,
-        render_depth=False,
-        render_seg=False,
-        use_shadows=True,
-        shadow_light_fraction=0.0,
-        render_skybox=True,
-        enabled_geom_groups=_GROUPS,
-        cam_active=[self._camera],
-      )
-      self._worlds[num_envs] = data, context
-      self._draw(data, context)
+    if num_envs not in self._worlds:
+      with wp.ScopedDevice(device()):
+        self._worlds[num_envs] = self._kept(num_envs)
+        self._draw(*self._worlds[num_envs])
+
+  def _kept(self, num_envs: int) -> tuple[Any, Any]:
+    data = mujoco_warp.make_data(self._model, nworld=num_envs)
+    context = mujoco_warp.create_render_context(
+      self._model,
+      num_envs,
+      (self._size, self._size),
+      render_rgb=True,
+      render_depth=False,
+      render_seg=False,
+      use_shadows=True,
+      shadow_light_fraction=0.0,
+      render_skybox=True,
+      enabled_geom_groups=_GROUPS,
+      cam_active=self._cameras,
+    )
+    return data, context
 
   def _run(self, *arrays: wp.array) -> None:
     *shown, pixels = arrays

@@ -39,6 +39,10 @@ class Physics(Protocol):
     """Takes so many steps of the simulator with `ctrl` [nu]; none: computes all that follows from qpos and qvel."""
     ...
 
+  def extra_bytes(self) -> int:
+    """Memory for each environment beside its scene."""
+    ...
+
 
 def at_rest(model: Any) -> SceneArrays:
   """A scene of the right shapes at the model's own position, of which nothing is computed yet."""

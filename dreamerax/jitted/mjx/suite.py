@@ -57,11 +57,13 @@ def _env(name: str, size: int, observations: tuple[str, ...]) -> ArrayEnv:
   from dreamerax.jitted.mjx.warp_physics import WarpPhysics
 
   loaded = load(name)
-  for observation in observations:
-    if observation != "image" and observation.removeprefix(TRUE) not in loaded.observations:
-      known = ", ".join(("image", *loaded.observations))
-      raise ValueError(f"{PREFIX}{name} has no observation {observation!r}: it has {known}.")
+  sources = [observation.removeprefix(TRUE) for observation in observations]
+  for source in sources:
+    if source not in loaded.cameras and source not in loaded.observations:
+      known = ", ".join((*loaded.cameras, *loaded.observations))
+      raise ValueError(f"{PREFIX}{name} has no observation {source!r}: it has {known}.")
   task = TASKS[name](loaded.model, loaded.substeps)
-  renderer = Renderer(loaded.model, loaded.camera, size)
+  images = {source: loaded.cameras[source] for source in sources if source in loaded.cameras}
+  renderer = Renderer(loaded.model, images, size, sky=loaded.cameras[dm_control.IMAGE]) if images else None
   physics = (WarpPhysics if device().is_cuda else HostPhysics)(loaded.model)
   return MujocoEnv(task, physics, renderer, observations, MAX_STEPS)

@@ -1,5 +1,6 @@
 """Makes functions of Warp arrays callable from programs of jax."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,24 @@ wp.config.log_level = wp.LOG_ERROR  # else it prints what it compiles
 def device() -> Any:
   """The Warp device of jax's first one."""
   return wp.device_from_jax(jax.local_devices()[0])
+
+
+def grows_by(make: Callable[[int], Any]) -> int:
+  """Bytes of Warp's arrays by which what `make` returns, for a number of environments, grows with each of them."""
+  with wp.ScopedDevice(device()):
+    one, two = (sum(_sizes(make(count)).values()) for count in (1, 2))
+  return two - one
+
+
+def _sizes(kept: Any) -> dict[int, int]:
+  """Bytes of all arrays of Warp within dataclasses and sequences, by address."""
+  if isinstance(kept, wp.array):
+    return {kept.ptr: kept.capacity} if kept.ptr else {}
+  if dataclasses.is_dataclass(kept):
+    parts = [getattr(kept, field.name) for field in dataclasses.fields(kept)]
+  else:
+    parts = kept if isinstance(kept, tuple | list) else ()
+  return {address: size for part in parts for address, size in _sizes(part).items()}
 
 
 def stepping(run: Callable[..., None], model: Any, prepare: Callable[[int], None] | None = None) -> Callable[..., Any]:

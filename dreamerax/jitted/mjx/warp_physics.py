@@ -8,7 +8,7 @@ import numpy as np
 import warp as wp  # pyright: ignore[reportMissingImports]
 
 from dreamerax.jitted.mjx.scene import GIVEN, STEPPED, SceneArrays, called, mujoco
-from dreamerax.jitted.mjx.warp_calls import device, stepping
+from dreamerax.jitted.mjx.warp_calls import device, grows_by, stepping
 
 
 class WarpPhysics:
@@ -26,6 +26,9 @@ class WarpPhysics:
 
   def step(self, scene: SceneArrays, ctrl: jax.Array, steps: int) -> SceneArrays:
     return called(self._call, scene, ctrl, steps)
+
+  def extra_bytes(self) -> int:
+    return grows_by(lambda count: mujoco_warp.make_data(self._model, nworld=count))
 
   def _prepare(self, num_envs: int) -> None:
     """Makes what is kept between calls, and compiles kernels, before a call is recorded as a graph."""

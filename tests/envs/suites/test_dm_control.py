@@ -68,6 +68,22 @@ def test_published_pixels_are_dm_controls_own(suite, task, camera):
   assert step.reward == timestep.reward
 
 
+def test_each_camera_of_the_model_draws_the_observation_by_its_name(suite):
+  names = ("image/back", "image", "true/image/side")
+  step = make(EnvConfig("dmc/walker_walk", observations=names), seed=3).reset()
+  theirs = suite.load("walker", "walk", task_kwargs={"random": 3})
+  theirs.reset()
+  for name, camera in zip(names, ("back", 0, "side"), strict=True):
+    np.testing.assert_array_equal(step.observation[name], theirs.physics.render(64, 64, camera_id=camera), name)
+  assert (step.observation["image"] != step.observation["image/back"]).any()
+
+
+@pytest.mark.parametrize("task", ["dmc/walker_walk", "tasks/walker", "goal/walker"])
+def test_a_camera_that_the_model_lacks_is_refused_with_those_that_it_has(task):
+  with pytest.raises(ValueError, match=r"observations='image/top': .* but image, image/side, image/back"):
+    make(EnvConfig(task, observations=("image", "image/top")), seed=3)
+
+
 @pytest.mark.parametrize("task", ["dmc/walker_walk", "dmc/finger_spin", "dmc/quadruped_walk"])
 def test_at_most_two_in_a_thousand_balanced_pixels_differ(task):
   envs = [make(EnvConfig(task, rendering=kind), 0) for kind in ("published", "balanced")]
