@@ -66,7 +66,7 @@ class WarpPhysics:
 
 @wp.kernel
 def _keep(chosen: wp.array(dtype=int), values: wp.array2d(dtype=float), to: wp.array2d(dtype=float)):  # pyright: ignore
-  world, index = wp.tid()
+  world, index = wp.tid()  # pyright: ignore
   if chosen[index] == 1:
     to[world, index] = values[world, index]
 
