@@ -81,6 +81,16 @@ def unequal_settings(settings: Sequence[Setting], reference: Reference, task: st
   return unequal([caveat for run in runs for caveat in _of_settings(run, reference, task_of(task))])
 
 
+def redrawn(task: str, reference: Reference) -> str:
+  """Says that the reference's scores are of other pictures of this task; "" where they are not."""
+  twin = task.removeprefix(_REDRAWN)
+  if twin == task or reference.steps(task) or not reference.steps(twin):
+    return ""
+  return (
+    f"mjx/ draws other pictures than the scores are of: dreamerax eval RUN_DIR --task dmc/{twin} gives returns on those"
+  )
+
+
 def _compare(
   label: str,
   task: str,
@@ -94,11 +104,9 @@ def _compare(
   def unclear(*why: str, seeds: tuple[float, ...] = (), theirs: Score | None = None) -> Comparison:
     return Comparison(label, task, theirs, returns, seeds, None, "unclear", why)
 
-  known, twin = reference.steps(task), task.removeprefix(_REDRAWN)
-  if twin != task and not known and reference.steps(twin):
-    return unclear(
-      f"mjx/ draws other pictures than the scores are of: dreamerax eval RUN_DIR --task dmc/{twin} gives returns on those"
-    )
+  known = reference.steps(task)
+  if said := redrawn(task, reference):
+    return unclear(said)
   if not known:
     return unclear(f"{reference.name} has no score on this task")
   if at is not None and at not in known:

@@ -46,6 +46,8 @@ class Panels:
   """A value to mark, the return of random actions say."""
   note: Callable[[str, Reference], str] = lambda task, reference: ""
   """What a panel's title says of the runs on a task beside a reference: in what they are unequal."""
+  absent: Callable[[str, Reference], str] = lambda task, reference: ""
+  """Why a reference's scores are not drawn beside the runs on a task."""
 
 
 def draw(settings: Sequence[Setting], panels: Panels | None = None, *, title: str = "") -> Figure:
@@ -121,9 +123,11 @@ def _draw_panel(
   for number, setting in enumerate(settings):
     drawn += _draw_setting(place, setting, setting.runs.get(task, ()), axis, metric, colors[number])
   for number, reference in enumerate(panels.references if drawn and axis == "env_steps" else ()):
-    if _is_beside(reference, metric, panels.metrics) and _draw_reference(
-      place, reference, task, colors[len(settings) + number]
-    ):
+    if not _is_beside(reference, metric, panels.metrics):
+      continue
+    if said := panels.absent(task, reference):
+      heading.append(_wrap(f"without {reference.name}: {said}"))
+    elif _draw_reference(place, reference, task, colors[len(settings) + number]):
       kind = RETURNS[reference.method.returns] if reference.method.returns else metric
       if kind != metric:
         heading.append(_wrap(f"{metric_title(metric)}s beside {metric_title(kind)}s of {reference.name}"))

@@ -9,13 +9,14 @@ from typing import Literal
 
 from dreamerax import files
 from dreamerax.analysis import plots, report
-from dreamerax.analysis.compare import compare, unequal_settings
+from dreamerax.analysis.compare import compare, redrawn, unequal_settings
 from dreamerax.analysis.curves import RETURNS, Returns
 from dreamerax.analysis.reference import Reference, load_reference
 from dreamerax.analysis.runs import Setting, find_runs, group
 from dreamerax.analysis.summary import summarize
 from dreamerax.analysis.tables import improvement_rows, summary_rows
 from dreamerax.commands import printing
+from dreamerax.envs.suites.registry import find
 
 _LONGEST_TITLE = 500  # characters
 
@@ -79,6 +80,7 @@ def run(arguments: Arguments) -> int:
     references=references,
     level=arguments.level,
     note=lambda task, reference: unequal_settings(settings, reference, task),
+    absent=redrawn,
   )
   figure = plots.draw(settings, panels, title=arguments.title)
   tables = [] if arguments.y else [summarize(settings, kind) for kind in kinds]
@@ -115,7 +117,8 @@ def _differences(settings: Sequence[Setting]) -> list[str]:
   for task in sorted({task for setting in settings for task in setting.runs}):
     first, *others = [run for setting in settings for run in setting.runs.get(task, ())]
     for other in others:
-      for name in (field.name for field in fields(other.config.env)):
+      idle = () if find(first.config.env.task).draws else ("rendering",)  # a setting that does not apply
+      for name in (field.name for field in fields(other.config.env) if field.name not in idle):
         one, another = getattr(first.config.env, name), getattr(other.config.env, name)
         if one != another:
           found.append(f"{name} is {one!r} in {first.path} and {another!r} in {other.path}")

@@ -43,6 +43,7 @@ class EnvConfig:
   which, one-hot and hidden, as true/condition. 0: episodes begin as the task says. Not for jit:, vector: and mjx/ tasks."""
 
   def __post_init__(self):
+    object.__setattr__(self, "observations", tuple(self.observations))  # a list where it was sent as JSON
     if self.action_repeat < 1:
       raise ValueError(f"action_repeat={self.action_repeat}: it must be at least 1.")
     if self.image_size is not None and self.image_size < 1:

@@ -1,5 +1,6 @@
 """Adapts environments of brax, MuJoCo Playground and gymnax, none of which is imported."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from dreamerax.jitted.base import ArrayEnv, Outcome, State
-from dreamerax.types import ActionSpec, Array, ArrayDict
+from dreamerax.types import TRUE, ActionSpec, Array, ArrayDict
+
+_PRIVILEGED = "privileged_state"
 
 
 def from_brax(env: Any, *, max_steps: int | None) -> ArrayEnv:
@@ -65,7 +68,7 @@ class _Gymnax(ArrayEnv):
   def action(self) -> ActionSpec:
     if hasattr(self._space, "n"):
       return ActionSpec(int(self._space.n), discrete=True)
-    return ActionSpec(int(jnp.prod(jnp.array(self._space.shape))))
+    return ActionSpec(math.prod(self._space.shape))
 
   def reset(self, key: jax.Array) -> State:
     key, now = jax.random.split(key)
@@ -89,12 +92,17 @@ class _Gymnax(ArrayEnv):
 
 
 def _shown(observation: Any) -> dict[str, Array]:
-  """Arrays by name; floats of rank 3 are images in [0, 1], and all that is no image becomes a vector."""
+  """Arrays by name; floats of rank 3 are images in [0, 1], and all that is no image becomes a vector.
+
+  What MuJoCo Playground shows to a critic alone, `privileged_state`, is hidden from the world model.
+  """
   named = observation if isinstance(observation, Mapping) else {None: observation}
   return {_name(key, array): _converted(jnp.asarray(array)) for key, array in named.items()}
 
 
 def _name(key: str | None, array: Any) -> str:
+  if key == _PRIVILEGED:
+    return TRUE + key
   return key or ("image" if jnp.ndim(array) == 3 else "vector")
 
 

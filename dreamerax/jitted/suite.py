@@ -10,6 +10,7 @@ from dreamerax.envs.config import EnvConfig
 from dreamerax.envs.whole import Alone
 from dreamerax.jitted.base import ArrayEnv
 from dreamerax.jitted.batch import ArrayEnvs
+from dreamerax.jitted.resized import Resized
 
 
 def make(config: EnvConfig, seed: int) -> Environment:
@@ -49,13 +50,9 @@ def _find(task: str) -> Any:
 
 @functools.lru_cache(maxsize=16)  # its functions are pure, and programs of the same environment are compiled once
 def _made(task: str, image_size: int | None) -> ArrayEnv:
-  """What the factory returns; it is told the side of images where one is asked for."""
+  """What the factory returns; it is told the side of images where one is asked for, or its images are resized."""
   factory, given = _find(task), {}
-  if image_size is not None:
-    if "image_size" not in inspect.signature(factory).parameters:
-      raise ValueError(
-        f"image_size={image_size}: the factory of task={task!r} has no parameter image_size: add one, or leave it out"
-      )
+  if image_size is not None and "image_size" in inspect.signature(factory).parameters:
     given = {"image_size": image_size}
   try:
     env = factory(**given)
@@ -66,4 +63,4 @@ def _made(task: str, image_size: int | None) -> ArrayEnv:
       f"task={task!r}: the factory returned {type(env).__name__}; return a dreamerax.jitted.ArrayEnv, such as "
       "dreamerax.jitted.from_brax(env, max_steps=1000) or from_gymnax(env)"
     )
-  return env
+  return env if image_size is None or given else Resized(env, image_size)

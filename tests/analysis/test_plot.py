@@ -204,6 +204,16 @@ def test_runs_of_different_environments_are_refused(tmp_path: Path, capsys: pyte
   assert cli.main(["plot", str(tmp_path), "--out", str(out), "--anyway"]) == 0 and out.exists()
 
 
+def test_a_task_in_other_pictures_says_why_no_score_is_beside_it(tmp_path: Path):
+  """How closely dm_control draws does not apply to it, so that runs whose presets differ in that are of the same thing."""
+  make_run(tmp_path / "runs" / "one", task="mjx/walker_walk")
+  make_run(tmp_path / "runs" / "other", task="mjx/walker_walk", env={"rendering": "balanced"})
+  out = tmp_path / "report.html"
+  assert cli.main(["plot", str(tmp_path / "runs"), "--out", str(out), "--against", "dreamerv3"]) == 0
+  picture = base64.b64decode(Page(out.read_text()).images[0].partition("base64,")[2]).decode()
+  assert "without dreamerv3: mjx/ draws other" in picture
+
+
 def test_runs_without_returns_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
   (make_run(tmp_path / "run") / "metrics.jsonl").write_text("")
   assert cli.main(["plot", str(tmp_path), "--out", str(tmp_path / "c.png")]) == 2

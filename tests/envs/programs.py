@@ -118,3 +118,32 @@ class Gymnaxlike:
 
 def gymnaxlike() -> ArrayEnv:
   return from_gymnax(Gymnaxlike())
+
+
+class Pendulumlike(Gymnaxlike):
+  """Shows what it was told to do, two numbers, within their bounds."""
+
+  def action_space(self, params):
+    return SimpleNamespace(shape=(2,), low=jnp.array([-2.0, 0.0]), high=jnp.array([2.0, 2.0]))
+
+  def reset_env(self, key, params):
+    return jnp.zeros(2), {"time": 0}
+
+  def step_env(self, key, state, action, params):
+    return action, {"time": state["time"] + 1}, jnp.zeros(()), jnp.array(False), {}
+
+
+def pendulumlike() -> ArrayEnv:
+  return from_gymnax(Pendulumlike())
+
+
+class Tiles(Drift):
+  """Shows a picture of 10 x 10 beside its place: the left half is dark."""
+
+  def observe(self, state):
+    picture = jnp.zeros((10, 10, 2), jnp.uint8).at[:, 5:].set(255)
+    return {**super().observe(state), "image": picture}
+
+
+def tiles() -> ArrayEnv:
+  return Tiles(far=1.2)

@@ -8,11 +8,12 @@ import pytest
 from dreamerax.envs import EnvConfig, EnvironmentFault, check_applies, check_task, look_at, make, make_batch
 from dreamerax.envs.suites.actions import random_actions
 from dreamerax.jitted import Outcome
+from dreamerax.jitted.adapters import _shown
 from dreamerax.jitted.batch import ArrayEnvs
 from dreamerax.jitted.program import episode_keys
-from dreamerax.types import ActionSpec, ArraySpec, Transition
+from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition
 from tests.contracts.environment import EnvironmentContract
-from tests.envs.programs import Changed, Drift, braxlike, gymnaxlike
+from tests.envs.programs import Changed, Drift, braxlike, gymnaxlike, pendulumlike
 
 TASK = "jit:tests.envs.programs:"
 ENV = Drift(far=1.2)
@@ -161,6 +162,29 @@ def test_pairs_of_gymnax_tell_an_end_from_the_time_that_is_up():
   assert envs.spec.action == ActionSpec(3, discrete=True)
 
 
+def test_continuous_actions_of_gymnax_reach_its_bounds():
+  envs = ArrayEnvs(pendulumlike(), 2, 0, name="gymnax")
+  envs.reset()
+  row = envs.step(np.array([[-1, 0], [1, 0.5]], np.float32))
+  np.testing.assert_allclose(row.observation["vector"], [[-2, 1], [2, 1.5]])
+  assert envs.spec.action == ActionSpec(2)
+
+
+def test_what_playground_shows_to_a_critic_alone_is_hidden_from_the_model():
+  shown = _shown({"state": jnp.zeros(3), "privileged_state": jnp.zeros(5), "pixels/view_0": jnp.zeros((4, 4, 3))})
+  spec = EnvSpec({name: ArraySpec(tuple(x.shape), str(x.dtype)) for name, x in shown.items()}, ActionSpec(1))
+  assert set(spec.observation) == {"state", "true/privileged_state", "pixels/view_0"}
+  assert set(spec.visible) == {"state", "pixels/view_0"}
+
+
+@pytest.mark.parametrize("size", [4, 20])
+def test_images_of_a_program_that_has_one_size_are_resized(size: int):
+  shown = make(EnvConfig(f"{TASK}tiles", image_size=size), 0).reset().observation
+  assert shown["image"].shape == (size, size, 2) and shown["place"].shape == (2,)
+  left, right = np.asarray(shown["image"][:, : size // 4]), np.asarray(shown["image"][:, -(size // 4) :])
+  assert (left < 60).all() and (right > 190).all()
+
+
 STEP = Drift().step
 
 
@@ -212,7 +236,6 @@ def test_what_is_no_array_program_is_refused_in_a_line(factory: str, said: str):
 
 def test_settings_that_do_not_apply_are_refused_by_name():
   for fields, said in (
-    ({"image_size": 32}, "image_size=32: the factory of task='jit:tests.envs.programs:fixed' has no parameter"),
     ({"grey": True}, "grey=True: .* draws by itself"),
     ({"float_images": True}, "float_images=True: .* shows uint8 images already"),
   ):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dreamerax.envs import EnvConfig, check_applies, check_task, make, make_batch
+from dreamerax.envs import EnvConfig, check_applies, check_task, examine, make, make_batch
 from dreamerax.envs.suites.actions import random_actions
 from dreamerax.envs.suites.dm_control import import_suite
 from dreamerax.jitted.batch import ArrayEnvs
@@ -198,6 +198,13 @@ def test_several_cameras_draw_what_dm_controls_do():
     ValueError, match="no observation 'image/top': it has image, image/side, image/back, orientations"
   ):
     make_batch(EnvConfig("mjx/walker_walk", observations=("image/top",)), 2, 0)
+
+
+@pytest.mark.slow
+def test_a_task_is_examined_by_the_name_that_the_papers_give_it():
+  pytest.importorskip("mujoco_warp", reason=NEEDED)
+  report = examine(EnvConfig("mjx/cup_catch"), steps=5, seed=0)
+  assert not report.violations and list(report.spec.observation) == ["image"]
 
 
 @pytest.mark.slow

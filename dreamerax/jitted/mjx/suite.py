@@ -31,7 +31,9 @@ def make_batch(config: EnvConfig, num_envs: int, seed: int, *, skip_nonfinite: b
 
 def check(task: str) -> None:
   """Raises ValueError: there is no such task (names the nearest), or the extra is not installed."""
-  check_listed(task, names(), prefix=PREFIX, of="not among those of mjx/", package="mujoco-warp", extra="batched")
+  check_listed(
+    _own_name(task), names(), prefix=PREFIX, of="not among those of mjx/", package="mujoco-warp", extra="batched"
+  )
 
 
 def names() -> tuple[str, ...]:
@@ -43,7 +45,13 @@ def names() -> tuple[str, ...]:
 def _made(config: EnvConfig) -> ArrayEnv:
   check(config.task)
   size = config.image_size or dm_control.IMAGE_SIZE
-  return _env(config.task.removeprefix(PREFIX), size, config.observations)
+  return _env(_own_name(config.task).removeprefix(PREFIX), size, config.observations)
+
+
+def _own_name(task: str) -> str:
+  """The suite's name of a task that the papers call otherwise, such as mjx/cup_catch."""
+  name = task.removeprefix(PREFIX)
+  return PREFIX + dm_control.ALIASES.get(name, name)
 
 
 @functools.lru_cache(maxsize=16)  # its functions are pure, and programs of the same environment are compiled once

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,24 @@ import warp as wp  # pyright: ignore[reportMissingImports]
 from dreamerax.jitted.mjx.scene import GIVEN, STEPPED, shapes
 
 wp.config.log_level = wp.LOG_ERROR  # else it prints what it compiles
+
+
+def _start() -> None:
+  """Starts Warp. Without a graphics card, its native code writes to the error stream that there is no driver for one."""
+  if jax.default_backend() != "cpu":
+    wp.init()
+    return
+  errors, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+  try:
+    os.dup2(nothing, 2)
+    wp.init()
+  finally:
+    os.dup2(errors, 2)
+    os.close(errors)
+    os.close(nothing)
+
+
+_start()
 
 
 def device() -> Any:
