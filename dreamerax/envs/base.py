@@ -144,6 +144,9 @@ class EnvBatch(abc.ABC):
     """Parts, in the order of their environments, whose steps may be in flight at the same time: use them or the whole."""
     return [self]
 
+  def run_on(self, device: Any) -> None:  # noqa: B027
+    """Called before `reset`: programs of jax run on this device, on which the policy acts. Other environments have none."""
+
   @abc.abstractmethod
   def reset(self) -> Transition:
     """Begins an episode everywhere: [E, ...], all `is_first`. An unreceived step is finished and dropped."""

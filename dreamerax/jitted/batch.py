@@ -23,7 +23,8 @@ _log = logging.getLogger(__name__)
 class ArrayEnvs(WholeEnvs):
   """Steps E environments by one compiled function, which begins to run in `send`.
 
-  Observations are arrays of jax, on its first device: the policy takes them as they are, and the replay copies them once.
+  Observations are arrays of jax: the policy takes them as they are, and the replay copies them once. They are on jax's first
+  device, or with several devices of the CPU on that of `run_on`: on the first, a step would wait for the update there.
   The k-th episode of stream i follows from the batch's seed, i and k. The whole state is in a checkpoint.
   """
 
@@ -52,6 +53,7 @@ class ArrayEnvs(WholeEnvs):
     self._flight: tuple[np.ndarray, BatchStep] | None = None
     self._newest: Mapping[str, Any] = {}
     self._program, self._reset = compiled(env, action_repeat), env.reset
+    self._device: Any = None
 
   @property
   def spec(self) -> EnvSpec:
@@ -60,6 +62,9 @@ class ArrayEnvs(WholeEnvs):
   @property
   def faults(self) -> int:
     return self._cut
+
+  def run_on(self, device: Any) -> None:
+    self._device = device if device.platform == "cpu" else None  # what Warp keeps is on the first graphics card
 
   def begin(self, seed: int) -> Transition:
     self._seed, self._numbers[:] = np.uint32(seed), -1
@@ -117,7 +122,7 @@ class ArrayEnvs(WholeEnvs):
       ValueError: the state is of an environment with other arrays.
     """
     self.resume(episodes, newest)
-    like = jax.jit(self._first_state)()
+    like = self._blank()
     leaves, given = jax.tree.leaves(like), state["arrays"]
     saved = [given[str(i)] for i in range(len(given))]
     if [(array.shape, array.dtype) for array in saved] != [(x.shape, x.dtype) for x in map(_plain, leaves)]:
@@ -125,13 +130,20 @@ class ArrayEnvs(WholeEnvs):
         f"task={self._name!r}: the checkpoint's environments hold other arrays than this one's: it has changed"
       )
     typed = [_typed(jnp.array(array), leaf) for array, leaf in zip(saved, leaves, strict=True)]
-    self._state = jax.tree.unflatten(jax.tree.structure(like), typed)
+    self._state = self._placed(jax.tree.unflatten(jax.tree.structure(like), typed))
     self._seed, self._steps = np.uint32(state["seed"]), state["steps"].copy()
     self._sums = {name: array.copy() for name, array in state.get("logs", {}).items()}
     self._over = np.array([episode.over for episode in episodes])
 
   def close(self) -> None:
     self._state = self._flight = None
+
+  def _blank(self) -> BatchState:
+    return self._placed(jax.jit(self._first_state)())
+
+  def _placed(self, state: BatchState) -> BatchState:
+    """Where the state is, the program runs."""
+    return state if self._device is None else jax.device_put(state, self._device)
 
   def _first_state(self) -> BatchState:
     """A state that nothing has happened in, from which every stream begins its first episode."""
@@ -142,7 +154,7 @@ class ArrayEnvs(WholeEnvs):
     first = self._over.copy()
     self._numbers[first] += 1
     if self._state is None:
-      self._state = jax.jit(self._first_state)()
+      self._state = self._blank()
     # A copy of each: what is given to a program must not be written to until it has run.
     given = actions.copy(), first.copy(), self._seed, self._numbers.copy()
     self._state, step = self._program(self._state, *given)

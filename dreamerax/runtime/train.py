@@ -135,7 +135,9 @@ def _make_source(start: RunStart, found: Restored) -> ExperienceSource:
   count = start.settings.num_envs
   if start.parts.remote is not None:
     return RemoteSource(start.parts.remote(count, first_seed))
-  return LocalSource(start.parts.make_envs(count, first_seed))
+  envs = start.parts.make_envs(count, first_seed)
+  envs.run_on(start.actors.devices.flat[0])
+  return LocalSource(envs)
 
 
 def _make_run(

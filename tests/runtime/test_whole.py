@@ -1,5 +1,8 @@
 """Runs whose environments step together in one call: they go on to the bit where these can be saved, and say where not."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from dreamerax.jitted import ArrayEnv, Outcome
 from dreamerax.jitted.batch import ArrayEnvs
 from dreamerax.runtime.checkpoint.checkpoints import load_state
 from dreamerax.types import ActionSpec
+from tests.conftest import cpu_devices
 from tests.runtime.test_resume import what_is_left
 from tests.runtime.toys import SPEC, Regression, run
 
@@ -109,6 +113,36 @@ def test_a_run_goes_on_to_the_bit(kind: str, tmp_path: Path):
   scored = ("episode/return", "episode/log/x")  # there is an evaluation at the end of each part
   episodes = [[[row[name] for name in scored] for row in each if scored[0] in row] for each in (lines, lines_whole)]
   assert len(episodes[0]) > 20 and episodes[0] == episodes[1]
+
+
+TWO_DEVICES = """
+import sys
+from pathlib import Path
+
+import jax
+
+from dreamerax.runtime.settings import MeshConfig
+from tests.runtime.test_whole import array_envs
+from tests.runtime.toys import run
+
+made = []
+
+
+def make(*arguments, **options):
+  made.append(array_envs(*arguments, **options))
+  return made[-1]
+
+
+run(Path(sys.argv[1]), env_steps=300, make_envs=make, eval_every=200, video_every=0, mesh=MeshConfig(data=1, policy=1))
+print(len(made), {device.id for envs in made for array in envs._newest.values() for device in array.devices()})
+"""
+
+
+def test_on_the_cpu_a_program_runs_where_the_policy_acts(tmp_path: Path):
+  """On the device that learns, each step would wait for an update."""
+  command = [sys.executable, "-c", TWO_DEVICES, str(tmp_path / "run")]
+  done = subprocess.run(command, env={**os.environ, **cpu_devices(2)}, capture_output=True, text=True, check=False)
+  assert done.stdout.splitlines()[-1:] == ["3 {1}"], done.stderr[-2000:]
 
 
 def test_environments_that_cannot_be_saved_are_told_of_and_cut_short(tmp_path: Path, capsys: pytest.CaptureFixture):

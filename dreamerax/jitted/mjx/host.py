@@ -23,7 +23,7 @@ class Host:
 
     Args:
       given: arrays [E, ...] of GIVEN.
-      shown: arrays [E, ...] of STEPPED, which are written.
+      shown: arrays [E, ...] of STEPPED, which are written: with zeros where the model has none.
     """
     model, data = self._model, self._data
     for row in range(len(given[0])):
@@ -36,5 +36,4 @@ class Host:
         mujoco.mj_forward(model, data)
       for name, array in zip(STEPPED, shown, strict=True):
         value = np.asarray(getattr(data, name))
-        if value.size:
-          array[row] = value.reshape(array.shape[1:])
+        array[row] = value.reshape(array.shape[1:]) if value.size else 0

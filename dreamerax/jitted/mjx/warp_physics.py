@@ -62,6 +62,8 @@ class WarpPhysics:
       value = getattr(data, name)
       if value.size:
         wp.copy(array, value)
+      else:
+        array.zero_()
 
 
 @wp.kernel

@@ -77,6 +77,7 @@ def evaluate(
   quota = episodes_each(episodes, num_envs)
   count = len(quota)
   envs = make_envs(count, seed, film=True) if video else make_envs(count, seed)
+  envs.run_on(policy.device)
   try:
     film = Film(envs) if video else None
     carry, row = policy.initial_carry(count), envs.reset()

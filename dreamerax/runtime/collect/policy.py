@@ -1,7 +1,7 @@
 """Acts in environments: the agent under jit, exploring or by its mode, or uniform actions to fill the replay."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -65,6 +65,11 @@ class AgentPolicy:
 
     self._act = jax.jit(act)
 
+  @property
+  def device(self) -> Any:
+    """The first device of jax that it acts on."""
+    return self._mesh.devices.flat[0]
+
   def initial_carry(self, num_envs: int) -> Carry:
     """Returns the policy's memory before the first step."""
     return jax.device_put(self._agent.initial_carry(num_envs), rows_sharded(self._mesh, num_envs))
@@ -86,7 +91,12 @@ class AgentPolicy:
     """
     if params is not self._given:
       self._given, self._params = params, put_on(params, self._mesh)
-    actions, carry, latents = self._act(self._params, carry, row.observation, row.is_first, self._key, np.uint32(index))
+    observation = row.observation
+    if any(
+      isinstance(array, jax.Array) for array in observation.values()
+    ):  # of a program that may run on another device
+      observation = jax.device_put(observation, rows_sharded(self._mesh, len(row.is_first)))
+    actions, carry, latents = self._act(self._params, carry, observation, row.is_first, self._key, np.uint32(index))
     actions = np.asarray(actions)
     if not np.isfinite(actions).all():
       raise Diverged("the policy's actions are no longer finite numbers: lower the learning rate")
