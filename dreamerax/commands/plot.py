@@ -16,7 +16,7 @@ from dreamerax.analysis.runs import Setting, find_runs, group
 from dreamerax.analysis.summary import summarize
 from dreamerax.analysis.tables import improvement_rows, summary_rows
 from dreamerax.commands import printing
-from dreamerax.envs.suites.registry import find
+from dreamerax.envs.suites.registry import SUITES
 
 _LONGEST_TITLE = 500  # characters
 
@@ -116,9 +116,10 @@ def _differences(settings: Sequence[Setting]) -> list[str]:
   found = []
   for task in sorted({task for setting in settings for task in setting.runs}):
     first, *others = [run for setting in settings for run in setting.runs.get(task, ())]
+    undrawn = any(suite.matches(first.config.env.task) and not suite.draws for suite in SUITES)
+    names = [field.name for field in fields(first.config.env) if field.name != "rendering" or not undrawn]
     for other in others:
-      idle = () if find(first.config.env.task).draws else ("rendering",)  # a setting that does not apply
-      for name in (field.name for field in fields(other.config.env) if field.name not in idle):
+      for name in names:
         one, another = getattr(first.config.env, name), getattr(other.config.env, name)
         if one != another:
           found.append(f"{name} is {one!r} in {first.path} and {another!r} in {other.path}")

@@ -59,8 +59,7 @@ def fit(
   if asked_steps // streams < sequence:
     raise ValueError(
       f"replay.capacity={asked_steps} holds less than one sequence of {sequence} steps for each of {streams} streams: "
-      f"raise it to at least {sequence * streams}, or lower replay.batch_length or the number of environments to at most "
-      f"{asked_steps // sequence}"
+      f"raise it to at least {sequence * streams}, or lower replay.batch_length{_fewer(asked_steps // sequence)}"
     )
   budget = memory // 4 if max_bytes is None else max_bytes
   rows = min(asked_steps // streams, budget // (step_bytes * streams))
@@ -69,8 +68,8 @@ def fit(
     field = "a quarter of the memory" if max_bytes is None else "replay.max_bytes"
     raise ValueError(
       f"{field}={budget} holds less than one sequence of {sequence} steps of {step_bytes} bytes for each of {streams} "
-      f"streams: set replay.max_bytes to at least {need}, or lower replay.batch_length or the number of environments "
-      f"to at most {budget // (sequence * step_bytes)}"
+      f"streams: set replay.max_bytes to at least {need}, or lower "
+      f"replay.batch_length{_fewer(budget // (sequence * step_bytes))}"
     )
   result = Budget(asked_steps, budget, step_bytes, streams, rows)
   if result.nbytes > memory:
@@ -79,6 +78,11 @@ def fit(
       f"lower replay.max_bytes or replay.capacity={asked_steps}"
     )
   return result
+
+
+def _fewer(streams: int) -> str:
+  """Advises so many environments at most; nothing where not even one fits."""
+  return f" or the number of environments to at most {streams}" if streams else ""
 
 
 def size_of(nbytes: int) -> str:

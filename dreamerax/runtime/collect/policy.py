@@ -92,9 +92,8 @@ class AgentPolicy:
     if params is not self._given:
       self._given, self._params = params, put_on(params, self._mesh)
     observation = row.observation
-    if any(
-      isinstance(array, jax.Array) for array in observation.values()
-    ):  # of a program that may run on another device
+    # Those of an array program may be on another device.
+    if any(isinstance(array, jax.Array) for array in observation.values()):
       observation = jax.device_put(observation, rows_sharded(self._mesh, len(row.is_first)))
     actions, carry, latents = self._act(self._params, carry, observation, row.is_first, self._key, np.uint32(index))
     actions = np.asarray(actions)
