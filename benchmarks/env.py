@@ -2,18 +2,24 @@
 
     python -m benchmarks.env --task dmc/walker_walk --envs 16 --rendering balanced --workers 0 2
     python -m benchmarks.env --task mjx/walker_walk --envs 1 16 64 --workers 0
+    python -m benchmarks.env --suite mjx --action-repeat 2
+
+With `--suite`, tasks of a suite whose environments step together are measured over 1 to 1,024 environments, beside those of
+the same names in dmc/, in worker processes and without; only frames, start and memory are taken there.
 
 A frame is one agent step of one environment. Actions are random; with worker processes both halves of the environments are
-in flight, as in a run. `renderer` is what the renderer alone delivers when as many processes as there are workers (one
-without) draw at the same time, in stretches between those of the environments, and `share` the median ratio of the two.
-`physics_ms` and `render_ms` are medians for one frame there: the first is the simulator's step with the task's own Python,
-its action repeat included, the second the picture. `start_seconds` is what making the environments and their first
-observations takes, compilation included, and `memory_mib` what this process and its workers hold after the first stretch; a
-row that is not the first of a process holds what the rows before it left. `dm_control` is what as many processes with as
-many environments deliver without dreamerax, each environment with the rendering context, buffer and threads that dm_control
-gives it, and `times_dm_control` the median ratio. `check_share` is the part of a step of one environment that the check of
-its answers takes: one process takes a step with it and one without it in turn, and medians are compared; `check_us` is the
-check alone, and `step_us` the step. `pixels_differ` and `mean_error` compare pictures with the published ones.
+in flight, as in a run. Each row is measured in a process of its own. `start_seconds` is what making the environments and
+their first observations takes, compilation included, and `memory_mib` what the process and its workers hold after the first
+stretch.
+
+Of dmc/ tasks, `renderer` is what the renderer alone delivers when as many processes as there are workers (one without) draw
+at the same time, in stretches between those of the environments, and `share` the median ratio of the two. `physics_ms` and
+`render_ms` are medians for one frame there: the first is the simulator's step with the task's own Python, its action repeat
+included, the second the picture. `dm_control` is what as many processes with as many environments deliver without dreamerax,
+each environment with the rendering context, buffer and threads that dm_control gives it, and `times_dm_control` the median
+ratio. `check_share` is the part of a step of one environment that the check of its answers takes: one process takes a step
+with it and one without it in turn, and medians are compared; `check_us` is the check alone, and `step_us` the step.
+`pixels_differ` and `mean_error` compare pictures with the published ones.
 """
 
 import argparse
@@ -22,14 +28,14 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import psutil
 
 from benchmarks.common import machine, report
-from dreamerax.envs import EnvBatch, EnvConfig, WorkerConfig, make, make_batch
+from dreamerax.envs import EnvBatch, EnvConfig, WorkerConfig, check_task, make, make_batch
 from dreamerax.envs.contract import Checked
 from dreamerax.envs.suites import registry
 from dreamerax.envs.suites.actions import BoxActions, random_actions
@@ -37,11 +43,30 @@ from dreamerax.envs.suites.dm_control import ALIASES, CAMERAS, IMAGE_SIZE, QUALI
 
 # Figures are taken over this many stretches of --steps each.
 REPEATS = 5
+CORES = WorkerConfig().processes(1000)
+SUITE_TASKS = ("cartpole_balance", "walker_walk")
+SUITE_ENVS, BESIDE = (1, 16, 64, 256, 1024), (4, 16)  # environments of --suite's rows, and of dmc/'s beside them
+FRAMES = 2048  # of a stretch of these rows, and at least two steps of every environment
 PAIRS, CALLS = 20, 1000  # times --steps pairs of a step with and one without the check; calls of the check alone
 
 
-def measure(config: EnvConfig, num_envs: int, workers: int, steps: int) -> dict[str, Any]:
-  """One row: frames per second of `num_envs` environments, median, least and most of REPEATS stretches of `steps`."""
+@dataclass(frozen=True)
+class Row:
+  """What one row is of."""
+
+  config: EnvConfig
+  num_envs: int
+  workers: int
+  steps: int
+  """Of every environment, in a stretch."""
+  parts: bool = True
+  """Whether a dmc/ task is taken apart, and measured beside its renderer and dm_control."""
+
+
+def measure(row: Row) -> dict[str, Any]:
+  """Frames per second of a row's environments, median, least and most of REPEATS stretches, and the other figures."""
+  config, num_envs, workers, steps = row.config, row.num_envs, row.workers, row.steps
+  apart = row.parts and config.task.startswith("dmc/")
   processes = max(1, min(num_envs, workers))
   rates, parts, plain = [], [], []
   spawn = multiprocessing.get_context("spawn")
@@ -57,16 +82,18 @@ def measure(config: EnvConfig, num_envs: int, workers: int, steps: int) -> dict[
     for _ in range(REPEATS + 1):
       rates.append(_collect(halves, steps, rng))
       memory = memory or _memory_mib()  # before other processes draw
+      if not apart:
+        continue
       parts.append(list(renderers.map(_parts, [config] * processes, [steps] * processes)))
       shares = [num_envs // processes + (index < num_envs % processes) for index in range(processes)]
       plain.append(sum(renderers.map(_plain_rate, [config] * processes, shares, [steps] * processes)))
   rates, parts, plain = rates[1:], parts[1:], plain[1:]  # the first of each warms up
-  row: dict[str, Any] = {
+  figures: dict[str, Any] = {
     "benchmark": "env",
     "task": config.task,
     "envs": num_envs,
     "workers": workers,
-    "rendering": config.rendering,
+    "rendering": config.rendering if registry.find(config.task).draws else None,
     "image_size": config.image_size,
     "action_repeat": config.action_repeat,
     "frames_per_second": float(np.median(rates)),
@@ -75,10 +102,10 @@ def measure(config: EnvConfig, num_envs: int, workers: int, steps: int) -> dict[
     "start_seconds": started,
     "memory_mib": memory,
   }
-  if config.task.startswith("dmc/"):
+  if apart:
     alone = [sum(1 / render for _, render in stretch) for stretch in parts]
     physics, render = np.median([part for stretch in parts for part in stretch], 0)
-    row |= {
+    figures |= {
       "renderer": float(np.median(alone)),
       "share": float(np.median(np.divide(rates, alone))),
       "dm_control": float(np.median(plain)),
@@ -88,7 +115,13 @@ def measure(config: EnvConfig, num_envs: int, workers: int, steps: int) -> dict[
       **_check_costs(config, steps),
       **_differences(config),
     }
-  return row | {"machine": machine()}
+  return figures | {"machine": machine()}
+
+
+def measure_apart(row: Row) -> dict[str, Any]:
+  """The same in a process of its own, which holds nothing of the rows before."""
+  with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+    return process.submit(measure, row).result()
 
 
 def _memory_mib() -> float:
@@ -111,8 +144,6 @@ def _collect(parts: Sequence[EnvBatch], steps: int, rng: np.random.Generator) ->
 
 def _parts(config: EnvConfig, steps: int) -> tuple[float, float]:
   """Seconds of physics and of rendering: the same task without its picture takes what the picture does not."""
-  if not config.task.startswith("dmc/"):
-    return 0.0, 0.0
   without = replace(config, observations=_vectors(config))
   physics = _step_seconds(without, steps)
   return physics, _step_seconds(config, steps) - physics
@@ -120,8 +151,6 @@ def _parts(config: EnvConfig, steps: int) -> tuple[float, float]:
 
 def _plain_rate(config: EnvConfig, num_envs: int, steps: int) -> float:
   """Frames per second of dm_control's own environments, one after the other, as somebody would write it without dreamerax."""
-  if not config.task.startswith("dmc/"):
-    return 0.0
   from dm_control import suite
 
   domain, behaviour = _names(config)
@@ -222,32 +251,62 @@ def _step_seconds(config: EnvConfig, steps: int) -> float:
   return float(np.median(seconds))
 
 
+def rows_of_suite(
+  suite: str, names: Sequence[str], envs: Sequence[int], action_repeat: int, image_size: int
+) -> list[Row]:
+  """Tasks of a suite over numbers of environments, each followed by dmc/'s of the same name, without and with workers.
+
+  Raises:
+    ValueError: there is no such task.
+  """
+  rows = []
+  for name in names:
+    together = EnvConfig(f"{suite}/{name}", action_repeat, image_size)
+    beside = replace(together, task=f"dmc/{name}", rendering="fast")
+    check_task(together.task)
+    check_task(beside.task)
+    rows += [_brief(together, num_envs, 0) for num_envs in envs]
+    rows += [_brief(beside, num_envs, workers) for workers in (0, CORES) for num_envs in BESIDE]
+  return rows
+
+
+def _brief(config: EnvConfig, num_envs: int, workers: int) -> Row:
+  return Row(config, num_envs, workers, max(2, FRAMES // num_envs), parts=False)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument("--task", default="dmc/cartpole_balance")
-  parser.add_argument("--envs", type=int, nargs="+", default=[16], help="one row for each")
-  parser.add_argument(
-    "--workers", type=int, nargs="+", default=[WorkerConfig().processes(1000)], help="one row for each"
-  )
-  parser.add_argument("--steps", type=int, default=50, help="agent steps of every environment per stretch")
+  parser.add_argument("--suite", choices=["mjx"], help="measure this suite beside dmc/")
+  parser.add_argument("--task", nargs="+", help="one row for each; with --suite, names without their suite")
+  parser.add_argument("--envs", type=int, nargs="+", help="one row for each")
+  parser.add_argument("--workers", type=int, nargs="+", help="one row for each")
+  parser.add_argument("--steps", type=int, help="agent steps of every environment per stretch")
   parser.add_argument(
     "--rendering", nargs="+", help="one row for each; all where the task draws at the quality that is asked for"
   )
   parser.add_argument("--action-repeat", type=int, default=1)
   parser.add_argument("--image-size", type=int, default=64)
   options = parser.parse_args(arguments)
-  renderings = options.rendering or (list(QUALITIES) if registry.find(options.task).draws else ["published"])
-  configs = [
-    EnvConfig(options.task, options.action_repeat, options.image_size, rendering=rendering) for rendering in renderings
-  ]
-  report(
-    [
-      measure(config, num_envs, workers, options.steps)
-      for config in configs
-      for num_envs in options.envs
-      for workers in options.workers
+  if options.suite:
+    for name in ("workers", "steps", "rendering"):
+      if getattr(options, name) is not None:
+        parser.error(f"--{name} is chosen by --suite: leave it out, or give --task without --suite")
+    names, envs = options.task or SUITE_TASKS, options.envs or SUITE_ENVS
+    rows = rows_of_suite(options.suite, names, envs, options.action_repeat, options.image_size)
+  else:
+    rows = [
+      Row(
+        EnvConfig(task, options.action_repeat, options.image_size, rendering=rendering),
+        num_envs,
+        workers,
+        options.steps or 50,
+      )
+      for task in options.task or ["dmc/cartpole_balance"]
+      for rendering in options.rendering or (QUALITIES if registry.find(task).draws else ["published"])
+      for num_envs in options.envs or [16]
+      for workers in options.workers or [CORES]
     ]
-  )
+  report([measure_apart(row) for row in rows])
 
 
 if __name__ == "__main__":
