@@ -16,8 +16,7 @@ pytestmark = pytest.mark.slow
 
 SMALL = shlex.split("""
   --num-envs 2 --prefill-steps 100 --log-every 0.5 --eval-episodes 2 --replay.capacity 2000 --replay.batch-size 2
-  --replay.batch-length 4 --schedule.ratio 2 --agent.world-model.encoder.depth 2
-  --agent.world-model.objectives.reconstruction.decoder.depth 2
+  --replay.batch-length 4 --schedule.ratio 2 --agent.world-model.encoder.units 8
   --agent.world-model.objectives.reconstruction.decoder.units 8 --agent.world-model.dynamics.units 8
   --agent.behavior.units 8 --agent.behavior.target-every 20 --sync --eval-every 0 --video-every 0
 """)

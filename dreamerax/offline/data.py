@@ -56,7 +56,7 @@ def make_replay(
   Raises:
     ValueError: they are too short for one sequence, or do not fit in the replay.
   """
-  steps, sequence = sum(len(episode.reward) for episode in episodes), config.context + config.batch_length
+  steps, sequence = sum(len(episode.reward) for episode in episodes), config.sequence
   if steps < sequence:
     raise ValueError(
       f"the training episodes have {steps} steps in all, and a sequence {sequence}: record more, or lower "

@@ -49,3 +49,8 @@ class ReplayConfig:
       raise ValueError(
         f"replay.max_disk_bytes={self.max_disk_bytes} must be at least 0 (nothing on disk), or None for what is needed"
       )
+
+  @property
+  def sequence(self) -> int:
+    """Rows of one sequence of a batch, its context included."""
+    return self.context + self.batch_length

@@ -57,13 +57,12 @@ class Replay:
     self.config = config
     self._latents = list(latent_spec) if config.context else []
     columns = column_specs(spec) | {LATENT + key: latent_spec[key] for key in self._latents}
-    sequence = config.context + config.batch_length
     self._budget = fit(
       columns,
       asked_steps=config.capacity,
       max_bytes=config.max_bytes,
       streams=streams,
-      sequence=sequence,
+      sequence=config.sequence,
       memory=machine_memory(),
     )
     self._layout = Layout(columns, streams)
@@ -73,9 +72,9 @@ class Replay:
     self._log: RowLog | None = None
     self._ring = Ring(columns, streams, self._budget.rows)
     if config.draw == "newest":
-      self._sampler = NewestEpisodes(self._ring, sequence, config.batch_size, older=config.older, seed=seed)
+      self._sampler = NewestEpisodes(self._ring, config.sequence, config.batch_size, older=config.older, seed=seed)
     else:
-      self._sampler = Sampler(self._ring, sequence, online=config.online, seed=seed)
+      self._sampler = Sampler(self._ring, config.sequence, online=config.online, seed=seed)
     self._all_streams = np.arange(streams)
 
   @property

@@ -74,9 +74,7 @@ class Run:
 
   def _train(self) -> None:
     if not self._is_filled:
-      self.session.progress.wait_for(
-        lambda: f"prefill: {self.agreement.turn.stored:,.0f}/{self.settings.loop.prefill_steps:,} agent steps"
-      )
+      self.session.progress.wait_for(self._prefill)
       while not self._is_filled and self.counters.env_steps < self.settings.env_steps:
         self.prefilled += self._step(0)
         _ = self.learner.programs.compiled  # or failed: nobody should wait for the rest of the prefill to hear of it
@@ -92,6 +90,13 @@ class Run:
       if self._unprofiled and self.learner.updates - first >= _WARM_UP:
         self._profile()
       self._look_at_clocks()
+
+  def _prefill(self) -> str:
+    """How far it is, for the progress line."""
+    stored, asked = self.agreement.turn.stored, self.settings.loop.prefill_steps
+    if stored < asked:
+      return f"prefill: {stored:,.0f}/{asked:,} agent steps"
+    return f"prefill: {stored:,.0f} agent steps, until environments have {self.parts.replay.config.sequence:,} each"
 
   def _check_and_show(self) -> None:
     self.agreement.check_within_turn()

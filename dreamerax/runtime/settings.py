@@ -148,6 +148,14 @@ class RunStart:
         f"env_steps={steps} ends the run before its first update (loop.prefill_steps={config.prefill_steps} with "
         f"action repeat {repeat} are {config.prefill_steps * repeat} env steps): raise env_steps"
       )
+    # Environments of one process or its workers step in turn. Actors need not, and whole episodes have any length.
+    envs, steps_each = self.settings.num_envs * count, replay.config.sequence - 1  # and a reset
+    needed = envs * steps_each * repeat
+    if self.parts.remote is None and replay.config.draw == "uniform" and steps < needed:
+      raise ValueError(
+        f"env_steps={steps} ends the run before its first update ({envs} environments are to make {steps_each} steps each, "
+        f"which with action repeat {repeat} are {needed} env steps): raise env_steps, or lower num_envs or replay.batch_length"
+      )
 
   def check_continues(self, saved: RunState) -> None:
     """

@@ -206,6 +206,7 @@ def test_a_second_signal_leaves_at_once():
   ("field", "options"),
   [
     ("env_steps=100", {"env_steps": 100}),
+    ("env_steps=10 .*4 environments", {"env_steps": 10, "prefill_steps": 0}),
     ("loop.prefill_steps=5000", {"prefill_steps": 5000, "env_steps": 90_000}),
     ("loop.log_every=0", {"log_every": 0}),
     ("loop.eval_every=-1", {"eval_every": -1}),
