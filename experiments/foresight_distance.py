@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from dreamerax import api, envs
 from dreamerax.agent import Agent
-from dreamerax.behavior.planners.base import Planner, Problem
+from dreamerax.behavior.planners.base import Planner
 from dreamerax.behavior.planners.block_cem import BlockCEM
 from dreamerax.behavior.planning import Planning
 from dreamerax.behavior.visual_foresight import VisualForesight
@@ -28,75 +27,7 @@ from dreamerax.envs.suites import goal_task, table
 from dreamerax.run_config import RunConfig
 from dreamerax.types import PIXELS
 from experiments import goal_baselines
-
-_SUBSTEPS = 20  # simulator steps of an action on the table
-
-
-class TruePhysics:
-  """A planner's problem in a copy of the simulator; a state [Q + V] is its positions and velocities."""
-
-  def __init__(self, scene: table.Table, physics: Any, planning: Planning):
-    self.scene, self.physics, self.planner = scene, physics.copy(share_model=True), planning.planner
-    self.every = planning.replan_every
-    self._search = jax.jit(self._plan)
-    self._plan_now = np.zeros((self.planner.horizon, physics.model.nu))
-
-  def __call__(self, physics: Any, aim: Any, random: np.random.RandomState) -> np.ndarray:
-    """A controller as those of `goal_baselines`, which searches anew every few steps."""
-    age = round(float(physics.data.time) / (_SUBSTEPS * physics.model.opt.timestep)) % self.every
-    if age == 0:
-      state = np.concatenate([physics.data.qpos, physics.data.qvel]).astype(np.float32)
-      key = jax.random.key(random.randint(2**31))
-      self._plan_now = np.asarray(self._search(key, state, self.scene.places(aim).astype(np.float32)))
-    return self._plan_now[age]
-
-  def step(self, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
-    """States [N, Q + V] and actions [N, A] -> the states they lead to."""
-    import mujoco
-
-    model, data, after = self.physics.model.ptr, self.physics.data.ptr, np.zeros_like(states)
-    for state, action, result in zip(np.asarray(states), np.asarray(actions), after, strict=True):
-      data.qpos[:], data.qvel[:] = state[: model.nq], state[model.nq :]
-      data.ctrl[:] = state[:2] + table.STEP * action  # cut to the actuators' range
-      mujoco.mj_step(model, data, _SUBSTEPS)
-      result[: model.nq], result[model.nq :] = data.qpos, data.qvel
-    return after
-
-  def _plan(self, key: jax.Array, state: jax.Array, goals: jax.Array) -> jax.Array:
-    def step(states: jax.Array, actions: jax.Array) -> jax.Array:
-      return jax.pure_callback(self.step, jax.ShapeDtypeStruct(states.shape, jnp.float32), states, actions)
-
-    def reward(states: jax.Array) -> jax.Array:
-      places = states[:, 2 : 2 + 3 * len(goals)].reshape(len(states), len(goals), 3)[..., :2]
-      return -jnp.linalg.norm(places - goals, axis=-1).max(-1)
-
-    problem = Problem(state, lambda states, actions, key: step(states, actions), step, reward)
-    return self.planner.plan(key, problem, jnp.zeros((self.planner.horizon, self.physics.model.nu)))
-
-
-def still(physics: Any, aim: Any, random: np.random.RandomState) -> np.ndarray:
-  return np.zeros(physics.model.nu)
-
-
-def to_goal(scene: table.Table) -> goal_baselines.Controller:
-  """The puck goes straight to where the object that is farthest from its goal should be."""
-
-  def act(physics: Any, aim: Any, random: np.random.RandomState) -> np.ndarray:
-    places, goals = scene.places(physics), scene.places(aim)
-    farthest = np.linalg.norm(goals - places, axis=-1).argmax()
-    return np.clip((goals[farthest] - physics.data.qpos[:2]) / table.STEP, -1, 1)
-
-  return act
-
-
-def along(scene: table.Table) -> goal_baselines.Controller:
-  """The puck goes as the object that is farthest from its goal should, wherever the puck is."""
-
-  def act(physics: Any, aim: Any, random: np.random.RandomState) -> np.ndarray:
-    gaps = scene.places(aim) - scene.places(physics)
-    return np.clip(gaps[np.linalg.norm(gaps, axis=-1).argmax()] / table.STEP, -1, 1)
-
-  return act
+from experiments.true_physics import TruePhysics
 
 
 def baseline(task: str, controller: goal_baselines.Controller, episodes: int, seed: int) -> np.ndarray:
@@ -164,10 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     raise SystemExit(f"{options.run} is of {task}: the baselines are for objects on a table, without repeated actions")
   truth = TruePhysics(scene, goal_task.simulate(scene, options.seed).physics, planning)
   compared = {
-    "left alone": still,
+    "left alone": goal_baselines.still,
     "random": goal_baselines.chance,
-    "puck to the goal": to_goal(scene),
-    "puck along the line": along(scene),
+    "puck to the goal": goal_baselines.to_goal(scene),
+    "puck along the line": goal_baselines.along(scene),
     "same planner, true physics": truth,
     "controller of the true state": goal_baselines.push(scene),
   }

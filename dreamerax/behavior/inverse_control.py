@@ -23,10 +23,10 @@ from dreamerax.types import ActionSpec, EnvSpec
 class InverseControl(Behavior):
   """Asks again at every decision which action comes first on the way to the goal (Agrawal et al. 2016).
 
-  A network gets the features of two steps of an episode, 1 to `steps` agent steps apart as far as a sequence reaches, and
-  tells the action that was taken at the first of them. Each entry of an action is one of `bins` intervals of equal width,
-  each group of a discrete one a choice; the loss is the sum of their cross-entropies. Its gradient reaches the world
-  model, which it keeps from having one state for all observations.
+  A network gets the features of two steps of an episode, 1 to `steps` agent steps apart, and tells the action that was
+  taken at the first of them. Each entry of an action is one of `bins` intervals of equal width, each group of a discrete
+  one a choice; the loss is the sum of their cross-entropies. Its gradient reaches the world model, which it keeps from
+  having one state for all observations.
 
   Acting, the later step is the goal, seen alone, and the action consists of the middles of the most probable intervals.
   """
@@ -81,10 +81,16 @@ class InverseControlModule(BehaviorModule):
     return {"inverse": 1.0}
 
   def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
+    """Raises ValueError: sequences are too short."""
     features, steps = replayed.features, replayed.steps
+    if features.shape[1] <= self.config.steps:
+      raise ValueError(
+        f"replay.batch_length={features.shape[1]}: the inverse model compares steps={self.config.steps} steps apart; raise it "
+        f"to {self.config.steps + 1}, or lower agent.behavior.steps"
+      )
     episode, action = jnp.cumsum(steps.is_first, 1), jnp.asarray(steps.action)
     total, count = jnp.zeros(()), jnp.zeros((), jnp.int32)
-    for apart in range(1, min(self.config.steps, features.shape[1] - 1) + 1):
+    for apart in range(1, self.config.steps + 1):
       policy = self.model(features[:, :-apart], features[:, apart:])
       within = episode[:, :-apart] == episode[:, apart:]  # both steps are of one episode
       log_probs = policy.log_prob(self._choices(action[:, 1 : action.shape[1] - apart + 1]))

@@ -43,8 +43,8 @@ def padded_size(height: int, width: int, halvings: int) -> tuple[int, int]:
     ValueError: fewer than 3 or more than 16 pixels a side would be left; names the sizes that would do.
   """
   way_out = (
-    "change the number of both --agent.world-model.encoder.mults and "
-    "--agent.world-model.objectives.reconstruction.decoder.mults, which halve them"
+    "change the number of --agent.world-model.encoder.mults, which halve them, and with it that of "
+    "--agent.world-model.objectives.reconstruction.decoder.mults, where there is a decoder"
   )
   return whole_size(height, width, 2**halvings, f"{halvings} stages", way_out)
 

@@ -1,5 +1,7 @@
 """The inverse model: its loss against a loop, a linear world inverted, choices."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,6 +63,13 @@ def by_loop(params: dict, x: np.ndarray, replayed: Replayed, spec: EnvSpec) -> f
   return float(np.mean(losses))
 
 
+def test_sequences_shorter_than_the_way_between_two_states_are_refused():
+  module, key = build(), jax.random.key(0)
+  assert module.losses({}, WORLD, {}, batch(length=4), key).losses["inverse"] > 0
+  with pytest.raises(ValueError, match=r"replay.batch_length=3: .* steps=3 .* raise it to 4"):
+    module.losses({}, WORLD, {}, batch(length=3), key)
+
+
 @pytest.mark.parametrize("spec", [SPEC, CHOICES], ids=["continuous", "choices"])
 def test_loss_and_gradients_are_those_of_a_loop(spec: EnvSpec):
   module, params = plain.randomised(lambda: build(spec=spec))
@@ -89,7 +98,7 @@ def test_loss_and_gradients_are_those_of_a_loop(spec: EnvSpec):
 
 
 def test_pairs_of_two_episodes_teach_nothing():
-  module, replayed = build(), batch(length=2)
+  module, replayed = build(replace(CONFIG, steps=1)), batch(length=2)
   first = np.array([[False, True], [False, True]])
   replayed = replayed._replace(steps=replayed.steps._replace(is_first=first))
   loss = lambda each, x: each.losses({}, WORLD, {}, replayed._replace(features=x), jax.random.key(0)).losses["inverse"]  # noqa: E731

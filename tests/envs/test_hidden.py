@@ -44,6 +44,16 @@ def test_a_goal_is_resized_as_what_it_is_a_goal_of():
     assert shown["goal/image"] == shown["image"] and shown["image"].shape == (8, 8, 3)
 
 
+def test_a_goal_is_filmed_beside_what_is_seen():
+  with closing(make_batch(EnvConfig("tests.envs.toys:seeking", image_size=8), 2, 3, WorkerConfig(0))) as envs:
+    row, film = envs.reset(), Film(envs)
+    film.add(row)
+    (frame,), _ = film.develop()
+    image, goal = (np.broadcast_to(row.observation[name][0], (8, 8, 3)) for name in ("image", "goal/image"))
+    assert frame.shape == (8, 18, 3) and not np.array_equal(image, goal)
+    np.testing.assert_array_equal(frame, np.concatenate([image, np.full((8, 2, 3), 255), goal], 1))
+
+
 @pytest.mark.parametrize("processes", [0, 2])
 def test_a_goal_stays_for_an_episode_and_is_not_filmed(processes: int):
   config = EnvConfig("tests.envs.test_hidden:blind")

@@ -1,5 +1,6 @@
 """Foreseen events: loss and gradients against a loop, what is left out, what is refused."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -117,6 +118,14 @@ def test_probabilities_are_those_of_the_heads_by_the_events_names():
   head = params["heads"]["fall"]
   expected = plain.sigmoid(plain.linear(head["out"], plain.mlp(head["mlp"], np.float64(features)))[:, 0])
   np.testing.assert_allclose(found["event/fall"], expected, rtol=1e-4)
+
+
+def test_sequences_that_end_before_the_last_foreseen_step_are_refused():
+  dynamics = DYNAMICS.build(EMBED, ACTION, dtype=jnp.float32, rngs=nnx.Rngs(0))
+  long, short = replace(CONFIG, ahead=T - 1), replace(CONFIG, ahead=T)
+  assert run((dynamics, build(long)), (params_of(dynamics), params_of(build(long))), steps(), steps().observation["x"])
+  with pytest.raises(ValueError, match=f"replay.batch_length={T}: .* ahead={T} .* raise it to {T + 1}"):
+    run((dynamics, build(short)), (params_of(dynamics), params_of(build(short))), steps(), steps().observation["x"])
 
 
 def test_events_that_are_not_shown_are_refused_by_name():

@@ -36,7 +36,7 @@ def _with_goals(world: World, reward: Callable[[jax.Array, jax.Array], jax.Array
     reward=lambda features: reward(*parts(features)),
     continues=lambda features: world.continues(parts(features)[0]),
     glance=glance,
-    event_probabilities=lambda features: world.event_probabilities(jnp.split(features, 2, -1)[0]),
+    event_probabilities=lambda features: world.event_probabilities(parts(features)[0]),
   )
 
 

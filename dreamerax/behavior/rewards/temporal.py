@@ -62,9 +62,17 @@ class TemporalDistanceModule(GoalReward):
     return -self.distance(features, goal)
 
   def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
-    """Squared error of the distance at each replayed step to one other step, weighted by its sign."""
+    """Squared error of the distance at each replayed step to one other step, weighted by its sign.
+
+    Raises ValueError: sequences are too short.
+    """
     glance_key, near_key, far_key, choice_key = jax.random.split(key, 4)
     is_first = replayed.steps.is_first
+    if is_first.shape[1] <= self.config.limit:
+      raise ValueError(
+        f"replay.batch_length={is_first.shape[1]}: distances are learned from steps up to limit={self.config.limit} apart; "
+        f"raise it to {self.config.limit + 1}, or lower agent.behavior.reward.limit"
+      )
     time = jnp.broadcast_to(jnp.arange(is_first.shape[1]), is_first.shape)
     alone = jax.lax.stop_gradient(world.glance(replayed.embed, glance_key))  # [B, T, F]
     near = Near(self.config.limit)

@@ -106,9 +106,11 @@ class Table(GoalScene):
 
   def hidden(self, physics: Any, goal: Any) -> dict[str, np.ndarray]:
     """Gives "goal/pixels", the row and column at which what is to move began, and those where it should be, as shares of
-    the image's side; and "event/contact", 1 where the puck touched an object during the newest step."""
+    the image's side; and, where there are objects, "event/contact", 1 where the puck touched one during the newest step."""
     aim = self.places(goal)[int(goal.data.userdata[_PUSHED])]
     pixels = np.concatenate([_pixel(goal.data.userdata[_BEGAN]), _pixel(aim)])
+    if not self.objects:
+      return {PIXELS: pixels}
     contact = max(physics.data.userdata[_CONTACT], float(_touches(physics)))
     return {PIXELS: pixels, "event/contact": np.array([contact])}
 

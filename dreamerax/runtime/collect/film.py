@@ -7,9 +7,10 @@ import numpy as np
 from dreamerax.envs.base import EnvBatch
 from dreamerax.envs.faults import NoPicture
 from dreamerax.images import colored
-from dreamerax.types import EnvSpec, Transition
+from dreamerax.types import GOAL, EnvSpec, Transition
 
 _log = logging.getLogger(__name__)
+_EDGE = 2  # pixels between what is seen and the goal
 
 
 def picture(spec: EnvSpec) -> str | None:
@@ -18,7 +19,10 @@ def picture(spec: EnvSpec) -> str | None:
 
 
 class Film:
-  """The first image that the first environment shows, or a picture that it draws of itself where it shows none."""
+  """The first image that the first environment shows, or a picture that it draws of itself where it shows none.
+
+  An environment that shows the goal as such an image is filmed with the goal at the right of each frame.
+  """
 
   def __init__(self, envs: EnvBatch):
     """envs: without images, made with `film`."""
@@ -55,7 +59,12 @@ class Film:
   def _frame(self, row: Transition) -> np.ndarray:
     if self._image is None:
       return self._envs.render(0)
-    return np.array(colored(row.observation[self._image][0]))
+    now = np.array(colored(row.observation[self._image][0]))
+    goal = row.observation.get(GOAL + self._image)
+    if goal is None:
+      return now
+    edge = np.full((len(now), _EDGE, 3), 255, np.uint8)
+    return np.concatenate([now, edge, colored(goal[0])], 1)
 
   def _end(self, why: str) -> None:
     self._torn = True

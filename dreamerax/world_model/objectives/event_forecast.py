@@ -30,7 +30,7 @@ class EventForecast(Objective):
   """
 
   names: tuple[str, ...] = ("event/contact",)  # hidden observations of one number, above 0.5 where the event happens
-  ahead: int = 8  # agent steps, as far as a sequence reaches
+  ahead: int = 8  # agent steps; less than a sequence has
   positive_weight: float = 1.0  # of steps at which the event happens; above 1, probabilities are too high
   head: BinaryHead = field(default_factory=lambda: BinaryHead(layers=1, units=64))  # of each event
   scale: float = 1.0  # factor in the total loss
@@ -72,8 +72,14 @@ class EventForecastModule(ObjectiveModule):
   def losses(
     self, slow: Params, model: Model, seen: Seen, steps: Transition, updates: jax.Array, key: jax.Array
   ) -> dict[str, jax.Array]:
+    """Raises ValueError: sequences are too short."""
     length = steps.is_first.shape[1]
-    apart = jnp.arange(1, min(self.config.ahead, length - 1) + 1)[:, None]  # [H, 1], agent steps
+    if length <= self.config.ahead:
+      raise ValueError(
+        f"replay.batch_length={length}: events are foreseen ahead={self.config.ahead} steps from an observed one; raise it to "
+        f"{self.config.ahead + 1}, or lower agent.world_model.objectives.events.ahead"
+      )
+    apart = jnp.arange(1, self.config.ahead + 1)[:, None]  # [H, 1], agent steps
     places = jnp.arange(length) + apart  # [H, T], of the steps that are foreseen from each
 
     def foreseen(x: jax.Array) -> jax.Array:
@@ -106,7 +112,8 @@ def check_event(name: str, spec: EnvSpec) -> None:
   if name not in events:
     shown = ", ".join(events) or "none"
     raise ValueError(
-      f"event {name!r} is not shown: the environment's events are {shown}; choose one, or another --task"
+      f"event {name!r} is not shown: the environment's events are {shown}; choose one by names "
+      "(--agent.world-model.objectives.events.names), or another --task"
     )
   shape = spec.observation[name].shape
   if math.prod(shape) != 1 or len(shape) != 1:

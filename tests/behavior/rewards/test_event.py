@@ -11,6 +11,7 @@ from flax import nnx
 from dreamerax.agent import Agent
 from dreamerax.behavior.base import Situation
 from dreamerax.behavior.exploring import Exploring
+from dreamerax.behavior.goals.world import with_goals
 from dreamerax.behavior.planners.mppi import MPPI
 from dreamerax.behavior.planning import Planning
 from dreamerax.behavior.rewarded import Rewarded
@@ -63,6 +64,15 @@ def test_the_price_is_added_to_the_worlds_reward():
   reward = EventReward(BUMP, -2.0).build(F, SPEC, dtype=jnp.float32, rngs=nnx.Rngs(0))
   x = np.random.default_rng(0).normal(size=(5, F)).astype(np.float32)
   np.testing.assert_allclose(reward(WORLD, x), WORLD.reward(x) - 2 * wall(x), rtol=1e-6)
+
+
+def test_the_price_is_that_of_the_state_whatever_size_the_goal_has():
+  reward = EventReward(BUMP, -2.0).build(F, SPEC, dtype=jnp.float32, rngs=nnx.Rngs(0))
+  rng = np.random.default_rng(0)
+  for size in (1, F, 3):
+    x, goal = rng.normal(size=(5, F)).astype(np.float32), rng.normal(size=(5, size)).astype(np.float32)
+    told = with_goals(WORLD, lambda features, goal: jnp.zeros(len(features)), size)
+    np.testing.assert_allclose(reward(told, jnp.concatenate([x, goal], -1)), -2 * wall(x), rtol=1e-6)
 
 
 def test_a_model_that_does_not_foresee_the_event_is_refused():

@@ -39,6 +39,12 @@ def walks() -> Replayed:
   return batch(x, is_first)
 
 
+def test_sequences_shorter_than_the_largest_distance_are_refused():
+  assert build(limit=T - 1).losses({}, WORLD, {}, walks(), jax.random.key(0)).losses["temporal_distance"] >= 0
+  with pytest.raises(ValueError, match=f"replay.batch_length={T}: .* limit={T} .* raise it to {T + 1}"):
+    build(limit=T).losses({}, WORLD, {}, walks(), jax.random.key(0))
+
+
 def test_the_loss_is_the_squared_error_of_steps_apart_within_the_episode():
   """A network that reads steps off the first entry, and whose error is then seen: the pairs are of one episode."""
   module, replayed, seen = build(limit=4, others=0.0), walks(), []

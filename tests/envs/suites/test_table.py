@@ -38,6 +38,7 @@ def test_images_vectors_pixels_and_contacts_are_shown_and_all_but_images_and_vec
   assert list(env.spec.visible) == ["image", "puck", "objects"] and env.spec.action.size == 2
   assert {f"goal/{name}" for name in env.spec.visible} < set(shapes)
   env.close()
+  assert "event/contact" not in make(EnvConfig("table/reach", observations=("puck",)), 0).spec.observation
 
 
 @pytest.mark.parametrize("task", ["table/push", "table/push_3"])

@@ -40,6 +40,14 @@ def test_steps_and_rewards_are_those_of_the_suite_for_every_task():
   assert not shown.is_terminal
 
 
+def test_the_return_of_an_episode_is_logged_by_its_task():
+  env = walker("tasks/walker_run", repeat=250)
+  env.reset(3)
+  steps = [env.step(np.ones(6, np.float32)) for _ in range(4)]
+  assert steps[-1].is_last and [dict(step.log) for step in steps[:-1]] == [{}] * 3
+  assert dict(steps[-1].log) == {"run": pytest.approx(sum(step.reward for step in steps), rel=1e-5)}
+
+
 def test_each_episode_draws_its_task_and_the_world_model_sees_none_of_it():
   env = walker("tasks/walker")
   drawn = [env.reset(seed).observation[TASK] for seed in range(30)]
