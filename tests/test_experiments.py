@@ -1,12 +1,20 @@
 """The scripts beside the package."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from dreamerax import presets
 from dreamerax.agent import Agent
+from dreamerax.behavior.planners.block_cem import BlockCEM
+from dreamerax.behavior.planning import Planning
+from dreamerax.envs import EnvConfig
+from dreamerax.envs.suites import goal_task
+from dreamerax.recordings import EpisodeFolder
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
-from experiments import random_returns, visited_cells
+from experiments import goal_baselines, push_data, random_returns, visited_cells
+from experiments.true_physics import TruePhysics
 
 
 def test_random_actions_have_a_return(capsys):
@@ -33,3 +41,21 @@ def test_each_posterior_is_a_preset_of_the_same_numbers(posterior: str):
   run = presets.build(f"experiments.posteriors:{posterior}")
   agent = Agent(run.agent, EnvSpec({"image": ArraySpec((64, 64, 3), "uint8")}, ActionSpec(1)))
   assert agent.latent_spec["stoch"].shape == (16,) and run.replay.context == 0
+
+
+def test_a_planner_on_the_true_physics_brings_the_puck_to_its_goal():
+  scene = goal_baselines.TASKS["table/reach"]
+  planning = Planning(BlockCEM(horizon=3, candidates=60), replan_every=3)
+  truth = TruePhysics(scene, goal_task.simulate(scene, 0).physics, planning)
+  (success,), (distance,) = goal_baselines.run("table/reach", truth, 1, 1, 0)
+  assert success == 1 and distance < 0.02
+
+
+def test_pushes_are_recorded_with_contacts_that_random_actions_lack(tmp_path: Path):
+  config = EnvConfig("table/push", image_size=16, rendering="fast")
+  pushed, random = (push_data.record(config, tmp_path, episodes=4, share=share, seed=0) for share in (1.0, 0.0))
+  folder = EpisodeFolder(tmp_path)
+  episodes = folder.read_all()
+  contacts = [episode.observation["event/contact"][1:].mean() for episode in episodes]
+  assert len(episodes) == 8 and pushed > 0.1 > random
+  assert np.mean(contacts[:4]) == pytest.approx(pushed) and np.mean(contacts[4:]) == pytest.approx(random)
