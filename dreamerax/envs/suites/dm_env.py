@@ -79,7 +79,8 @@ class DmEnv(Environment):
     self._sources = {key: key if key in specs else key.removeprefix(TRUE) for key in names}
     for source in self._sources.values():
       if source not in specs:
-        raise ValueError(f"{name} has no observation {source!r}: it has {', '.join(specs)}.")
+        known = ", ".join(each for each in specs if not each.startswith(foreign.LOG))
+        raise ValueError(f"{name} has no observation {source!r}: it has {known}.")
     self._own: Mapping[str, Any] = own
     self._logs = [key for key in own if key.startswith(foreign.LOG)]
     shown = {key: specs[source] for key, source in self._sources.items()}
