@@ -65,6 +65,6 @@ def test_all_bodies_can_be_made_and_wrong_names_get_the_nearest():
     assert env.reset().observation[TASK_REWARDS].shape == (2 if "hopper" in name else 3,)
   with pytest.raises(ValueError, match=r"task='tasks/walker_jump' is no body.*Did you mean .*tasks/walker"):
     tasks.check("tasks/walker_jump")
-  with pytest.raises(ValueError, match="tasks/walker has no observation 'pose': it has .*height") as error:
+  with pytest.raises(ValueError, match=r"tasks/walker has no observation 'pose': it has .*height") as error:
     make(EnvConfig("tasks/walker", observations=("pose",)), 0)
   assert "log/" not in str(error.value)
