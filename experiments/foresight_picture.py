@@ -2,8 +2,8 @@
 
 python experiments/foresight_picture.py runs/foresight --out foresight.png
 
-Above are the images that the world model predicts under the plan, with the map of the marked pixel in red and its goal as a
-green square; below, those that the environment shows under the same actions.
+Above are the images that the world model predicts under the plan, with the map of the marked pixel in yellow and its goal as
+a green square; below, those that the environment shows under the same actions.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from dreamerax.agent import Agent
 from dreamerax.images import colored
 from dreamerax.types import PIXELS
 
-_RED, _GREEN = np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.8, 0.0])
+_YELLOW, _GREEN = np.array([1.0, 0.9, 0.0]), np.array([0.0, 0.8, 0.0])
 
 
 def expected(agent: Agent, params: Any, carry: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -42,7 +42,7 @@ def expected(agent: Agent, params: Any, carry: Any) -> tuple[jax.Array, jax.Arra
 def draw(predicted: np.ndarray, maps: np.ndarray, shown: np.ndarray, goal: np.ndarray, least: int = 128) -> np.ndarray:
   """uint8 [2 H, T W, 3]: predicted images with their maps above those that were shown; images in [0, 1], goal a pixel."""
   weight = maps[..., None] / np.maximum(maps.max((1, 2))[:, None, None, None], 1e-8)
-  rows = [(1 - weight) * colored(predicted.clip(0, 1)) + weight * _RED, colored(shown).copy()]
+  rows = [(1 - weight) * colored(predicted.clip(0, 1)) + weight * _YELLOW, colored(shown).copy()]
   for row in rows:
     row[:, goal[0], goal[1]] = _GREEN
   large = [captions.enlarge((row * 255).round().astype(np.uint8), least) for row in rows]
