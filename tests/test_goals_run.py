@@ -23,7 +23,14 @@ SMALL = shlex.split("""
   --agent.world-model.objectives.reconstruction.decoder.units 8 --sync --eval-every 0 --video-every 0
 """)
 OF = {
-  "her": ["--agent.behavior.inner.horizon", "2", "--agent.behavior.reward.units", "8", "--agent.behavior.reward.limit", "3"],
+  "her": [
+    "--agent.behavior.inner.horizon",
+    "2",
+    "--agent.behavior.reward.units",
+    "8",
+    "--agent.behavior.reward.limit",
+    "3",
+  ],
   "lexa": shlex.split("""
     --agent.behavior.task.inner.horizon 2 --agent.behavior.task.reward.units 8 --agent.behavior.task.reward.limit 3
     --agent.behavior.explorer.inner.horizon 2 --agent.behavior.explorer.reward.members 3
