@@ -51,8 +51,8 @@ class PlanningModule(BehaviorModule):
   def __init__(self, config: Planning, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs):
     if spec.action.discrete:
       raise ValueError(
-        "agent.behavior searches continuous actions, and those of the environment are discrete: choose another --task, or an "
-        "actor-critic, as dreamer-v3 has"
+        "agent.behavior: planners search continuous actions: choose an actor-critic for discrete ones, such as the preset "
+        "dreamer-v3, or another --task"
       )
     self.config, self.action_size = config, spec.action.size
     self.guide = None if config.guide is None else config.guide.build(features, spec, dtype=dtype, rngs=rngs)
