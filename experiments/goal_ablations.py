@@ -8,6 +8,9 @@ from dataclasses import replace
 from dreamerax import presets
 from dreamerax.behavior.achiever import Achiever
 from dreamerax.behavior.goals.relabel import Relabel, Shuffled
+from dreamerax.behavior.multitask import MultiTask
+from dreamerax.behavior.planners.mppi import MPPI
+from dreamerax.behavior.planning import Planning
 from dreamerax.behavior.rewards.base import Reward
 from dreamerax.behavior.rewards.goal import GoalSimilarity
 from dreamerax.run_config import RunConfig
@@ -31,6 +34,15 @@ def her_shuffled(size: str = "tiny") -> RunConfig:
 def her_similarity(size: str = "tiny") -> RunConfig:
   """`her` for the cosine of features in place of the learned number of steps."""
   return _her(size, reward=GoalSimilarity())
+
+
+def multitask_planned(size: str = "tiny") -> RunConfig:
+  """`multitask` with a planner in place of the actor-critic: it plans for the reward of the task that is shown."""
+  run = presets.build("multitask", size)
+  assert isinstance(run.agent.behavior, MultiTask)
+  planner = MPPI(horizon=12, candidates=256, elites=32, iterations=4)
+  behavior = replace(run.agent.behavior, inner=Planning(planner))
+  return replace(run, agent=replace(run.agent, behavior=behavior))
 
 
 def _her(size: str, **parts: Relabel | Reward) -> RunConfig:

@@ -59,3 +59,11 @@ def test_pushes_are_recorded_with_contacts_that_random_actions_lack(tmp_path: Pa
   contacts = [episode.observation["event/contact"][1:].mean() for episode in episodes]
   assert len(episodes) == 8 and pushed > 0.1 > random
   assert np.mean(contacts[:4]) == pytest.approx(pushed) and np.mean(contacts[4:]) == pytest.approx(random)
+
+
+@pytest.mark.parametrize("name", ["forward_alone", "her_shuffled", "her_similarity", "multitask_planned"])
+def test_each_ablation_is_a_preset_that_can_be_built(name: str):
+  run = presets.build(f"experiments.goal_ablations:{name}")
+  image, several = ArraySpec((64, 64, 3), "uint8"), ArraySpec((3,))
+  shown = {"image": image, "goal/image": image, "event/task": several, "event/rewards": several}
+  assert Agent(run.agent, EnvSpec(shown, ActionSpec(2))).parameter_count() > 0
