@@ -108,10 +108,9 @@ def controllers(task: str) -> dict[str, Controller]:
   scene = TASKS[task]
   if isinstance(scene, table.Place):
     return {"random": chance, "controller": place}
-  if isinstance(scene, table.Table) and scene.objects:
-    return {"random": chance, "straight to the goal": to_goal(scene), "controller": push(scene)}
   if isinstance(scene, table.Table):
-    return {"random": chance, "controller": push(scene)}
+    straight = {"straight to the goal": to_goal(scene)} if scene.objects else {}
+    return {"random": chance, **straight, "controller": push(scene)}
   return {"random": chance, **({"controller": pull(task)} if task in _GAINS else {})}
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from dreamerax.envs import EnvConfig, WorkerConfig, make, make_batch
 from dreamerax.envs.base import Step
+from dreamerax.envs.vector import SerialEnvs
 from dreamerax.runtime.collect.film import Film, picture
-from dreamerax.types import EnvSpec
+from dreamerax.types import ArraySpec, EnvSpec
 from tests.contracts.environment import EnvironmentContract
 from tests.envs.toys import Seeking
 
@@ -52,6 +53,26 @@ def test_a_goal_is_filmed_beside_what_is_seen():
     image, goal = (np.broadcast_to(row.observation[name][0], (8, 8, 3)) for name in ("image", "goal/image"))
     assert frame.shape == (8, 18, 3) and not np.array_equal(image, goal)
     np.testing.assert_array_equal(frame, np.concatenate([image, np.full((8, 2, 3), 255), goal], 1))
+
+
+class SmallGoal(Seeking):
+  """Its goal is drawn in half the size."""
+
+  @property
+  def spec(self) -> EnvSpec:
+    spec = super().spec
+    return EnvSpec({**spec.observation, "goal/image": ArraySpec((8, 8, 3), "uint8")}, spec.action)
+
+  def _step(self, reward: float) -> Step:
+    step = super()._step(reward)
+    return step._replace(observation={**step.observation, "goal/image": step.observation["goal/image"][::2, ::2]})
+
+
+def test_a_goal_of_another_size_is_left_out_of_the_film():
+  with closing(SerialEnvs([SmallGoal(0)], [0])) as envs:
+    row, film = envs.reset(), Film(envs)
+    film.add(row)
+    np.testing.assert_array_equal(film.develop()[0][0], row.observation["image"][0])
 
 
 @pytest.mark.parametrize("processes", [0, 2])

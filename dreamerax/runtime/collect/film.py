@@ -18,15 +18,23 @@ def picture(spec: EnvSpec) -> str | None:
   return next((name for name, array in spec.visible.items() if array.is_image), None)
 
 
+def _goal(spec: EnvSpec, image: str | None) -> str | None:
+  """The name of the image that shows the goal of another one, in its shape."""
+  if image is None or spec.observation.get(GOAL + image) != spec.observation[image]:
+    return None
+  return GOAL + image
+
+
 class Film:
   """The first image that the first environment shows, or a picture that it draws of itself where it shows none.
 
-  An environment that shows the goal as such an image is filmed with the goal at the right of each frame.
+  An environment that shows the goal as an image of the same shape is filmed with it at the right of each frame.
   """
 
   def __init__(self, envs: EnvBatch):
     """envs: without images, made with `film`."""
     self._envs, self._image = envs, picture(envs.spec)
+    self._goal = _goal(envs.spec, self._image)
     self._frames: list[np.ndarray] = []
     self._rewards: list[float] = []
     self._torn = False
@@ -60,11 +68,10 @@ class Film:
     if self._image is None:
       return self._envs.render(0)
     now = np.array(colored(row.observation[self._image][0]))
-    goal = row.observation.get(GOAL + self._image)
-    if goal is None:
+    if self._goal is None:
       return now
     edge = np.full((len(now), _EDGE, 3), 255, np.uint8)
-    return np.concatenate([now, edge, colored(goal[0])], 1)
+    return np.concatenate([now, edge, colored(row.observation[self._goal][0])], 1)
 
   def _end(self, why: str) -> None:
     self._torn = True
