@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Literal, jaxpr_as_fun
 
-from dreamerax.ops.backend import unroll
+from dreamerax.ops.backend import on_cpu, unroll
 
 Carry = Any  # a pytree of floating-point arrays
 Inputs = Any  # a pytree of arrays [T, ...]
@@ -31,6 +31,14 @@ def scan(step: Callable[[Carry, Any], tuple[Carry, Any]], carry: Carry, inputs: 
   first = jax.tree.map(lambda x: x[0], inputs)
   step, shared = jax.closure_convert(step, carry, first)
   return _scan(step, tuple(shared), carry, inputs)
+
+
+def forgetful(step: Callable[..., Any]) -> Callable[..., Any]:
+  """`step` over large maps, for a `jax.lax.scan` or its branches, with equal gradients that a CPU computes sooner.
+
+  Going backwards, a CPU computes a step again sooner than it reads all that the step would have written down.
+  """
+  return jax.checkpoint(step, prevent_cse=False) if on_cpu() else step
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -24,7 +24,7 @@ def shift(latent, maps):
   """Moves maps by the latent's whole pixels, -1, 0 or 1 down and right, a quarter of what is there being lost."""
   down, right = latent["move"][:, 0], latent["move"][:, 1]
   taps = jax.nn.one_hot(4 - 3 * down - right, 9)
-  return advect(maps, 0.75 * jnp.broadcast_to(taps[:, None, None], (*maps.shape[:3], 9)))
+  return advect(maps, 0.75 * jnp.broadcast_to(taps[..., None, None], (len(maps), 9, *maps.shape[1:3])))
 
 
 WORLD = World(

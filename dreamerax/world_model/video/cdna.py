@@ -55,7 +55,7 @@ class Motion(NamedTuple):
 
   kernels: jax.Array  # [N, M, K²], each sums to 1
   painted: jax.Array  # [N, H, W, C] in [0, 1]
-  masks: jax.Array  # [N, H, W, 2 + M], sum to 1 at each place: of the still frame, the painted one, and the moved ones
+  masks: jax.Array  # [N, 2 + M, H, W], sum to 1 at each place: of the still frame, the painted one, and the moved ones
 
 
 class CDNAModule(FramePredictorModule):
@@ -89,9 +89,10 @@ class CDNAModule(FramePredictorModule):
 
   def __call__(self, state: State, frame: jax.Array, action: jax.Array, key: jax.Array | None) -> Predicted:
     state, motion = self.motion(state, frame, action)
-    flow = joint_flow(motion.kernels, motion.masks[..., 2:])
-    flow = flow.at[..., self.config.kernel**2 // 2].add(motion.masks[..., 0])  # the still frame
-    return Predicted(state, advect(frame, flow) + motion.masks[..., 1:2] * motion.painted, flow)
+    still, paint = motion.masks[:, :1], motion.masks[:, 1, :, :, None]
+    middle = jnp.arange(self.flow_size) == self.flow_size // 2
+    flow = joint_flow(motion.kernels, motion.masks[:, 2:]) + still * middle[:, None, None]
+    return Predicted(state, advect(frame, flow) + paint * motion.painted, flow)
 
   def summary(self, state: State) -> jax.Array:
     return state["cell4"]["hidden"].mean((-3, -2))
@@ -123,5 +124,5 @@ class CDNAModule(FramePredictorModule):
     return Motion(
       kernels / kernels.sum(-1, keepdims=True),
       jax.nn.sigmoid(self.paint(x).astype(jnp.float32)),
-      jax.nn.softmax(self.masks(x).astype(jnp.float32), -1),
+      jax.nn.softmax(self.masks(x).astype(jnp.float32).transpose(0, 3, 1, 2), 1),
     )

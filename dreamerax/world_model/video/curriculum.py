@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from dreamerax import checks
 from dreamerax.dynamics.base import Latent
+from dreamerax.ops.scan import forgetful
 from dreamerax.world_model.video.predictor import FramePredictorModule
 from dreamerax.world_model.video.training import Frames, FrameTraining, Taught, age, squared_error, step_all
 
@@ -47,7 +48,7 @@ class Curriculum(FrameTraining):
     one = jnp.where(scored, squared_error(frames.predicted, frames.frame), 0)
 
     def ahead(carry: _Carry, number: jax.Array) -> tuple[_Carry, jax.Array]:
-      return jax.lax.cond(number < steps, step, lambda carry: (carry, jnp.zeros_like(one)), carry)
+      return jax.lax.cond(number < steps, forgetful(step), lambda carry: (carry, jnp.zeros_like(one)), carry)
 
     def step(carry: _Carry) -> tuple[_Carry, jax.Array]:
       latent, scored = jax.tree.map(lambda x: jnp.roll(x, 1, 1), carry)  # to the step that they predict

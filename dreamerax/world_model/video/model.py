@@ -22,6 +22,7 @@ from dreamerax.nets.observations import (
   vector_shapes,
 )
 from dreamerax.ops.advection import advect
+from dreamerax.ops.scan import forgetful
 from dreamerax.types import ArrayDict, ArraySpec, Batch, EnvSpec, Transition
 from dreamerax.world_model.base import WorldModelBase, WorldModelBaseModule
 from dreamerax.world_model.video.curriculum import Curriculum
@@ -125,7 +126,7 @@ class VideoModelModule(WorldModelBaseModule):
 
   def initial(self, batch: int) -> Latent:
     latent = {"state": self.predictor.initial(batch), "frame": jnp.zeros((batch, *self.shape))}
-    flow = jnp.zeros((batch, *self.shape[:2], self.predictor.flow_size))
+    flow = jnp.zeros((batch, self.predictor.flow_size, *self.shape[:2]))
     return {**latent, "flow": flow} if self.moves_pixels else latent
 
   def pack(self, latent: Latent) -> dict[str, jax.Array]:
@@ -145,7 +146,7 @@ class VideoModelModule(WorldModelBaseModule):
 
     rest = tuple(jnp.asarray(x[:, 1:]).swapaxes(0, 1) for x in (frames, steps.action, steps.is_first))
     keys = jax.random.split(key, frames.shape[1] - 1)
-    _, (later, predicted) = jax.lax.scan(step, start, (*rest, keys))  # [T - 1, B, ...]
+    _, (later, predicted) = jax.lax.scan(forgetful(step), start, (*rest, keys))  # [T - 1, B, ...]
     latents = jax.tree.map(lambda x, y: jnp.concatenate([x[None], y]).swapaxes(0, 1), start, later)
     predicted = jnp.pad(predicted.swapaxes(0, 1), ((0, 0), (1, 0), (0, 0), (0, 0), (0, 0)))
     return Watched(latents, self._embed(frames), predicted)

@@ -17,7 +17,7 @@ class Predicted(NamedTuple):
   state: State
   frame: jax.Array  # [N, H, W, C] float32, aims at [0, 1]
   flow: jax.Array | None = None
-  """Where each pixel came from, [N, H, W, K²] as `ops.advection.advect` takes it; None where no pixels are moved."""
+  """Where each pixel came from, [N, K², H, W] as `ops.advection.advect` takes it; None where no pixels are moved."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from dreamerax import checks
 from dreamerax.dynamics.base import Latent, reset_where
+from dreamerax.ops.scan import forgetful
 from dreamerax.world_model.video.predictor import FramePredictorModule
 from dreamerax.world_model.video.training import Frames, FrameTraining, Taught, age, squared_error
 
@@ -45,7 +46,7 @@ class ScheduledSampling(FrameTraining):
 
     first = {"state": predictor.initial(rows), "frame": frames.frame[:, 0]}
     rest = jax.tree.map(lambda x: x[:, 1:].swapaxes(0, 1), (frames.frame, frames.action, frames.is_first, ages))
-    _, (later, errors) = jax.lax.scan(step, first, (*rest, jax.random.split(key, length - 1)))
+    _, (later, errors) = jax.lax.scan(forgetful(step), first, (*rest, jax.random.split(key, length - 1)))
     latents = jax.tree.map(lambda x, y: jnp.concatenate([x[None], y]).swapaxes(0, 1), first, later)
     error = jnp.concatenate([jnp.zeros((1, rows)), errors]).swapaxes(0, 1)
     return Taught(error, latents, {"video/true_rows": count / rows})

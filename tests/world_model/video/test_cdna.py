@@ -36,16 +36,16 @@ def test_a_frame_is_the_mixture_that_kernels_and_masks_say(model: CDNAModule):
   state = model.initial(2)
   found = plain.call(model, CDNAModule.__call__, state, frame, action, None)
   _, (kernels, painted, masks) = plain.call(model, CDNAModule.motion, state, frame, action)
-  assert kernels.shape == (2, 3, 9) and masks.shape == (2, 16, 16, 5)
+  assert kernels.shape == (2, 3, 9) and masks.shape == (2, 5, 16, 16)
   np.testing.assert_allclose(kernels.sum(-1), 1, rtol=1e-5)
-  np.testing.assert_allclose(masks.sum(-1), 1, rtol=1e-5)
+  np.testing.assert_allclose(masks.sum(1), 1, rtol=1e-5)
   for row in range(2):
-    expected = masks[row, ..., :1] * frame[row] + masks[row, ..., 1:2] * painted[row]
+    expected = masks[row, 0, ..., None] * frame[row] + masks[row, 1, ..., None] * painted[row]
     for m in range(3):
-      everywhere = np.broadcast_to(kernels[row, m].reshape(3, 3), (16, 16, 3, 3))
-      expected += masks[row, ..., 2 + m, None] * moved_by_hand(frame[row], everywhere)
+      everywhere = np.broadcast_to(kernels[row, m].reshape(3, 3, 1, 1), (3, 3, 16, 16))
+      expected += masks[row, 2 + m, ..., None] * moved_by_hand(frame[row], everywhere)
     np.testing.assert_allclose(found.frame[row], expected, rtol=1e-4, atol=1e-5)
-  np.testing.assert_allclose(found.flow.sum(-1), 1 - masks[..., 1], rtol=1e-4)  # what is painted comes from nowhere
+  np.testing.assert_allclose(found.flow.sum(1), 1 - masks[:, 1], rtol=1e-4)  # what is painted comes from nowhere
 
 
 def test_it_remembers_and_listens_to_actions(model: CDNAModule):
@@ -80,9 +80,9 @@ def test_a_map_of_an_image_that_is_framed_moves_as_the_frame_did():
   model = VideoModel(CONFIG, ScheduledSampling(), StridedEncoder(depth=1, stages=1), NormalHead(layers=1, units=4))
   world = nnx.eval_shape(lambda: model.build(spec, dtype=jnp.float32, rngs=nnx.Rngs(0)))
   rng = np.random.default_rng(0)
-  where, flow = rng.uniform(size=(2, 22, 21, 1)), rng.uniform(size=(2, 24, 24, 9))
+  where, flow = rng.uniform(size=(2, 22, 21, 1)), rng.uniform(size=(2, 9, 24, 24))
   padded = np.pad(where, ((0, 0), (1, 1), (1, 2), (0, 0)))
-  expected = [moved_by_hand(padded[n], flow[n].reshape(24, 24, 3, 3))[1:23, 1:22] for n in range(2)]
+  expected = [moved_by_hand(padded[n], flow[n].reshape(3, 3, 24, 24))[1:23, 1:22] for n in range(2)]
   np.testing.assert_allclose(world.move({"flow": jnp.asarray(flow)}, jnp.asarray(where)), expected, rtol=1e-4)
   assert world.moves_pixels and world.latent_spec == {}
 
