@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flax import nnx
 
 from dreamerax import presets
 from dreamerax.agent import Agent
@@ -13,7 +14,10 @@ from dreamerax.envs import EnvConfig
 from dreamerax.envs.suites import goal_task
 from dreamerax.recordings import EpisodeFolder
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
-from experiments import goal_baselines, push_data, random_returns, visited_cells
+from dreamerax.world_model.video.curriculum import Curriculum
+from dreamerax.world_model.video.model import VideoModel
+from dreamerax.world_model.video.oh import Oh
+from experiments import goal_baselines, grid, push_data, random_returns, visited_cells
 from experiments.true_physics import TruePhysics
 
 
@@ -41,6 +45,27 @@ def test_each_posterior_is_a_preset_of_the_same_numbers(posterior: str):
   run = presets.build(f"experiments.posteriors:{posterior}")
   agent = Agent(run.agent, EnvSpec({"image": ArraySpec((64, 64, 3), "uint8")}, ActionSpec(1)))
   assert agent.latent_spec["stoch"].shape == (16,) and run.replay.context == 0
+
+
+def test_the_return_of_the_grid_is_the_number_of_other_cells_that_were_visited():
+  env, right, left = grid.Grid(0), *np.eye(4)[:2]
+  first = env.reset(seed=3).observation["image"]
+  seen = [env.step(action) for action in (*[right] * 8, *[left] * 32)]
+  columns = [step.observation["image"][..., 0].argmax() % 32 // 4 for step in seen]
+  assert sum(step.reward for step in seen) == 7 and seen[-1].is_last and not seen[-1].is_terminal
+  assert columns[7] == 7 and columns[-1] == 0  # the borders
+  assert first.shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("ablation", ["multiplicative", "concatenated", "no_actions", "one_step"])
+def test_each_ablation_of_oh_is_a_preset_that_alone_hears_no_actions_or_looks_one_step_ahead(ablation: str):
+  model = presets.build(f"experiments.video_ablations:{ablation}").agent.world_model
+  assert isinstance(model, VideoModel) and isinstance(model.predictor, Oh) and isinstance(model.training, Curriculum)
+  effect = model.predictor.action.build(16, 2, dtype=np.float32, rngs=nnx.Rngs(0))
+  code = np.random.default_rng(0).normal(size=(1, 16)).astype(np.float32)
+  one, other = (effect(code, np.full((1, 2), value, np.float32)) for value in (-1, 1))
+  assert np.allclose(one, other) == (ablation == "no_actions")
+  assert model.training.steps == ((1,) if ablation == "one_step" else (1, 3, 5))
 
 
 def test_a_planner_on_the_true_physics_brings_the_puck_to_its_goal():
