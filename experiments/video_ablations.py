@@ -4,7 +4,7 @@ python -m experiments.push_data --episodes 300 --out episodes/pushed
 dreamerax train-world-model experiments.video_ablations:concatenated --data episodes/pushed --updates 3000
 
 `multiplicative` is `oh` itself; `concatenated` joins the action to the code in place of the product with it; `no_actions`
-never hears of actions; `one_step` learns from predictions one step ahead alone.
+never hears of actions; `one_step` learns from predictions one step ahead alone; `recurrent` encodes frames one by one.
 """
 
 from dataclasses import dataclass, replace
@@ -18,6 +18,7 @@ from dreamerax.nets.blocks import Linear, trunc_normal_in
 from dreamerax.run_config import RunConfig
 from dreamerax.world_model.video.action_effects import ActionEffect, ActionEffectModule, Concatenated
 from dreamerax.world_model.video.curriculum import Curriculum
+from dreamerax.world_model.video.encodings import Recurrent
 from dreamerax.world_model.video.model import VideoModel
 from dreamerax.world_model.video.oh import Oh
 
@@ -45,11 +46,11 @@ def multiplicative() -> RunConfig:
 
 
 def concatenated() -> RunConfig:
-  return _with_effect(Concatenated())
+  return _with(action=Concatenated())
 
 
 def no_actions() -> RunConfig:
-  return _with_effect(Unheard())
+  return _with(action=Unheard())
 
 
 def one_step() -> RunConfig:
@@ -58,11 +59,16 @@ def one_step() -> RunConfig:
   return replace(run, agent=replace(run.agent, world_model=model))
 
 
-def _with_effect(effect: ActionEffect) -> RunConfig:
+def recurrent() -> RunConfig:
+  return _with(encoding=Recurrent())
+
+
+def _with(**parts: Any) -> RunConfig:
+  """`oh` with other parts of its predictor."""
   run = multiplicative()
   predictor = _model(run).predictor
   assert isinstance(predictor, Oh)
-  model = replace(_model(run), predictor=replace(predictor, action=effect))
+  model = replace(_model(run), predictor=replace(predictor, **parts))
   return replace(run, agent=replace(run.agent, world_model=model))
 
 

@@ -34,7 +34,9 @@ OF = {
 OF["svg"] = shlex.split("""
   --agent.world-model.predictor.channels 2 4 --agent.world-model.predictor.code 4 --agent.world-model.predictor.units 4
 """)
-OF["foresight"] = OF["cdna"]
+OF["foresight"] = OF["experiments.foresight_costs:goal_image"] = OF["cdna"]
+OF["experiments.video_ablations:recurrent"] = OF["oh"]
+FORESIGHT = ("foresight", "experiments.foresight_costs:goal_image")
 # What a run that collects adds: two environments of the same images, and a planner that tries little.
 TRAIN = shlex.split("""
   --task table/reach --rendering fast --image-size 32 --num-envs 2 --workers.count 0 --prefill-steps 60 --env-steps 120
@@ -57,7 +59,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=OF)
 def run(request: pytest.FixtureRequest, data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-  logdir = tmp_path_factory.mktemp("runs") / request.param
+  logdir = tmp_path_factory.mktemp("runs") / request.param.split(":")[-1]
   alone(request.param, data, logdir, 6)
   return request.param, logdir
 
@@ -82,9 +84,9 @@ def test_it_plans_dreams_and_begins_a_run(run: tuple[str, Path], tmp_path: Path)
   short = ["--steps", "8", "--context", "2", "--horizon", "4"]
   assert cli.main(["video", str(logdir), "--out", str(film), *short]) == 0 and film.stat().st_size > 0
   begun = ["--init-world-model", str(logdir), "--logdir", str(tmp_path / "acts")]
-  planner = "planning.planner" if preset == "foresight" else "planner"
+  planner = "planning.planner" if preset in FORESIGHT else "planner"
   begun += [word for name, value in PLANS.items() for word in (f"--agent.behavior.{planner}.{name}", str(value))]
-  begun += ["--agent.behavior.planning.planner.repeat", "1"] if preset == "foresight" else []
+  begun += ["--agent.behavior.planning.planner.repeat", "1"] if preset in FORESIGHT else []
   assert cli.main(["train", preset, *TRAIN, *MODEL, *OF[preset], *begun]) == 0
   assert any("eval/return" in row for row in read_metrics(tmp_path / "acts" / "metrics.jsonl"))
 

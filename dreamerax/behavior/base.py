@@ -10,7 +10,7 @@ from flax import nnx
 
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.nets.modules import Params
-from dreamerax.types import ArrayDict, EnvSpec, Transition
+from dreamerax.types import ActionSpec, ArrayDict, EnvSpec, Transition
 
 
 class Iteration(NamedTuple):
@@ -25,9 +25,9 @@ class Iteration(NamedTuple):
 class Behavior(abc.ABC):
   """Configuration of a behaviour."""
 
-  @property
-  def kept_offline(self) -> bool:
-    """Whether it stays where a world model is trained alone, as it learns from recorded steps or nothing.
+  def kept_offline(self, action: ActionSpec) -> bool:
+    """Whether it stays where a world model is trained alone, as it takes such actions and learns from recorded steps or
+    nothing.
 
     Not by default: an actor-critic learns in imagination. The run directory then holds an agent that acts.
     """

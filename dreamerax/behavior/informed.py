@@ -12,7 +12,7 @@ from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Me
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.nets.modules import Params
 from dreamerax.nets.observations import image_keys, stacked_image_shape
-from dreamerax.types import ArrayDict, EnvSpec
+from dreamerax.types import ActionSpec, ArrayDict, EnvSpec
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ class Informed(Behavior):
     checks.at_least(0, self, "delta")
     checks.more_than_zero(self, "sigma")
 
-  @property
-  def kept_offline(self) -> bool:
+  def kept_offline(self, action: ActionSpec) -> bool:
     return True
 
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "InformedModule":

@@ -43,8 +43,7 @@ class InverseControl(Behavior):
     checks.at_least(1, self, "steps", "units")
     checks.at_least(0, self, "layers")
 
-  @property
-  def kept_offline(self) -> bool:
+  def kept_offline(self, action: ActionSpec) -> bool:
     return True
 
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "InverseControlModule":

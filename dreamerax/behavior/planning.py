@@ -16,7 +16,7 @@ from dreamerax.behavior.planners.base import Planner, Problem, shift
 from dreamerax.behavior.planners.cem import CEM
 from dreamerax.behavior.planners.members import over_members
 from dreamerax.nets.modules import Params
-from dreamerax.types import EnvSpec
+from dreamerax.types import ActionSpec, EnvSpec
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,8 @@ class Planning(Behavior):
     checks.between(1, self.planner.horizon, self, "replan_every")
     checks.between(0, 1, self, "discount")
 
-  @property
-  def kept_offline(self) -> bool:
-    return self.guide is None
+  def kept_offline(self, action: ActionSpec) -> bool:
+    return self.guide is None and not action.discrete
 
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "PlanningModule":
     """Raises ValueError for discrete actions, which these planners do not search."""

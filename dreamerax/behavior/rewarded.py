@@ -28,7 +28,7 @@ from dreamerax.behavior.rewards.goal import GoalReward
 from dreamerax.behavior.rewards.task import TaskReward
 from dreamerax.nets.modules import Params, frozen
 from dreamerax.ops.transforms import symexp, symlog
-from dreamerax.types import ArrayDict, EnvSpec
+from dreamerax.types import ActionSpec, ArrayDict, EnvSpec
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,8 @@ class Rewarded(Behavior):
   inner: Behavior = field(default_factory=ActorCritic)
   reward: Reward = field(default_factory=TaskReward)
 
-  @property
-  def kept_offline(self) -> bool:
-    return self.inner.kept_offline
+  def kept_offline(self, action: ActionSpec) -> bool:
+    return self.inner.kept_offline(action)
 
   @property
   def iteration(self) -> Iteration | None:

@@ -45,13 +45,13 @@ class Recorded:
 def world_model_only(config: RunConfig, folder: EpisodeFolder) -> RunConfig:
   """A preset's run without what learns to act, in the environment that the episodes were recorded in, where that is known.
 
-  A planner stays, and what learns from recorded steps (`Behavior.kept_offline`): the run directory then holds an agent
-  that acts.
+  A planner stays where actions are continuous, and so does what learns from recorded steps (`Behavior.kept_offline`): the
+  run directory then holds an agent that acts.
 
   Raises:
     ValueError: spec.json names fields of an environment that this version does not have.
   """
-  acts = config.agent.behavior.kept_offline
+  acts = config.agent.behavior.kept_offline(folder.spec.action)
   env = config.env
   if "env" in folder.about:
     stored = with_image_settings(folder.about["env"])

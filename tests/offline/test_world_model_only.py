@@ -35,6 +35,8 @@ def test_a_planner_stays_and_an_actor_does_not(tmp_path: Path):
   folder = EpisodeFolder.create(tmp_path, CONTINUOUS, {"env": {"task": "tests.envs.toys:counter"}})
   planet, v2 = presets.build("planet", "small"), presets.build("dreamer-v2", "small")
   assert offline.world_model_only(planet, folder).agent == planet.agent
+  choices = EpisodeFolder.create(tmp_path / "choices", tiny.CHOICES, {})
+  assert isinstance(offline.world_model_only(planet, choices).agent.behavior, Uniform)  # which planners do not search
   to_goals = presets.build("pc3")
   assert offline.world_model_only(to_goals, folder).agent == to_goals.agent
   guided = dataclasses.replace(planet.agent, behavior=Planning(guide=ActorCritic()))
