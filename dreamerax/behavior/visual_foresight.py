@@ -64,7 +64,7 @@ class GoalImageForesight(Behavior):
     return GoalImageForesightModule(self.planning.build(1, spec, dtype=dtype, rngs=rngs), goals)
 
 
-class ForesightModule(BehaviorModule):
+class ImagePlannerModule(BehaviorModule):
   """A planner in a world whose reward follows from predicted images; learns nothing."""
 
   planning: BehaviorModule
@@ -81,7 +81,7 @@ class ForesightModule(BehaviorModule):
     return BehaviorLosses({}, slow, {})
 
 
-class VisualForesightModule(ForesightModule):
+class VisualForesightModule(ImagePlannerModule):
   """Built from `VisualForesight`; its memory is the pixel's map and its goal."""
 
   follows_pixels = True
@@ -114,7 +114,7 @@ class VisualForesightModule(ForesightModule):
     return action, {"planning": planning, "map": where, "goal": goal, "age": before["age"] + 1}
 
 
-class GoalImageForesightModule(ForesightModule):
+class GoalImageForesightModule(ImagePlannerModule):
   """Built from `GoalImageForesight`; its memory is the planner's."""
 
   compares_images = True
