@@ -10,6 +10,7 @@ from flax import nnx
 
 from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed, Situation
 from dreamerax.behavior.goals.observed import goal_names
+from dreamerax.behavior.goals.world import with_goal
 from dreamerax.behavior.imagination import Latent, World, wrap
 from dreamerax.behavior.planners.block_cem import BlockCEM
 from dreamerax.behavior.planning import Planning
@@ -21,7 +22,17 @@ _LOST = 1e-6  # what is left of a map that has left the image
 
 
 @dataclass(frozen=True)
-class VisualForesight(Behavior):
+class ImagePlanner(Behavior):
+  """A planner in a world whose reward follows from predicted images."""
+
+  planning: Planning = field(default_factory=lambda: Planning(BlockCEM()))
+
+  def kept_offline(self, action: ActionSpec) -> bool:
+    return self.planning.kept_offline(action)
+
+
+@dataclass(frozen=True)
+class VisualForesight(ImagePlanner):
   """Plans so that a designated pixel comes near its goal, as a world model that moves pixels expects it (Finn and Levine
   2017).
 
@@ -31,11 +42,6 @@ class VisualForesight(Behavior):
   pixel outside the image are refused when an episode begins.
   """
 
-  planning: Planning = field(default_factory=lambda: Planning(BlockCEM()))
-
-  def kept_offline(self, action: ActionSpec) -> bool:
-    return self.planning.kept_offline(action)
-
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "VisualForesightModule":
     """Raises ValueError where images are missing or of two sizes, a critic guides the planner, or it cannot plan."""
     height, width, _ = _images(spec)
@@ -44,17 +50,12 @@ class VisualForesight(Behavior):
 
 
 @dataclass(frozen=True)
-class GoalImageForesight(Behavior):
+class GoalImageForesight(ImagePlanner):
   """Plans so that the predicted image comes near the goal's (Ebert et al. 2018, "goal image" cost).
 
   A state is worth minus the mean squared difference of all entries of its image, in [0, 1], from "goal/<name>" of that
   image, which the environment shows. Any world model that decodes images will do.
   """
-
-  planning: Planning = field(default_factory=lambda: Planning(BlockCEM()))
-
-  def kept_offline(self, action: ActionSpec) -> bool:
-    return self.planning.kept_offline(action)
 
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "GoalImageForesightModule":
     """Raises ValueError where images are missing or of two sizes, or differ from their goals, or a critic guides."""
@@ -65,7 +66,7 @@ class GoalImageForesight(Behavior):
 
 
 class ImagePlannerModule(BehaviorModule):
-  """A planner in a world whose reward follows from predicted images; learns nothing."""
+  """What the modules of an `ImagePlanner` have in common; it learns nothing."""
 
   planning: BehaviorModule
 
@@ -132,7 +133,7 @@ class GoalImageForesightModule(ImagePlannerModule):
 
   def act(self, world: World, now: Situation, key: jax.Array, *, explore: bool) -> tuple[jax.Array, Memory]:
     goal = jnp.concatenate([now.hidden[name].astype(jnp.float32) / 255 for name in self.goals], -1)
-    inside = now._replace(latent={"world": now.latent, "goal": goal})
+    inside = now._replace(latent=with_goal(now.latent, goal))
     seen = tuple(name.removeprefix(GOAL) for name in self.goals)
     return self.planning.act(wrap(world, lambda each: comparing(each, seen)), inside, key, explore=explore)
 
@@ -149,8 +150,8 @@ def comparing(world: World, images: tuple[str, ...]) -> World:
     return -jnp.square(seen(decode(latent["world"])) - latent["goal"]).mean((-3, -2, -1))[..., None]
 
   return world._replace(
-    step=lambda latent, action, key: {**latent, "world": world.step(latent["world"], action, key)},
-    expect=lambda latent, action: {**latent, "world": world.expect(latent["world"], action)},
+    step=lambda latent, action, key: with_goal(world.step(latent["world"], action, key), latent["goal"]),
+    expect=lambda latent, action: with_goal(world.expect(latent["world"], action), latent["goal"]),
     features=value,
     reward=lambda features: features[..., 0],
   )

@@ -92,12 +92,6 @@ def test_the_pixel_is_brought_to_its_goal_and_followed_by_the_chosen_actions():
   np.testing.assert_array_equal(place, [[4, 1], [5, 4]])
 
 
-def blob(place) -> np.ndarray:
-  """Places [N, 2] -> images [N, H, W, 1] that fall off around them."""
-  apart = np.stack(np.mgrid[:SIDE, :SIDE], -1)[None] - np.asarray(place)[:, None, None]
-  return np.exp(-np.square(apart).sum(-1, keepdims=True) / 8)
-
-
 def test_it_goes_where_the_image_is_that_of_the_goal():
   """A blob that actions move by a pixel; the goal's image has it elsewhere."""
   planning = Planning(BlockCEM(horizon=3, repeat=1, candidates=64, elites=8))
@@ -114,7 +108,7 @@ def test_it_goes_where_the_image_is_that_of_the_goal():
 
   world = WORLD._replace(step=step, expect=step, decode=drawn)
   place, goal = np.array([[2.0, 2], [5, 1]]), np.array([[4.0, 1], [5, 4]])
-  hidden = {"goal/image": jnp.asarray(np.round(255 * blob(goal)), jnp.uint8)}
+  hidden = {"goal/image": jnp.round(255 * drawn({"place": jnp.asarray(goal)})["image"]).astype(jnp.uint8)}
   act = jax.jit(
     lambda place, memory, key: module.act(world, Situation({"place": place}, memory, hidden, {}), key, explore=False)
   )

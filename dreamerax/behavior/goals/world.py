@@ -41,5 +41,5 @@ def _with_goals(world: World, reward: Callable[[jax.Array, jax.Array], jax.Array
 
 
 def with_goal(latent: Any, goal: jax.Array) -> Latent:
-  """A latent [...] of the world and the features [..., F] of a goal, as one latent."""
+  """A latent [...] of the world and a goal, its features [..., F] or its images [..., H, W, C], as one latent."""
   return {"world": latent, "goal": goal}
