@@ -25,14 +25,14 @@ class TruePhysics:
       action_repeat: control steps that an action is repeated for.
     """
     self._scene, self._physics, self._aim = scene, physics.copy(share_model=True), physics.copy(share_model=True)
-    self._planner, self._every, self._repeat = planning.planner, planning.replan_every, action_repeat
+    self._planner, self._planning, self._repeat = planning.planner, planning, action_repeat
     self._size = scene.action_spec(physics).shape[0]
     self._search = jax.jit(self._plan)
     self._plan_now, self._age = np.zeros((self._planner.horizon, self._size)), 0
 
   def __call__(self, physics: Any, aim: Any, random: np.random.RandomState) -> np.ndarray:
     """Searches anew every few actions, and at the start of an episode."""
-    self._age = 0 if physics.data.time == 0 else (self._age + 1) % self._every
+    self._age = 0 if physics.data.time == 0 else (self._age + 1) % self._planning.replan_every
     if self._age == 0:
       self._aim = aim
       state = np.concatenate([physics.data.qpos, physics.data.qvel])
@@ -71,5 +71,12 @@ class TruePhysics:
     def reward(states: jax.Array) -> jax.Array:
       return -jax.pure_callback(self.distance, jax.ShapeDtypeStruct(states.shape[:1], jnp.float32), states)
 
-    problem = Problem(state, lambda states, actions, key: step(states, actions), step, reward)
+    problem = Problem(
+      start=state,
+      step=lambda states, actions, key: step(states, actions),
+      expect=step,
+      reward=reward,
+      discount=self._planning.discount,
+      final_weight=self._planning.final_weight,
+    )
     return self._planner.plan(key, problem, jnp.zeros((self._planner.horizon, self._size)))

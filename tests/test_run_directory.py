@@ -218,6 +218,17 @@ def test_linear_systems_of_earlier_formats_began_at_the_unit_gaussian(tmp_path: 
   assert api.load_config(tmp_path) == run
 
 
+def test_the_rewards_of_plans_of_earlier_formats_counted_alike(tmp_path: Path):
+  run = presets.build("planet")
+  assert isinstance(run.agent.behavior, Planning) and run.agent.behavior.final_weight == 1
+  config_file.write(run, SPEC, tmp_path, "planet", stored={})
+  data = json.loads((tmp_path / "config.json").read_text())
+  del data["config"]["agent"]["behavior"]["final_weight"]
+  data |= {"format": 10, "checksum": None}
+  (tmp_path / "config.json").write_text(json.dumps(data))
+  assert api.load_config(tmp_path) == run
+
+
 OLDER = {"version": "0.0.9", "commit": "0123456789abcdef"}
 
 

@@ -30,11 +30,13 @@ class Planning(Behavior):
   planner: Planner = field(default_factory=CEM)
   replan_every: int = 1  # decisions that a plan serves; as many as the planner's horizon is open loop
   discount: float = 1.0  # of planned rewards per agent step; the published planner has none
+  final_weight: float = 1.0  # of the last planned reward beside the others
   guide: ActorCriticBase | None = None  # learns beside the planner; its critic then values the state at the horizon
 
   def __post_init__(self):
     checks.between(1, self.planner.horizon, self, "replan_every")
     checks.between(0, 1, self, "discount")
+    checks.at_least(0, self, "final_weight")
 
   def kept_offline(self, action: ActionSpec) -> bool:
     return self.guide is None and not action.discrete
@@ -110,4 +112,5 @@ class PlanningModule(BehaviorModule):
       reward=lambda latents: world.reward(world.features(latents)),
       value=None if guide is None else lambda latents: guide.value(world.features(latents)),
       discount=self.config.discount,
+      final_weight=self.config.final_weight,
     )

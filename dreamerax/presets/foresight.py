@@ -16,9 +16,10 @@ def foresight(size: str) -> RunConfig:
   dreamerax train-world-model foresight --data episodes/push --logdir runs/foresight
   dreamerax eval runs/foresight
 
-  No reward is learned from. Size "published" plans with the published number of candidates.
+  No reward is learned from. The last image of a plan has ten times the weight of the others. Size "published" plans with
+  the published number of candidates.
   """
   run = cdna(size)
   planner = BlockCEM() if size == "published" else BlockCEM(horizon=9, candidates=60)
-  behavior = VisualForesight(Planning(planner))
+  behavior = VisualForesight(Planning(planner, final_weight=10.0))
   return replace(run, agent=replace(run.agent, behavior=behavior))

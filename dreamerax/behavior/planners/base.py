@@ -17,7 +17,8 @@ class Problem(NamedTuple):
   worth.
 
   A plan of H actions leads through the states 1 .. H and is worth the sum of discount^(h - 1) times the reward of
-  state h, and discount^H times the value of the last state. All functions treat their rows independently.
+  state h, that of the last times final_weight, and discount^H times the value of the last state. All functions treat
+  their rows independently.
   """
 
   start: Any
@@ -32,6 +33,13 @@ class Problem(NamedTuple):
   """states [N, ...] -> expected discounted return [N] from there on; None counts nothing after the last reward."""
   discount: float = 1.0
   """Of rewards, per agent step."""
+  final_weight: float = 1.0
+  """Of the reward of the last state, beside its discount."""
+
+  def weights(self, horizon: int) -> jax.Array:
+    """What the rewards of states 1 .. H count, [H]."""
+    weights = self.discount ** jnp.arange(horizon)
+    return weights.at[-1].multiply(self.final_weight)
 
   def score(self, plans: jax.Array, key: jax.Array) -> jax.Array:
     """Scores the plans [N, H, A], [N]: each along one rollout of its own by `step`.
@@ -49,7 +57,7 @@ class Problem(NamedTuple):
 
     inputs = plans.swapaxes(0, 1), jax.random.split(key, horizon)
     last, rewards = jax.lax.scan(step, start, inputs)  # [H, N]
-    scores = (rewards.swapaxes(0, 1) * self.discount ** jnp.arange(horizon)).sum(1)
+    scores = (rewards.swapaxes(0, 1) * self.weights(horizon)).sum(1)
     if self.value is not None:
       scores += self.discount**horizon * self.value(last)
     chex.assert_shape(scores, (count,))

@@ -89,7 +89,7 @@ class ILQR(Planner):
       return problem.expect(state[None], action[None])[0]
 
     transition = jnp.concatenate(jax.vmap(jax.jacfwd(move, (0, 1)))(around.states[:-1], around.actions), -1)
-    weights = problem.discount ** jnp.arange(horizon)
+    weights = problem.weights(horizon)
     hessian, gradient = _quadratic(problem.reward, around.states[1:])
     hessian, gradient = weights[:, None, None] * hessian, weights[:, None] * gradient
     if problem.value is not None:
@@ -125,7 +125,7 @@ class ILQR(Planner):
 
     horizon = len(around.actions)
     start = jnp.broadcast_to(problem.start, (len(sizes), *problem.start.shape))
-    inputs = around.states[:-1], around.actions, *gains, problem.discount ** jnp.arange(horizon)
+    inputs = around.states[:-1], around.actions, *gains, problem.weights(horizon)
     last, (states, actions, rewards) = jax.lax.scan(step, start, inputs)  # [H, L, ...]
     scores = rewards.sum(0)
     if problem.value is not None:
@@ -169,4 +169,5 @@ def _on_vectors(problem: Problem) -> Problem:
     reward=lambda vectors: problem.reward(states(vectors)),
     value=None if value is None else lambda vectors: value(states(vectors)),
     discount=problem.discount,
+    final_weight=problem.final_weight,
   )

@@ -34,6 +34,23 @@ def test_actions_are_held_and_the_best_candidate_is_returned():
   np.testing.assert_array_equal(plan, plans[scores.argmax()])
 
 
+def test_what_the_elites_have_in_common_is_drawn_together():
+  """The sum of two blocks is told to be 1, and no block by itself: a diagonal Gaussian would draw them apart."""
+  planner, tried = BlockCEM(horizon=2, repeat=1, candidates=400, elites=40, iterations=3, initial_std=0.5), []
+
+  class Kept(Problem):
+    def score(self, plans, key):
+      jax.debug.callback(lambda each: tried.append(each), plans[..., 0], ordered=True)
+      return -jnp.square(plans.sum((1, 2)) - 1.0)
+
+  nothing = Kept(jnp.zeros(1), lambda *_: None, lambda *_: None, lambda *_: None)
+  jax.jit(lambda key: planner.plan(key, nothing, jnp.zeros((2, 1))))(jax.random.key(0))
+  jax.effects_barrier()
+  first, second, last = (np.corrcoef(plans.T)[0, 1] for plans in tried)
+  assert abs(first) < 0.15 and second < -0.75 and last < -0.75
+  assert tried[-1].std(0).min() > 0.1  # where the score says nothing, the plans stay apart
+
+
 def test_the_gaussian_has_the_covariance_of_the_elites():
   elites = np.random.default_rng(0).normal(size=(50, 3)) @ np.array([[1, 0.9, 0], [0, 0.1, 0], [0, 0, 2]])
   mean, root = refit(jnp.asarray(elites))

@@ -58,8 +58,8 @@ INTEGRATOR = Problem(
 )
 
 
-def planned(planner, previous):
-  plan = jax.jit(lambda key, previous: planner.plan(key, INTEGRATOR, previous))
+def planned(planner, previous, problem=INTEGRATOR):
+  plan = jax.jit(lambda key, previous: planner.plan(key, problem, previous))
   return plan(jax.random.key(0), jnp.asarray(previous, jnp.float32))
 
 
@@ -68,6 +68,15 @@ def test_a_linear_quadratic_problem_with_limits_is_solved_as_by_bounded_least_sq
   assert 0.2 < (np.abs(best) > 0.999).mean() < 0.8
   planner = ILQR(STEPS, candidates=1, iterations=10, action_cost=EFFORT, damping=0)
   np.testing.assert_allclose(planned(planner, np.zeros((STEPS, 2))), best, atol=2e-3)
+
+
+def test_a_weight_of_the_last_reward_is_as_much_value_of_the_last_state():
+  planner, nothing = ILQR(STEPS, candidates=1, iterations=10, action_cost=EFFORT, damping=0), np.zeros((STEPS, 2))
+  weighted = INTEGRATOR._replace(final_weight=20.0, value=None)
+  valued = INTEGRATOR._replace(value=lambda states: 19 / DISCOUNT * quadratic(WEIGHTS, states))
+  found = planned(planner, nothing, weighted)
+  np.testing.assert_allclose(found, planned(planner, nothing, valued), atol=1e-4)
+  assert np.abs(found - planned(planner, nothing, weighted._replace(final_weight=1.0))).max() > 0.02
 
 
 def test_it_goes_on_from_the_rest_of_the_previous_plan():

@@ -159,6 +159,23 @@ def costs(planner, previous=None):
   return np.array([cost(plan) for plan in plans]) / riccati()[1]
 
 
+@pytest.mark.parametrize(("discount", "final_weight"), [(1.0, 10.0), (0.9, 10.0), (0.9, 1.0), (0.9, 0.0)])
+def test_the_last_reward_has_a_weight_of_its_own(discount: float, final_weight: float):
+  """Beside its discount; the value of the last state is not touched by it."""
+  plans = np.random.default_rng(0).uniform(-1, 1, (3, STEPS, 1)).astype(np.float32)
+  problem = INTEGRATOR._replace(
+    discount=discount, final_weight=final_weight, value=lambda states: 2 * jnp.ones(len(states["force"]))
+  )
+  expected = []
+  for plan in plans:
+    states, total = jax.tree.map(lambda x: x[None], problem.start), 2 * discount**STEPS
+    for t, force in enumerate(plan):
+      states = problem.expect(states, force[None])
+      total += discount**t * (final_weight if t == STEPS - 1 else 1) * float(problem.reward(states)[0])
+    expected.append(total)
+  np.testing.assert_allclose(problem.score(jnp.asarray(plans), jax.random.key(0)), expected, rtol=1e-5)
+
+
 FEW_CEM = CEM(STEPS, candidates=200, elites=20, iterations=10)
 
 
