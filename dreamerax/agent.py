@@ -149,23 +149,29 @@ class Agent:
     Returns:
       Actions [E, A], the next carry, and the latents [E, ...] to store with this step.
     """
-    world, behavior = self.modules(params)
     latent_key, action_key, noise_key = jax.random.split(key, 3)
-    latent = world.observe_step(carry["latent"], carry["action"], observation, is_first, latent_key)
-    hidden = {name: jnp.asarray(observation[name]) for name in behavior.needs}
-    now = Situation(latent, reset_where(is_first, carry["memory"]), hidden, params.get("state", {}))
-    action, memory = behavior.act(as_world(world), now, action_key, explore=explore)
+    carry = self.observe(params, carry, observation, is_first, latent_key)
+    action, carry = self._decide(params, carry, action_key, explore=explore)
     if explore and self.config.exploration_noise:
       action = with_noise(action, self.config.exploration_noise, self.spec.action, noise_key)
-    carry = {"latent": latent, "hidden": hidden, "action": action, "memory": memory}
-    return action, carry, world.pack(latent)
+    return action, {**carry, "action": action}, self._world.pack(carry["latent"])
+
+  def observe(self, params: Params, carry: Carry, observation: ArrayDict, is_first: jax.Array, key: jax.Array) -> Carry:
+    """The carry that has seen an observation, as `act` sees it, before anything is decided."""
+    world, behavior = self.modules(params)
+    latent = world.observe_step(carry["latent"], carry["action"], observation, is_first, key)
+    hidden = {name: jnp.asarray(observation[name]) for name in behavior.needs}
+    return {**carry, "latent": latent, "hidden": hidden, "memory": reset_where(is_first, carry["memory"])}
 
   def choose(self, params: Params, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
     """The mode action [E, A] in the carry's latent states, without a look at the environment; the carry that has it."""
+    return self._decide(params, carry, key, explore=False)
+
+  def follow(self, params: Params, carry: Carry, action: jax.Array, key: jax.Array) -> Carry:
+    """The carry where somebody else has decided on the action [E, A]."""
     world, behavior = self.modules(params)
-    now = Situation(carry["latent"], carry["memory"], carry["hidden"], params.get("state", {}))
-    action, memory = behavior.act(as_world(world), now, key, explore=False)
-    return action, {**carry, "action": action, "memory": memory}
+    memory = behavior.follow(as_world(world), _situation(params, carry), action, key)
+    return {**carry, "action": action, "memory": memory}
 
   def imagine(self, params: Params, carry: Carry, key: jax.Array) -> Carry:
     """The carry after its action was taken in the world model: the latents that it expects there."""
@@ -226,6 +232,11 @@ class Agent:
     """The world model's pictures of `context` (static) observed steps and of its dream from there: {image: [B, T, H, W, C]}."""
     world, _ = self.modules(params)
     return world.open_loop(batch, context, key)
+
+  def _decide(self, params: Params, carry: Carry, key: jax.Array, *, explore: bool) -> tuple[jax.Array, Carry]:
+    world, behavior = self.modules(params)
+    action, memory = behavior.act(as_world(world), _situation(params, carry), key, explore=explore)
+    return action, {**carry, "action": action, "memory": memory}
 
   def _build(self, key: jax.Array) -> tuple[WorldModelBaseModule, BehaviorModule]:
     dtype = jnp.dtype(self.compute_dtype)
@@ -301,3 +312,8 @@ class Agent:
   def _total(self, losses: Mapping[str, jax.Array]) -> jax.Array:
     scales = {**self._world.scales, **self._behavior.scales}
     return sum((scales[name] * loss for name, loss in losses.items()), start=jnp.zeros(()))
+
+
+def _situation(params: Params, carry: Carry) -> Situation:
+  """What a behaviour decides by, with an agent's memory before that decision."""
+  return Situation(carry["latent"], carry["memory"], carry["hidden"], params.get("state", {}))

@@ -1,37 +1,37 @@
 """`foresight` with the other two costs of Ebert et al. (2018), as presets: a goal's image, and a classifier of success.
 
-python -m experiments.push_data --episodes 300 --out episodes/pushed
-dreamerax train-world-model experiments.foresight_costs:goal_image --data episodes/pushed --updates 3000 \
-  --logdir runs/goal_image
-dreamerax eval runs/goal_image
-dreamerax train experiments.foresight_costs:classifier --logdir runs/classifier
+dreamerax record --task table/place --rendering fast --image-size 48 --episodes 300 --out episodes/place
+dreamerax train-world-model experiments.foresight_costs:classifier --data episodes/place --updates 1000 --logdir runs/classifier
+dreamerax eval runs/classifier
 
-The classifier learns from ten images of success, which table/place shows, and from what is replayed. It judges the features
-of predicted images; the published one judges the images, by networks of its own.
+The goal's image has nothing to learn: `foresight_distance.py --cost image` gives it to a run of `foresight`. The weights
+of a plan's last image are the published ones: all for the goal's image, and 100 for the classifier.
 """
 
 from dataclasses import replace
 
 from dreamerax import presets
-from dreamerax.behavior.base import Behavior
-from dreamerax.behavior.planners.block_cem import BlockCEM
-from dreamerax.behavior.planning import Planning
-from dreamerax.behavior.rewarded import Rewarded
-from dreamerax.behavior.rewards.classifier import ExampleClassifier
-from dreamerax.behavior.visual_foresight import GoalImageForesight
+from dreamerax.behavior.classifier_foresight import ClassifierForesight
+from dreamerax.behavior.goal_image_foresight import GoalImageForesight
+from dreamerax.behavior.image_planner import ImagePlanner
 from dreamerax.run_config import RunConfig
 
-_PLANNING = Planning(BlockCEM(horizon=9, candidates=60))
+GOAL_IMAGE_WEIGHT, CLASSIFIER_WEIGHT = 1000.0, 100.0  # of the last image of a plan
 
 
 def goal_image() -> RunConfig:
-  return _with(GoalImageForesight(_PLANNING), "table/push")
+  run = presets.build("foresight", "small")
+  planning = replace(_planner(run).planning, final_weight=GOAL_IMAGE_WEIGHT)
+  return replace(run, agent=replace(run.agent, behavior=GoalImageForesight(planning)))
 
 
 def classifier() -> RunConfig:
-  return _with(Rewarded(_PLANNING, ExampleClassifier()), "table/place")
-
-
-def _with(behavior: Behavior, task: str) -> RunConfig:
   run = presets.build("foresight", "small")
-  return replace(run, env=replace(run.env, task=task), agent=replace(run.agent, behavior=behavior))
+  planning = replace(_planner(run).planning, final_weight=CLASSIFIER_WEIGHT)
+  agent = replace(run.agent, behavior=ClassifierForesight(planning))
+  return replace(run, env=replace(run.env, task="table/place"), agent=agent)
+
+
+def _planner(run: RunConfig) -> ImagePlanner:
+  assert isinstance(run.agent.behavior, ImagePlanner)
+  return run.agent.behavior

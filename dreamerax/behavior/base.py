@@ -119,6 +119,13 @@ class BehaviorModule(TrainedModule):
       Actions [E, A], and the memory for the next decision.
     """
 
+  def follow(self, world: World, now: Situation, action: jax.Array, key: jax.Array) -> Memory:
+    """The memory for the next decision, where somebody else took `action` [E, A] in place of what `act` would choose.
+
+    By default that at the start of an episode: what the behaviour had in mind is void.
+    """
+    return self.initial_memory(len(action))
+
   follows_pixels: bool = False
   """Whether `act` needs a world model that moves pixels, `World.move`."""
   compares_images: bool = False

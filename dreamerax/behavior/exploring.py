@@ -59,6 +59,17 @@ class ExploringModule(BehaviorModule):
     action, memory = self._both[name].act(world, own, key, explore=explore)
     return action, {**now.memory, name: memory}
 
+  def follow(self, world: World, now: Situation, action: jax.Array, key: jax.Array) -> Memory:
+    return {
+      name: each.follow(
+        world,
+        now._replace(memory=now.memory[name], state=now.state.get(name, {})),
+        action,
+        jax.random.fold_in(key, index),
+      )
+      for index, (name, each) in enumerate(self._both.items())
+    }
+
   @property
   def needs(self) -> tuple[str, ...]:
     return tuple(dict.fromkeys(self.task.needs + self.explorer.needs))

@@ -66,11 +66,10 @@ class InformedModule(BehaviorModule):
     decode = world.decode
     assert decode is not None
     step_key, tie_key = jax.random.split(key)
-    newest = self._image(decode(now.latent))
-    seen = jnp.concatenate([newest[:, None], now.memory["seen"][:, :-1]], 1)  # [E, W, H, W', C]
-    steps = now.memory["steps"] + 1
+    memory = self._seen(world, now)
+    seen, steps = memory["seen"], memory["steps"]  # [E, W, H, W', C], [E]
     known = jnp.arange(self.config.window) < steps[:, None]  # [E, W]
-    count = newest.shape[0]
+    count = len(steps)
 
     def after(choice: jax.Array) -> jax.Array:
       latent = world.step(now.latent, jnp.broadcast_to(choice, (count, self.actions)), step_key)
@@ -78,10 +77,22 @@ class InformedModule(BehaviorModule):
 
     found = jax.lax.map(after, jnp.eye(self.actions))  # [A, E]
     ties = 1e-6 * jax.random.uniform(tie_key, found.shape)
-    return jax.nn.one_hot((found + ties).argmin(0), self.actions), {"seen": seen, "steps": steps}
+    return jax.nn.one_hot((found + ties).argmin(0), self.actions), memory
+
+  def follow(self, world: World, now: Situation, action: jax.Array, key: jax.Array) -> Memory:
+    return self._seen(world, now)
 
   def losses(self, slow: Params, world: World, start: Latent, replayed: Replayed, key: jax.Array) -> BehaviorLosses:
     return BehaviorLosses({}, slow, {})
+
+  def _seen(self, world: World, now: Situation) -> Memory:
+    """The memory with the image of now."""
+    assert world.decode is not None
+    newest = self._image(world.decode(now.latent))
+    return {
+      "seen": jnp.concatenate([newest[:, None], now.memory["seen"][:, :-1]], 1),
+      "steps": now.memory["steps"] + 1,
+    }
 
   def _image(self, observation: ArrayDict) -> jax.Array:
     """[E, H, W, C] of all images."""

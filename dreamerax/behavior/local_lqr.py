@@ -61,6 +61,9 @@ class LocalLQRModule(BehaviorModule):
     features = world.features(now.latent).astype(jnp.float32)
     return linear_action(now.state, features, t, key if explore else None), {"t": t + 1}
 
+  def follow(self, world: World, now: Situation, action: jax.Array, key: jax.Array) -> Memory:
+    return {"t": now.memory["t"] + 1}
+
   def init_slow(self) -> Params:
     kept = self.config.trajectory.begin(self.config.horizon, *self.sizes)
     return {"trajectory": kept, "updates": jnp.zeros((), jnp.int32)}

@@ -129,6 +129,9 @@ class StateRewardedModule(RewardedModule):
   def act(self, world: World, now: Situation, key: jax.Array, *, explore: bool) -> tuple[jax.Array, Memory]:
     return self.inner.act(self.rewarded(world), now, key, explore=explore)
 
+  def follow(self, world: World, now: Situation, action: jax.Array, key: jax.Array) -> Memory:
+    return self.inner.follow(self.rewarded(world), now, action, key)
+
   def value(self, features: jax.Array) -> jax.Array | None:
     return self.inner.value(features)
 
@@ -155,12 +158,12 @@ class TransitionRewardedModule(RewardedModule):
     self.sizes = (features, action)
 
   def act(self, world: World, now: Situation, key: jax.Array, *, explore: bool) -> tuple[jax.Array, Memory]:
-    before = now.memory
-    arrival = jnp.where(before["age"] > 0, self.reward(before["features"], before["action"]), 0)  # [E]
-    inside = now._replace(latent=_joined(now.latent, arrival), memory=before["inner"])
-    action, inner = self.inner.act(self.rewarded(world), inside, key, explore=explore)
-    features = world.features(now.latent).astype(jnp.float32)
-    return action, {"inner": inner, "features": features, "action": action, "age": before["age"] + 1}
+    action, inner = self.inner.act(self.rewarded(world), self._inside(now), key, explore=explore)
+    return action, self._remembered(world, now, action, inner)
+
+  def follow(self, world: World, now: Situation, action: jax.Array, key: jax.Array) -> Memory:
+    inner = self.inner.follow(self.rewarded(world), self._inside(now), action, key)
+    return self._remembered(world, now, action, inner)
 
   def initial_memory(self, num_envs: int) -> Memory:
     features, action = (jnp.zeros((num_envs, size)) for size in self.sizes)
@@ -180,6 +183,16 @@ class TransitionRewardedModule(RewardedModule):
     arrival = paid.steps.reward
     widened = _widened(replayed.features, arrival)
     return _joined(start, arrival.reshape(-1)), paid._replace(features=widened)
+
+  def _inside(self, now: Situation) -> Situation:
+    """The situation of the inner behaviour."""
+    before = now.memory
+    arrival = jnp.where(before["age"] > 0, self.reward(before["features"], before["action"]), 0)  # [E]
+    return now._replace(latent=_joined(now.latent, arrival), memory=before["inner"])
+
+  def _remembered(self, world: World, now: Situation, action: jax.Array, inner: Memory) -> Memory:
+    features = world.features(now.latent).astype(jnp.float32)
+    return {"inner": inner, "features": features, "action": action, "age": now.memory["age"] + 1}
 
 
 class GoalRewardedModule(RewardedModule):
@@ -201,8 +214,11 @@ class GoalRewardedModule(RewardedModule):
 
   def act(self, world: World, now: Situation, key: jax.Array, *, explore: bool) -> tuple[jax.Array, Memory]:
     goal_key, inner_key = jax.random.split(key)
-    inside = now._replace(latent=with_goal(now.latent, self._goal(world, now.hidden, goal_key)))
-    return self.inner.act(self.rewarded(world), inside, inner_key, explore=explore)
+    return self.inner.act(self.rewarded(world), self._inside(world, now, goal_key), inner_key, explore=explore)
+
+  def follow(self, world: World, now: Situation, action: jax.Array, key: jax.Array) -> Memory:
+    goal_key, inner_key = jax.random.split(key)
+    return self.inner.follow(self.rewarded(world), self._inside(world, now, goal_key), action, inner_key)
 
   def rewarded(self, world: World) -> World:
     return with_goals(world, frozen(self.reward), self.goal_size)
@@ -218,6 +234,10 @@ class GoalRewardedModule(RewardedModule):
     paid = _with_reward(replayed, reward)
     features = jnp.concatenate([replayed.features, goal], -1)
     return with_goal(start, jax.lax.collapse(goal, 0, 2)), paid._replace(features=features)
+
+  def _inside(self, world: World, now: Situation, key: jax.Array) -> Situation:
+    """The situation of the inner behaviour."""
+    return now._replace(latent=with_goal(now.latent, self._goal(world, now.hidden, key)))
 
   def _goal(self, world: World, observation: ArrayDict, key: jax.Array) -> jax.Array:
     """Features [..., G] of the goal that an observation shows."""

@@ -39,17 +39,17 @@ class Dreamer:
   def __init__(self, agent: Agent, params: Params):
     self.agent, self._params = agent, params
 
-    def observe(params: Params, latent: Carry, row: Transition, key: jax.Array) -> tuple[Carry, Carry]:
-      carry = {**agent.initial_carry(1), "latent": latent, "action": row.action}
-      _, carry, _ = agent.act(params, carry, row.observation, row.is_first, key, explore=False)
-      return carry["latent"], carry["hidden"]  # what was decided is not needed, and so not computed
+    def observe(params: Params, carry: Carry, row: Transition, key: jax.Array) -> Carry:
+      follow_key, observe_key = jax.random.split(key)
+      carry = agent.follow(params, carry, row.action, follow_key)
+      return agent.observe(params, carry, row.observation, row.is_first, observe_key)
 
     def step(params: Params, carry: Carry, action: jax.Array | None, key: jax.Array) -> tuple[Carry, LatentPrediction]:
       choose_key, imagine_key = jax.random.split(key)
       if action is None:
         _, carry = agent.choose(params, carry, choose_key)
-      else:  # whatever the behaviour had in mind is void
-        carry = {**carry, "memory": agent.initial_carry(1)["memory"], "action": action}
+      else:
+        carry = agent.follow(params, carry, action, choose_key)
       carry = agent.imagine(params, carry, imagine_key)
       return carry, agent.expect(params, carry)
 
@@ -64,8 +64,7 @@ class Dreamer:
     carry = self._blank
     for index in range(len(steps.reward)):
       row = jax.tree.map(lambda x, index=index: x[index : index + 1], steps)
-      latent, hidden = self._observe(self._params, carry["latent"], row, jax.random.fold_in(seen_key, index))
-      carry = {**carry, "latent": latent, "hidden": hidden}
+      carry = self._observe(self._params, carry, row, jax.random.fold_in(seen_key, index))
     return Dream(carry, dream_key, 0), self._frame(0, None, self._expect(self._params, carry))
 
   def step(self, dream: Dream, action: np.ndarray | None) -> tuple[Dream, Frame]:

@@ -1,7 +1,5 @@
 """A marked pixel is followed and brought to its goal, in a world that moves pixels as its actions say."""
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,14 +13,7 @@ from dreamerax.behavior.imagination import World
 from dreamerax.behavior.planners.block_cem import BlockCEM
 from dreamerax.behavior.planners.cem import CEM
 from dreamerax.behavior.planning import Planning
-from dreamerax.behavior.visual_foresight import (
-  GoalImageForesight,
-  VisualForesight,
-  comparing,
-  expected_distance,
-  moved,
-  one_hot,
-)
+from dreamerax.behavior.visual_foresight import VisualForesight, expected_distance, moved, one_hot
 from dreamerax.ops.advection import advect
 from dreamerax.presets import build
 from dreamerax.types import PIXELS, ActionSpec, ArraySpec, EnvSpec
@@ -92,42 +83,6 @@ def test_the_pixel_is_brought_to_its_goal_and_followed_by_the_chosen_actions():
   np.testing.assert_array_equal(place, [[4, 1], [5, 4]])
 
 
-def test_it_goes_where_the_image_is_that_of_the_goal():
-  """A blob that actions move by a pixel; the goal's image has it elsewhere."""
-  planning = Planning(BlockCEM(horizon=3, repeat=1, candidates=64, elites=8))
-  spec = EnvSpec({name: ArraySpec((SIDE, SIDE, 1), "uint8") for name in ("image", "goal/image")}, ActionSpec(2))
-  module = GoalImageForesight(planning).build(2, spec, dtype=jnp.float32, rngs=nnx.Rngs(0))
-  grid = jnp.stack(jnp.meshgrid(jnp.arange(SIDE), jnp.arange(SIDE), indexing="ij"), -1)
-
-  def drawn(latent):
-    apart = grid - latent["place"][:, None, None]
-    return {"image": jnp.exp(-jnp.square(apart).sum(-1, keepdims=True) / 8)}
-
-  def step(latent, action, key=None):
-    return {"place": latent["place"] + jnp.round(action)}
-
-  world = WORLD._replace(step=step, expect=step, decode=drawn)
-  place, goal = np.array([[2.0, 2], [5, 1]]), np.array([[4.0, 1], [5, 4]])
-  hidden = {"goal/image": jnp.round(255 * drawn({"place": jnp.asarray(goal)})["image"]).astype(jnp.uint8)}
-  act = jax.jit(
-    lambda place, memory, key: module.act(world, Situation({"place": place}, memory, hidden, {}), key, explore=False)
-  )
-  memory = module.initial_memory(2)
-  for key in jax.random.split(jax.random.key(0), 4):
-    action, memory = act(jnp.asarray(place), memory, key)
-    place = place + np.round(action)
-  np.testing.assert_array_equal(place, goal)
-  assert module.needs == ("goal/image",)
-
-
-def test_an_image_is_worth_its_mean_squared_difference_from_the_goals():
-  world = comparing(WORLD._replace(decode=lambda latent: {"image": latent["image"]}), ("image",))
-  images, goals = np.random.default_rng(0).uniform(size=(2, 3, 4, 5, 2))
-  found = world.reward(world.features({"world": {"image": jnp.asarray(images)}, "goal": jnp.asarray(goals)}))
-  expected = [-np.mean((image - goal) ** 2) for image, goal in zip(images, goals, strict=True)]
-  np.testing.assert_allclose(found, expected, rtol=1e-5)
-
-
 def test_models_and_environments_that_it_cannot_follow_pixels_in_are_refused_by_name():
   run = build("foresight").agent
   image = ArraySpec((64, 64, 3), "uint8")
@@ -146,22 +101,6 @@ def test_models_and_environments_that_it_cannot_follow_pixels_in_are_refused_by_
     VisualForesight().build(2, vectors, dtype=jnp.float32, rngs=nnx.Rngs(0))
 
 
-def test_a_goals_image_has_to_be_shown_and_images_to_be_predicted():
-  run, image = build("oh").agent, ArraySpec((64, 64, 3), "uint8")
-  aimed = replace(run, behavior=GoalImageForesight())
-  with pytest.raises(
-    ValueError, match=r"agent\.behavior needs the observation 'goal/image', and the environment shows"
-  ):
-    Agent(aimed, EnvSpec({"image": image}, ActionSpec(2)))
-  shown = EnvSpec({"image": image, "goal/image": image}, ActionSpec(2))
-  blind = replace(build("cfm").agent, behavior=GoalImageForesight())
-  with pytest.raises(
-    ValueError, match=r"agent\.world_model does not decode 'image': choose a world model with a decoder"
-  ):
-    Agent(blind, shown)
-  with pytest.raises(ValueError, match=r"'goal/image' is uint8 \[32, 32, 3\], and 'image' is uint8 \[64, 64, 3\]"):
-    Agent(aimed, EnvSpec({"image": image, "goal/image": ArraySpec((32, 32, 3), "uint8")}, ActionSpec(2)))
-  guided = Planning(CEM(), guide=ActorCriticV2())
-  for behavior in (GoalImageForesight(guided), VisualForesight(guided)):
-    with pytest.raises(ValueError, match=r"behavior\.planning\.guide: a critic does not know the"):
-      behavior.build(1, shown, dtype=jnp.float32, rngs=nnx.Rngs(0))
+def test_no_critic_guides_the_plans():
+  with pytest.raises(ValueError, match=r"behavior\.planning\.guide: a critic does not know the pixel's goal"):
+    VisualForesight(Planning(CEM(), guide=ActorCriticV2())).build(1, SPEC, dtype=jnp.float32, rngs=nnx.Rngs(0))

@@ -16,6 +16,7 @@ from dreamerax.behavior.imagination import Latent, World
 from dreamerax.behavior.rewards.base import Reward, StateReward
 from dreamerax.nets.blocks import MLP, Linear
 from dreamerax.nets.modules import Params
+from dreamerax.ops.mixup import told_apart
 from dreamerax.ops.optimizers import Adam, Optimizer
 from dreamerax.types import EnvSpec
 
@@ -83,10 +84,12 @@ class ExampleClassifierModule(StateReward):
     shown = {name: replayed.steps.observation[name][:, 0] for name in self.goals}  # those of a row's first episode
     examples = goal_features(world, shown, example_key).astype(jnp.float32)  # [B, F]
     examples, failures = jax.lax.stop_gradient((examples, failures))
-    logits, labels = self._mixed(jnp.broadcast_to(examples[:, None], failures.shape), failures, mix_key)
+    examples = jnp.broadcast_to(examples[:, None], failures.shape)
+    alike, others = (jax.lax.collapse(states, 0, 2) for states in (examples, failures))
+    states, labels = told_apart(alike, others, self.config.mixup, mix_key)
     error = self.seen_alone(jax.lax.stop_gradient(replayed.features)) - failures
     losses = {
-      "classifier": optax.sigmoid_binary_cross_entropy(logits, labels).mean(),
+      "classifier": optax.sigmoid_binary_cross_entropy(self.logit(states), labels).mean(),
       "classifier_alone": 0.5 * jnp.square(error).sum(-1).mean(),
     }
     logit = self.logit(failures)
@@ -96,18 +99,6 @@ class ExampleClassifierModule(StateReward):
       "classifier/replayed_positives": (logit > 0).mean(),
     }
     return BehaviorLosses(losses, slow, metrics)
-
-  def _mixed(self, examples: jax.Array, failures: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Logits and labels [2 N] of examples and failures [..., F], N of either, each mixed with another one of both."""
-    size = examples.shape[-1]
-    states = jnp.concatenate([examples.reshape(-1, size), failures.reshape(-1, size)])
-    labels = jnp.repeat(jnp.array([1.0, 0.0]), len(states) // 2)
-    share_key, other_key = jax.random.split(key)
-    share = self.config.mixup * jax.random.uniform(share_key, labels.shape)
-    other = jax.random.permutation(other_key, len(labels))
-    states = (1 - share[:, None]) * states + share[:, None] * states[other]
-    labels = (1 - share) * labels + share * labels[other]
-    return self.logit(states), labels
 
   @property
   def optimizers(self) -> Optimizers:
