@@ -17,7 +17,18 @@ from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 from dreamerax.world_model.video.curriculum import Curriculum
 from dreamerax.world_model.video.model import VideoModel
 from dreamerax.world_model.video.oh import Oh
-from experiments import goal_baselines, grid, push_data, random_returns, visited_cells
+from experiments import (
+  event_auc,
+  example_scores,
+  foresight_costs,
+  foresight_distance,
+  goal_baselines,
+  grid,
+  poke_data,
+  push_data,
+  random_returns,
+  visited_cells,
+)
 from experiments.true_physics import TruePhysics
 
 
@@ -84,6 +95,46 @@ def test_pushes_are_recorded_with_contacts_that_random_actions_lack(tmp_path: Pa
   contacts = [episode.observation["event/contact"][1:].mean() for episode in episodes]
   assert len(episodes) == 8 and pushed > 0.1 > random
   assert np.mean(contacts[:4]) == pytest.approx(pushed) and np.mean(contacts[4:]) == pytest.approx(random)
+
+
+def test_the_area_under_the_curve_is_the_share_of_pairs_in_the_right_order():
+  random = np.random.default_rng(0)
+  score, happens = random.integers(0, 6, 40) / 6, random.random(40) < 0.3  # with equal scores, which count by half
+  pairs = [np.sign(yes - no) / 2 + 0.5 for yes in score[happens] for no in score[~happens]]
+  assert event_auc.auc(score, happens) == pytest.approx(np.mean(pairs))
+  assert event_auc.auc(happens.astype(float), happens) == 1
+
+
+def test_a_classifiers_positives_are_counted_within_reach_and_beyond():
+  told = example_scores.summary(np.array([2.0, -1.0, 1.0, -3.0]), np.array([0.01, 0.2, 0.09, 0.04]))
+  assert told == (
+    "4 steps, 50.0% within reach, 50.0% with a positive logit; "
+    "of these 50.0% within reach, 0.050 m away on average; AUC 0.500"
+  )
+
+
+def test_little_data_are_the_first_episodes_and_one_that_is_held_out(tmp_path: Path):
+  push_data.record(
+    EnvConfig("table/push", image_size=16, rendering="fast"), tmp_path / "all", episodes=4, share=0, seed=0
+  )
+  few = EpisodeFolder(poke_data.first_episodes(tmp_path / "all", 50, tmp_path / "few")).read_all()
+  assert [len(episode.reward) for episode in few] == [31] * 3  # 60 transitions, and 30 to look at
+  with pytest.raises(ValueError, match="has too few transitions, 120: record more than 1000"):
+    poke_data.first_episodes(tmp_path / "all", 1000, tmp_path / "none")
+
+
+def test_foresight_is_compared_beginning_by_beginning():
+  told = foresight_distance.paired(np.array([0.1, 0.2, 0.1]), np.array([0.2, 0.2, 0.3]))
+  assert told == "+0.100 ± 0.058 m nearer, in 2 of 3 episodes,"
+
+
+@pytest.mark.parametrize("cost", ["goal_image", "classifier"])
+def test_each_cost_of_foresight_is_a_preset_that_can_be_built(cost: str):
+  run = presets.build(f"experiments.foresight_costs:{cost}")
+  image = ArraySpec((48, 48, 3), "uint8")
+  agent = Agent(run.agent, EnvSpec({"image": image, "goal/image": image}, ActionSpec(2)))
+  assert agent.initial_carry(1)["memory"]["plan"].shape == (1, 9, 2)
+  assert foresight_costs.GOAL_IMAGE_WEIGHT > foresight_costs.CLASSIFIER_WEIGHT > 10
 
 
 @pytest.mark.parametrize("name", ["forward_alone", "her_shuffled", "her_similarity", "multitask_planned"])

@@ -1,5 +1,6 @@
 """Runs of the video presets through the command line: record, train a world model, go on, dream, act."""
 
+import re
 import shlex
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from dreamerax import api, cli
 from dreamerax.runtime.telemetry.metrics import read_metrics
-from experiments import foresight_picture
+from experiments import foresight_distance, foresight_picture
 
 pytestmark = pytest.mark.slow  # compiles an agent's functions many times
 
@@ -34,9 +35,10 @@ OF = {
 OF["svg"] = shlex.split("""
   --agent.world-model.predictor.channels 2 4 --agent.world-model.predictor.code 4 --agent.world-model.predictor.units 4
 """)
-OF["foresight"] = OF["experiments.foresight_costs:goal_image"] = OF["cdna"]
+COSTS = tuple(f"experiments.foresight_costs:{cost}" for cost in ("goal_image", "classifier"))
+FORESIGHT = ("foresight", *COSTS)
+OF |= dict.fromkeys(FORESIGHT, OF["cdna"])
 OF["experiments.video_ablations:recurrent"] = OF["oh"]
-FORESIGHT = ("foresight", "experiments.foresight_costs:goal_image")
 # What a run that collects adds: two environments of the same images, and a planner that tries little.
 TRAIN = shlex.split("""
   --task table/reach --rendering fast --image-size 32 --num-envs 2 --workers.count 0 --prefill-steps 60 --env-steps 120
@@ -99,3 +101,19 @@ def test_what_foresight_expects_is_drawn_beside_what_comes_of_it(run: tuple[str,
   else:
     with pytest.raises(SystemExit, match="follows no pixel: train the preset foresight"):
       foresight_picture.main([str(logdir)])
+
+
+def test_what_foresight_leaves_is_told_beside_baselines(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+  """On the same beginnings, of a model that has learned nothing: the object stays about where it is."""
+  data, logdir = tmp_path / "episodes", tmp_path / "run"
+  assert cli.main([*shlex.split(RECORD.replace("table/reach", "table/push")), str(data)]) == 0
+  alone("foresight", data, logdir, 1)
+  capsys.readouterr()
+  planner = ["--candidates", "12", "--replan-every", "9"]
+  foresight_distance.main([str(logdir), "--episodes", "2", *planner, "--costs", "pixel", "image"])
+  told = capsys.readouterr().out
+  rows = dict(re.findall(r"^([^ ].*): distance ([\d.]+) ±", told, re.MULTILINE))
+  assert float(rows["controller of the true state"]) < 0.05 < float(rows["left alone"])
+  assert float(rows["same planner, true physics"]) < float(rows["left alone"])
+  assert {"foresight, pixel", "foresight, image", "random", "puck to the goal", "puck along the line"} <= rows.keys()
+  assert len(re.findall(r"m nearer, in \d of 2 episodes, than left alone", told)) == 2

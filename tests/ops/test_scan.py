@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dreamerax.ops import backend
-from dreamerax.ops.scan import scan
+from dreamerax.ops.scan import forgetful, scan
 from tests.ops import shards
 
 LENGTH, ROWS = 5, 3
@@ -63,6 +63,15 @@ def test_values_and_gradients_are_those_of_a_plain_scan(on_cpu, monkeypatch):
   assert all(np.abs(leaf).max() > 0.1 for leaf in jax.tree.leaves(expected))
   close(gradients(scan, weights, carry, inputs), expected)
   close(total(scan, weights, carry, *inputs), expected[0])
+
+
+def test_a_step_that_is_computed_again_has_the_same_gradients():
+  def again(step, carry, inputs):
+    assert forgetful(step) is not step
+    return plain(forgetful(step), carry, inputs)
+
+  weights, carry, inputs = problem()
+  close(gradients(again, weights, carry, inputs), gradients(plain, weights, carry, inputs))
 
 
 def test_a_loss_of_the_last_state_alone_and_one_without_weights():
