@@ -1,9 +1,11 @@
 """How well a linear map finds the true state in what a world model sees in one image: R² on images it was not fitted to.
 
 python experiments/linear_map.py --run RUN [--images 4000]
+python experiments/linear_map.py --run RUN --state puck
 
-The images are of random walks from random states of an e2c/ task. The map is fitted by least squares to the first half
-of them. Of e2c/planar, chance is 0, and 1 is a map without errors.
+The images are of random walks, of an e2c/ task from random states. The state is a vector that the task shows beside its
+image, such as the puck's place on a table. The map is fitted by least squares to the first half of them. Chance is 0, and
+1 is a map without errors.
 """
 
 from dataclasses import dataclass, replace
@@ -19,17 +21,19 @@ from dreamerax import api, envs
 class Options:
   run: str  # directory of a run whose world model sees images
   images: int = 4000
+  state: str = "true/state"  # observation that is to be found
   seed: int = 0
 
 
 def walk(options: Options) -> tuple[np.ndarray, np.ndarray]:
   """Images [N, H, W, C] and true states [N, S]."""
-  config = replace(api.load_config(options.run).env, observations=("image", "true/state"), exploring_starts=True)
+  config = api.load_config(options.run).env
+  config = replace(config, observations=("image", options.state), exploring_starts=config.task.startswith("e2c/"))
   env, rng = envs.make(config, options.seed), np.random.default_rng(options.seed)
   images, states, step = [], [], env.reset()
   while len(images) < options.images:
     images.append(step.observation["image"])
-    states.append(step.observation["true/state"])
+    states.append(step.observation[options.state])
     step = env.reset() if step.is_last else env.step(rng.uniform(-1, 1, env.spec.action.size).astype(np.float32))
   env.close()
   return np.stack(images), np.stack(states)

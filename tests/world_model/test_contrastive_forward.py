@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dreamerax.dynamics.embedding import Embedded, EmbeddedModule
 from dreamerax.dynamics.stochastic import Deterministic
@@ -112,6 +113,35 @@ def test_pairs_of_two_episodes_teach_nothing(built, objective: Objective):
   alone = steps(2)._replace(is_first=np.array([[False, True]] * B))
   found, *gradients = run(module, objective, alone)
   assert found == 0 and not any(np.any(x) for x in jax.tree.leaves(gradients))
+
+
+def check_sharded() -> None:
+  """Run in a process that has 8 devices, with one of the 8 sequences on each: pairs are made of all of them."""
+  rng, rows = np.random.default_rng(0), 8
+  module, _ = plain.randomised(lambda: DYNAMICS.build(EMBED, ACTION, dtype=jnp.float32, rngs=nnx.Rngs(0)))
+  x, action = (rng.normal(size=(rows, T, size)).astype(np.float32) for size in (EMBED, ACTION))
+  flags = np.zeros((rows, T), bool)
+  built = ContrastiveForward().build(Sizes(EMBED, N, 0), SPEC, dtype=jnp.float32, rngs=nnx.Rngs(0))
+
+  def loss(params, x, action, flags):
+    dynamics, given = with_params(module, params), Transition({"x": x}, action, x[..., 0], flags, flags, flags)
+    latents, posterior = dynamics.observe(dynamics.initial(rows), action, x, flags, jax.random.key(0))
+    seen = Seen(given.observation, x, latents, posterior, dynamics.prior(latents))
+    (loss,) = built.losses({}, Parts(dynamics), seen, given, jnp.int32(0), jax.random.key(1)).values()
+    return loss
+
+  params, both = params_of(module), jax.value_and_grad(loss, argnums=(0, 1))
+  alone = jax.jit(both)(params, x, action, flags)
+  mesh = Mesh(jax.devices(), ("data",))
+  split, whole = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
+  placed = jax.device_put(params, whole), *(jax.device_put(each, split) for each in (x, action, flags))
+  spread = jax.jit(both)(*placed)
+  assert len(jax.devices()) == 8 and spread[1][1].sharding.shard_shape(x.shape) == (1, T, EMBED)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), alone, spread)
+
+
+def test_pairs_are_made_of_the_sequences_of_all_devices(on_eight_devices):
+  on_eight_devices("from tests.world_model import test_contrastive_forward as t; t.check_sharded()")
 
 
 def test_one_point_for_all_states_is_the_best_of_the_forward_loss_and_bad_for_contrast(built):
