@@ -4,9 +4,9 @@ python -m experiments.foresight_distance runs/foresight --episodes 30 --costs pi
 
 The baselines leave the object where it is; act at random; move the puck straight to the object's goal, or along the line from
 where the object is to there, which are those of Finn and Levine (2017) and know nothing of the puck's place beside the
-object; and plan with the same planner on the true physics, rewarded by minus the true distance. Last but one comes the
-controller of `goal_baselines.py`, which knows where everything is and goes around the object first. In the end, what
-foresight leaves between object and goal is compared with each baseline, beginning by beginning.
+object; and follow the controller of `goal_baselines.py`, which knows where everything is and goes around the object first.
+What foresight leaves between object and goal is compared with each of them, beginning by beginning. In the end, the same
+planner plans on the true physics, rewarded by minus the true distance.
 """
 
 import argparse
@@ -69,20 +69,20 @@ def foresight(agent: Agent, params: Any, config: RunConfig, episodes: int, seed:
   return np.array(distances)
 
 
-def with_planner(
-  config: RunConfig, candidates: int | None, replan_every: int | None, final_weight: float | None
-) -> tuple[RunConfig, Planning]:
-  """The run's configuration with these numbers of its planner, where they are given, and the planning in it."""
+def with_planner(config: RunConfig, options: argparse.Namespace) -> tuple[RunConfig, Planning]:
+  """The run's configuration with the numbers of its planner that the options name, and the planning in it."""
   behavior = config.agent.behavior
   if not isinstance(behavior, VisualForesight):
     raise SystemExit("the run follows no pixel: train the preset foresight")
   planner: Planner = behavior.planning.planner
-  if candidates is not None and isinstance(planner, BlockCEM):
-    planner = replace(planner, candidates=candidates)
-  given = {"replan_every": replan_every, "final_weight": final_weight}
-  changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-  planning = replace(behavior.planning, planner=planner, **changes)
+  if isinstance(planner, BlockCEM):
+    planner = replace(planner, **_given(options, "horizon", "candidates"))
+  planning = replace(behavior.planning, planner=planner, **_given(options, "replan_every", "final_weight"))
   return replace(config, agent=replace(config.agent, behavior=replace(behavior, planning=planning))), planning
+
+
+def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+  return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
 def with_cost(config: RunConfig, planning: Planning, cost: str) -> RunConfig:
@@ -97,35 +97,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("run", type=Path, help="run directory of the preset foresight on a task with objects on a table")
   parser.add_argument("--episodes", type=int, default=20)
-  parser.add_argument("--candidates", type=int, help="plans of an iteration; the run's own by default")
-  parser.add_argument("--replan-every", type=int, help="steps that a plan serves; the run's own by default")
-  parser.add_argument(
-    "--final-weight", type=float, help="of a plan's last step, towards the pixel; the run's own by default"
-  )
+  parser.add_argument("--horizon", type=int, help="steps of a plan; this and what follows are the run's own by default")
+  parser.add_argument("--candidates", type=int, help="plans of an iteration")
+  parser.add_argument("--replan-every", type=int, help="steps that a plan serves")
+  parser.add_argument("--final-weight", type=float, help="of a plan's last step, towards the pixel")
   parser.add_argument(
     "--costs", nargs="+", choices=("pixel", "image"), default=["pixel"], help="what a plan is judged by"
   )
   parser.add_argument("--seed", type=int, default=1)
   options = parser.parse_args(arguments)
   agent, params = api.load_agent(options.run)
-  config, planning = with_planner(
-    api.load_config(options.run), options.candidates, options.replan_every, options.final_weight
-  )
+  config, planning = with_planner(api.load_config(options.run), options)
   task = config.env.task
   scene = goal_baselines.TASKS.get(task)
   if not isinstance(scene, table.Table) or not scene.objects or config.env.action_repeat != 1:
     raise SystemExit(f"{options.run} is of {task}: the baselines are for objects on a table, without repeated actions")
-  truth = TruePhysics(scene, goal_task.simulate(scene, options.seed).physics, planning)
-  compared = {
+  baselines = {
     "left alone": goal_baselines.still,
     "random": goal_baselines.chance,
     "puck to the goal": goal_baselines.to_goal(scene),
     "puck along the line": goal_baselines.along(scene),
-    "same planner, true physics": truth,
     "controller of the true state": goal_baselines.push(scene),
   }
   reached = {}
-  for name, controller in compared.items():
+  for name, controller in baselines.items():
     reached[name] = baseline(task, controller, options.episodes, options.seed)
     show(name, reached[name])
   for cost in options.costs:
@@ -134,6 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     show(f"foresight, {cost}", distances)
     for name, other in reached.items():
       print(f"  {paired(distances, other)} than {name}", flush=True)
+  truth = TruePhysics(scene, goal_task.simulate(scene, options.seed).physics, planning)  # takes the longest
+  show("same planner, true physics", baseline(task, truth, options.episodes, options.seed))
 
 
 def paired(distances: np.ndarray, others: np.ndarray) -> str:

@@ -18,6 +18,8 @@ import numpy as np
 
 from dreamerax import api, captions, envs
 from dreamerax.agent import Agent
+from dreamerax.behavior.visual_foresight import moved
+from dreamerax.behavior.world import as_world
 from dreamerax.images import colored
 from dreamerax.types import PIXELS
 
@@ -31,8 +33,7 @@ def expected(agent: Agent, params: Any, carry: Any) -> tuple[jax.Array, jax.Arra
 
   def step(state: Any, action: jax.Array) -> tuple[Any, tuple[jax.Array, jax.Array]]:
     latent = world.expect(state[0], action[None])
-    where = world.move(latent, state[1])
-    where = where / jnp.maximum(where.sum(), 1e-8)
+    where = moved(as_world(world), latent, state[1])
     return (latent, where), (world.decode(latent)["image"][0], where[0, ..., 0])
 
   _, (images, maps) = jax.lax.scan(step, (carry["latent"], carry["memory"]["map"]), plan[0])

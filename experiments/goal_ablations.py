@@ -26,6 +26,14 @@ def forward_alone(size: str = "small") -> RunConfig:
   return replace(run, agent=replace(run.agent, world_model=world_model))
 
 
+def poke_small_strides(size: str = "small") -> RunConfig:
+  """`poke` with the encoder of `cfm`, which loses no small ball between its strides."""
+  run, like = presets.build("poke", size), presets.build("cfm", size)
+  assert isinstance(run.agent.world_model, WorldModel) and isinstance(like.agent.world_model, WorldModel)
+  world_model = replace(run.agent.world_model, encoder=like.agent.world_model.encoder)
+  return replace(run, agent=replace(run.agent, world_model=world_model))
+
+
 def her_shuffled(size: str = "tiny") -> RunConfig:
   """`her` towards any steps of the batch in place of later ones of the episode."""
   return _her(size, goals=Shuffled())

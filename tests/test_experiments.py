@@ -133,11 +133,13 @@ def test_each_cost_of_foresight_is_a_preset_that_can_be_built(cost: str):
   run = presets.build(f"experiments.foresight_costs:{cost}")
   image = ArraySpec((48, 48, 3), "uint8")
   agent = Agent(run.agent, EnvSpec({"image": image, "goal/image": image}, ActionSpec(2)))
-  assert agent.initial_carry(1)["memory"]["plan"].shape == (1, 9, 2)
+  assert agent.initial_carry(1)["memory"]["plan"].shape == (1, 15, 2)
   assert foresight_costs.GOAL_IMAGE_WEIGHT > foresight_costs.CLASSIFIER_WEIGHT > 10
 
 
-@pytest.mark.parametrize("name", ["forward_alone", "her_shuffled", "her_similarity", "multitask_planned"])
+@pytest.mark.parametrize(
+  "name", ["forward_alone", "poke_small_strides", "her_shuffled", "her_similarity", "multitask_planned"]
+)
 def test_each_ablation_is_a_preset_that_can_be_built(name: str):
   run = presets.build(f"experiments.goal_ablations:{name}")
   image, several = ArraySpec((64, 64, 3), "uint8"), ArraySpec((3,))

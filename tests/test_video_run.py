@@ -44,6 +44,7 @@ TRAIN = shlex.split("""
   --task table/reach --rendering fast --image-size 32 --num-envs 2 --workers.count 0 --prefill-steps 60 --env-steps 120
   --eval-every 0 --eval-episodes 1 --video-every 0 --sync --schedule.every 20 --schedule.first 2
 """)
+HELD = shlex.split("--agent.behavior.planning.planner.repeat 1 --agent.behavior.planning.replan-every 1")
 PLANS = {"candidates": 4, "elites": 2, "horizon": 2}
 
 
@@ -88,7 +89,11 @@ def test_it_plans_dreams_and_begins_a_run(run: tuple[str, Path], tmp_path: Path)
   begun = ["--init-world-model", str(logdir), "--logdir", str(tmp_path / "acts")]
   planner = "planning.planner" if preset in FORESIGHT else "planner"
   begun += [word for name, value in PLANS.items() for word in (f"--agent.behavior.{planner}.{name}", str(value))]
-  begun += ["--agent.behavior.planning.planner.repeat", "1"] if preset in FORESIGHT else []
+  begun += (
+    ["--agent.behavior.planning.planner.repeat", "1", "--agent.behavior.planning.replan-every", "1"]
+    if preset in FORESIGHT
+    else []
+  )
   assert cli.main(["train", preset, *TRAIN, *MODEL, *OF[preset], *begun]) == 0
   assert any("eval/return" in row for row in read_metrics(tmp_path / "acts" / "metrics.jsonl"))
 
@@ -97,7 +102,7 @@ def test_what_foresight_expects_is_drawn_beside_what_comes_of_it(run: tuple[str,
   preset, logdir = run
   if preset == "foresight":
     foresight_picture.main([str(logdir), "--out", str(tmp_path / "plan.png")])
-    assert imageio.imread(tmp_path / "plan.png").shape == (2 * 128, 9 * 128, 3)
+    assert imageio.imread(tmp_path / "plan.png").shape == (2 * 128, 15 * 128, 3)
   else:
     with pytest.raises(SystemExit, match="follows no pixel: train the preset foresight"):
       foresight_picture.main([str(logdir)])

@@ -16,10 +16,8 @@ def foresight(size: str) -> RunConfig:
   dreamerax train-world-model foresight --data episodes/push --logdir runs/foresight
   dreamerax eval runs/foresight
 
-  No reward is learned from. The last image of a plan has ten times the weight of the others. Size "published" plans with
-  the published number of candidates.
+  No reward is learned from. A plan serves five steps, and its last image has ten times the weight of the others.
   """
   run = cdna(size)
-  planner = BlockCEM() if size == "published" else BlockCEM(horizon=9, candidates=60)
-  behavior = VisualForesight(Planning(planner, final_weight=10.0))
+  behavior = VisualForesight(Planning(BlockCEM(), replan_every=5, final_weight=10.0))
   return replace(run, agent=replace(run.agent, behavior=behavior))
