@@ -36,7 +36,7 @@ def events(size: str) -> RunConfig:
     objectives={"contrast": ContrastiveForward(), "events": EventForecast(ahead=8)},
   )
   planner = MPPI(horizon=8, candidates=128, elites=16, iterations=3)
-  behavior = Rewarded(Rewarded(Planning(planner), EventReward("event/contact", weight=-1.0)), GoalDistance(scale=0.01))
+  behavior = Rewarded(Rewarded(Planning(planner), EventReward("event/contact", weight=-10.0)), GoalDistance(scale=0.01))
   return replace(
     run,
     env=replace(run.env, task="table/push"),
