@@ -34,11 +34,15 @@ class TruePhysics:
     """Searches anew every few actions, and at the start of an episode."""
     self._age = 0 if physics.data.time == 0 else (self._age + 1) % self._planning.replan_every
     if self._age == 0:
-      self._aim = aim
+      self.aim_at(aim)
       state = np.concatenate([physics.data.qpos, physics.data.qvel])
       key = jax.random.key(random.randint(2**31))
       self._plan_now = np.asarray(self._search(key, state.astype(np.float32)))
     return self._plan_now[self._age]
+
+  def aim_at(self, goal: Any) -> None:
+    """Distances are to this state of the physics from now on, as they are to that of each call."""
+    self._aim = goal
 
   def step(self, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
     """States [N, Q + V] and actions [N, A] -> the states they lead to."""
