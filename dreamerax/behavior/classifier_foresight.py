@@ -11,12 +11,13 @@ from flax import nnx
 
 from dreamerax import checks
 from dreamerax.behavior.base import BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed, Situation
+from dreamerax.behavior.goals.observed import check_examples
 from dreamerax.behavior.image_planner import ImagePlanner, ImagePlannerModule, decoded, shown_images, stacked
 from dreamerax.behavior.imagination import Latent, World, wrap
 from dreamerax.nets.blocks import MLP, Linear
 from dreamerax.nets.encoders import Encoder, StridedEncoder
 from dreamerax.nets.modules import Params, frozen
-from dreamerax.ops.mixup import told_apart
+from dreamerax.ops.mixup import mixup
 from dreamerax.ops.optimizers import Adam, Optimizer
 from dreamerax.types import GOAL, ArraySpec, EnvSpec
 
@@ -48,12 +49,7 @@ class ClassifierForesight(ImagePlanner):
     """Raises ValueError where images are missing, of two sizes or without examples, or a critic guides the planner."""
     shape = self.image_shape(spec, "the examples")
     examples = shown_images(spec)
-    missing = next((name for name in examples if name not in spec.observation), None)
-    if missing is not None:
-      raise ValueError(
-        f"ClassifierForesight learns from examples that the observation {missing!r} shows, and the environment shows "
-        f"{', '.join(spec.observation)}: choose a --task that shows its goal, as table/place does, or another behaviour"
-      )
+    check_examples(examples, spec, "ClassifierForesight", "behaviour")
     planning = self.planning.build(1, spec, dtype=dtype, rngs=rngs)
     return ClassifierForesightModule(self, planning, ImageClassifier(self, shape, dtype=dtype, rngs=rngs), examples)
 
@@ -71,7 +67,7 @@ class ImageClassifier(nnx.Module):
 
 
 class ClassifierForesightModule(ImagePlannerModule):
-  """Built from `ClassifierForesight`; child "classifier". Its memory is the planner's."""
+  """Built from `ClassifierForesight`; child "classifier"."""
 
   compares_images = True
 
@@ -80,9 +76,6 @@ class ClassifierForesightModule(ImagePlannerModule):
   ):
     """examples: names of the observations that show examples of the images."""
     self.config, self.planning, self.classifier, self.examples = config, planning, classifier, examples
-
-  def initial_memory(self, num_envs: int) -> Memory:
-    return self.planning.initial_memory(num_envs)
 
   def act(self, world: World, now: Situation, key: jax.Array, *, explore: bool) -> tuple[jax.Array, Memory]:
     return self.planning.act(wrap(world, self.judged), now, key, explore=explore)
@@ -101,7 +94,7 @@ class ClassifierForesightModule(ImagePlannerModule):
     shown = replayed.steps.observation
     seen = tuple(name.removeprefix(GOAL) for name in self.examples)
     examples, failures = (jax.lax.collapse(stacked(shown, names), 0, 2) for names in (self.examples, seen))
-    images, labels = told_apart(examples, failures, self.config.mixup, key)  # [2 B T, H, W, C]
+    images, labels = mixup(examples, failures, self.config.mixup, key)  # [2 B T, H, W, C]
     logits = self.classifier(images)
     loss = optax.sigmoid_binary_cross_entropy(logits, labels).mean()
     return BehaviorLosses({"classifier": loss}, slow, {})

@@ -55,20 +55,12 @@ class ExploringModule(BehaviorModule):
 
   def act(self, world: World, now: Situation, key: jax.Array, *, explore: bool) -> tuple[jax.Array, Memory]:
     name = "explorer" if explore else "task"
-    own = now._replace(memory=now.memory[name], state=now.state.get(name, {}))
-    action, memory = self._both[name].act(world, own, key, explore=explore)
+    action, memory = self._both[name].act(world, _of(name, now), key, explore=explore)
     return action, {**now.memory, name: memory}
 
   def follow(self, world: World, now: Situation, action: jax.Array, key: jax.Array) -> Memory:
-    return {
-      name: each.follow(
-        world,
-        now._replace(memory=now.memory[name], state=now.state.get(name, {})),
-        action,
-        jax.random.fold_in(key, index),
-      )
-      for index, (name, each) in enumerate(self._both.items())
-    }
+    keys = zip(self._both.items(), jax.random.split(key), strict=True)
+    return {name: each.follow(world, _of(name, now), action, each_key) for (name, each), each_key in keys}
 
   @property
   def needs(self) -> tuple[str, ...]:
@@ -114,6 +106,11 @@ class ExploringModule(BehaviorModule):
   @property
   def _both(self) -> dict[str, BehaviorModule]:
     return {"task": self.task, "explorer": self.explorer}
+
+
+def _of(name: str, now: Situation) -> Situation:
+  """The situation of one of the two."""
+  return now._replace(memory=now.memory[name], state=now.state.get(name, {}))
 
 
 def _below(name: str, values: Mapping[str, Any]) -> dict[str, Any]:

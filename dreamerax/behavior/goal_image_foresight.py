@@ -29,7 +29,7 @@ class GoalImageForesight(ImagePlanner):
 
 
 class GoalImageForesightModule(ImagePlannerModule):
-  """Built from `GoalImageForesight`; its memory is the planner's."""
+  """Built from `GoalImageForesight`."""
 
   compares_images = True
 
@@ -40,9 +40,6 @@ class GoalImageForesightModule(ImagePlannerModule):
   @property
   def needs(self) -> tuple[str, ...]:
     return self.goals
-
-  def initial_memory(self, num_envs: int) -> Memory:
-    return self.planning.initial_memory(num_envs)
 
   def act(self, world: World, now: Situation, key: jax.Array, *, explore: bool) -> tuple[jax.Array, Memory]:
     inside = now._replace(latent=with_goal(now.latent, stacked(now.hidden, self.goals)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 
-from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Optimizers, Replayed
+from dreamerax.behavior.base import Behavior, BehaviorLosses, BehaviorModule, Memory, Optimizers, Replayed
 from dreamerax.behavior.goals.observed import goal_names
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.behavior.planners.block_cem import BlockCEM
@@ -45,9 +45,12 @@ class ImagePlanner(Behavior):
 
 
 class ImagePlannerModule(BehaviorModule):
-  """Built from an `ImagePlanner`; by default it learns nothing."""
+  """Built from an `ImagePlanner`; by default it learns nothing, and its memory is the planner's."""
 
   planning: BehaviorModule
+
+  def initial_memory(self, num_envs: int) -> Memory:
+    return self.planning.initial_memory(num_envs)
 
   @property
   def optimizers(self) -> Optimizers:

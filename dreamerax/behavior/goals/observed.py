@@ -24,6 +24,24 @@ def goal_names(spec: EnvSpec) -> tuple[str, ...]:
   return tuple(GOAL + name for name in spec.visible)
 
 
+def check_examples(goals: tuple[str, ...], spec: EnvSpec, learner: str, part: str) -> None:
+  """Whether the environment shows what is learned from as examples.
+
+  Args:
+    goals: names of the observations that show them.
+    learner, part: who learns from them, and what kind of part could be chosen instead.
+
+  Raises:
+    ValueError: one is not shown.
+  """
+  missing = next((name for name in goals if name not in spec.observation), None)
+  if missing is not None:
+    raise ValueError(
+      f"{learner} learns from examples that the observation {missing!r} shows, and the environment shows "
+      f"{', '.join(spec.observation)}: choose a --task that shows its goal, as table/place does, or another {part}"
+    )
+
+
 def goal_features(world: World, hidden: ArrayDict, key: jax.Array) -> jax.Array:
   """Features [..., F] of the goal that `hidden` {"goal/<name>": [..., *shape]} shows, seen alone."""
   encode_key, glance_key = jax.random.split(key)

@@ -11,12 +11,12 @@ from flax import nnx
 
 from dreamerax import checks
 from dreamerax.behavior.base import BehaviorLosses, Optimizers, Replayed
-from dreamerax.behavior.goals.observed import goal_features, goal_names
+from dreamerax.behavior.goals.observed import check_examples, goal_features, goal_names
 from dreamerax.behavior.imagination import Latent, World
 from dreamerax.behavior.rewards.base import Reward, StateReward
 from dreamerax.nets.blocks import MLP, Linear
 from dreamerax.nets.modules import Params
-from dreamerax.ops.mixup import told_apart
+from dreamerax.ops.mixup import mixup
 from dreamerax.ops.optimizers import Adam, Optimizer
 from dreamerax.types import EnvSpec
 
@@ -49,12 +49,7 @@ class ExampleClassifier(Reward):
 
   def build(self, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs) -> "ExampleClassifierModule":
     """Raises ValueError where the environment shows no examples, or others than what is seen."""
-    missing = next((name for name in goal_names(spec) if name not in spec.observation), None)
-    if missing is not None:
-      raise ValueError(
-        f"reward=ExampleClassifier learns from examples that the observation {missing!r} shows, and the environment shows "
-        f"{', '.join(spec.observation)}: choose a --task that shows its goal, as table/place does, or another reward"
-      )
+    check_examples(goal_names(spec), spec, "reward=ExampleClassifier", "reward")
     return ExampleClassifierModule(self, features, goal_names(spec), dtype=dtype, rngs=rngs)
 
 
@@ -86,7 +81,7 @@ class ExampleClassifierModule(StateReward):
     examples, failures = jax.lax.stop_gradient((examples, failures))
     examples = jnp.broadcast_to(examples[:, None], failures.shape)
     alike, others = (jax.lax.collapse(states, 0, 2) for states in (examples, failures))
-    states, labels = told_apart(alike, others, self.config.mixup, mix_key)
+    states, labels = mixup(alike, others, self.config.mixup, mix_key)
     error = self.seen_alone(jax.lax.stop_gradient(replayed.features)) - failures
     losses = {
       "classifier": optax.sigmoid_binary_cross_entropy(self.logit(states), labels).mean(),
