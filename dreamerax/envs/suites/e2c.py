@@ -73,22 +73,24 @@ class Task:
   anywhere: Box  # of those of exploring starts: what an episode may come across
   goals: tuple[tuple[float, ...], ...]  # states, of which each episode draws one
   steps: int  # of an episode
+  explored: int  # steps of an episode that begins anywhere
   moves: bool = False  # choices: each entry of an action is at its least, 0, or at its greatest
 
 
 _CORNERS = ((37.0, 37.0), (37.0, 3.0), (3.0, 37.0))
+_SHORT = 3  # steps: few random torques or forces change a velocity, so that states differ by where episodes begin
 _NEAR_ORIGIN, _PLANE = ((3.0, 3.0), (7.0, 7.0)), ((1.5, 1.5), (38.5, 38.5))
 _TURNS = ((-np.pi, -3 * np.pi), (np.pi, 3 * np.pi))
 _CART = ((-np.pi / 3, -2.0, -1.0, -2.0), (np.pi / 3, 2.0, 1.0, 2.0))
 _UPRIGHT, _HANGING = ((0.0, 0.0), (0.0, 0.0)), ((0.9 * np.pi, 0.0), (0.95 * np.pi, 0.0))
 _LEANING = ((-np.pi / 8, 0.0, 0.0, 0.0), (np.pi / 8, 0.0, 0.0, 0.0))
 TASKS = {
-  "e2c/planar": Task(Plane(), _NEAR_ORIGIN, _PLANE, _CORNERS, steps=40),
-  "e2c/planar_opposite": Task(Plane(), _NEAR_ORIGIN, _PLANE, _CORNERS[:1], steps=40),
-  "e2c/planar_moves": Task(Plane(), _PLANE, _PLANE, _CORNERS[:1], steps=40, moves=True),
-  "e2c/balance": Task(Pendulum(), _UPRIGHT, _TURNS, ((0.0, 0.0),), steps=100),
-  "e2c/swingup": Task(Pendulum(), _HANGING, _TURNS, ((0.0, 0.0),), steps=100),
-  "e2c/cartpole": Task(CartPole(), _LEANING, _CART, ((0.0, 0.0, 0.0, 0.0),), steps=50),
+  "e2c/planar": Task(Plane(), _NEAR_ORIGIN, _PLANE, _CORNERS, steps=40, explored=40),
+  "e2c/planar_opposite": Task(Plane(), _NEAR_ORIGIN, _PLANE, _CORNERS[:1], steps=40, explored=40),
+  "e2c/planar_moves": Task(Plane(), _PLANE, _PLANE, _CORNERS[:1], steps=40, explored=40, moves=True),
+  "e2c/balance": Task(Pendulum(), _UPRIGHT, _TURNS, ((0.0, 0.0),), steps=100, explored=_SHORT),
+  "e2c/swingup": Task(Pendulum(), _HANGING, _TURNS, ((0.0, 0.0),), steps=100, explored=_SHORT),
+  "e2c/cartpole": Task(CartPole(), _LEANING, _CART, ((0.0, 0.0, 0.0, 0.0),), steps=50, explored=_SHORT),
 }
 
 
@@ -117,8 +119,9 @@ class SceneEnv(Environment):
   """A task of the table. The reward is 1 in the goal, else 0, so that return / steps is the share of steps in the goal.
 
   An image has the newest picture as its first channel and, where the scene needs two, the one before as its second. Of a
-  reset and of a goal, both are the same. Episodes end by time limit alone. As an observation, the states of exploring
-  starts lie in [-1, 1].
+  reset and of a goal, both are the same; of an exploring start, they show the velocity. Episodes end by time limit alone:
+  those of exploring starts after 3 steps where there is a velocity, so that 5,000 steps have 1,667 beginnings. As an
+  observation, the states that exploring starts draw lie in [-1, 1].
   """
 
   state: np.ndarray  # the true one, in the scene's units
@@ -133,12 +136,14 @@ class SceneEnv(Environment):
     """
     self._shown, self._states = IMAGE in observations, tuple(name for name in observations if name != IMAGE)
     self._name, self._task, self._scene = task, TASKS[task], TASKS[task].scene
+    self._exploring = exploring_starts
     self._starts = self._task.anywhere if exploring_starts else self._task.starts
+    self._steps = self._task.explored if exploring_starts else self._task.steps
     count, limit = self._scene.actions, self._scene.limit
     self._choices = np.stack(np.meshgrid(*[np.array([-limit, 0, limit])] * count, indexing="ij"), -1).reshape(-1, count)
     bound = np.full(count, limit)
     self._actions = DiscreteActions(len(self._choices)) if self._task.moves else BoxActions(-bound, bound)
-    self._rng, self._clock = np.random.default_rng(seed), self._task.steps
+    self._rng, self._clock = np.random.default_rng(seed), self._steps
 
   @property
   def spec(self) -> EnvSpec:
@@ -156,11 +161,15 @@ class SceneEnv(Environment):
     self.goal = np.array(self._task.goals[self._rng.integers(len(self._task.goals))])
     picture, goal = self._scene.draw(self.state), self._scene.draw(self.goal)
     self._pictures = deque([picture] * self._scene.frames, maxlen=self._scene.frames)
+    if self._exploring and self._scene.frames > 1:  # as in the midst of an episode, so that the velocity is seen
+      action = self._rng.uniform(-self._scene.limit, self._scene.limit, self._scene.actions)
+      self.state = self._scene.move(self.state, action)
+      self._pictures.appendleft(self._scene.draw(self.state))
     self._goal_image, self._clock = np.stack([goal] * self._scene.frames, -1), 0
     return self._step(0.0)
 
   def step(self, action: np.ndarray) -> Step:
-    if self._clock == self._task.steps:
+    if self._clock == self._steps:
       raise RuntimeError(f"{self._name}: no episode is under way: reset first.")
     taken = self._actions(action, self._name)
     taken = self._choices[taken] if self._task.moves else taken
@@ -178,7 +187,7 @@ class SceneEnv(Environment):
       observation |= {IMAGE: np.stack(self._pictures, -1), GOAL + IMAGE: self._goal_image.copy()}
     observation |= {name: self._scaled(self.state) for name in self._states}
     observation |= {name: self._scaled(self.goal) for name in self._state_goal}
-    return Step(observation, reward, self._clock == 0, self._clock == self._task.steps, False)
+    return Step(observation, reward, self._clock == 0, self._clock == self._steps, False)
 
   @property
   def _state_goal(self) -> tuple[str, ...]:

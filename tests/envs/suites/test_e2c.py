@@ -150,6 +150,24 @@ def test_exploring_starts_are_anywhere_and_repeatable(task):
   assert different >= max(before, 15)
 
 
+@pytest.mark.parametrize("task", ["e2c/swingup", "e2c/cartpole"])
+def test_an_exploring_start_shows_its_velocity_and_its_episode_is_short(task):
+  """So that random steps come from random states, as in the published comparisons, and not from fifty of them."""
+  explored, usual = (SceneEnv(task, 3, exploring_starts=explores) for explores in (True, False))
+  scene, moved = TASKS[task].scene, 0
+  for _ in range(20):
+    newest, before = np.moveaxis(explored.reset().observation["image"], -1, 0)
+    np.testing.assert_array_equal(newest, scene.draw(explored.state))
+    moved += (newest != before).any()
+    action, length, step = np.zeros(1, np.float32), 0, None
+    while step is None or not step.is_last:
+      step, length = explored.step(action), length + 1
+    assert length == 3
+  assert moved > 10
+  newest, before = np.moveaxis(usual.reset().observation["image"], -1, 0)
+  np.testing.assert_array_equal(newest, before)
+
+
 def test_exploring_starts_are_refused_where_episodes_begin_as_the_task_says():
   config = EnvConfig("tests.envs.toys:counter", exploring_starts=True)
   with pytest.raises(ValueError, match=r"exploring_starts=True: episodes of task='tests\.envs\.toys:counter' begin"):
