@@ -11,7 +11,7 @@ from dreamerax.envs.suites.dm_control import IMAGE_SIZE
 from dreamerax.own_code import NotTrusted
 
 # Raised where this version would read wrong, or not at all, what an earlier one has written.
-FORMAT = 11
+FORMAT = 12
 _KEY = "format"
 EDITED = "edited"  # in place of the checksum: a person has changed the file
 _WITHOUT_RECORDS = "dreamerax 0.1.0 of before 28 November 2026"  # the writers of files that name no version
@@ -173,6 +173,11 @@ def _from_10(data: dict[str, Any]) -> dict[str, Any]:
   return {**data, "config": _with_fields(data.get("config"), "Planning", {"final_weight": 1.0})}
 
 
+def _from_11(data: dict[str, Any]) -> dict[str, Any]:
+  """Convolutions to feature points had no padding."""
+  return {**data, "config": _with_fields(data.get("config"), "SpatialSoftmaxEncoder", {"padded": False})}
+
+
 def _renamed(data: Any) -> Any:
   """Nested dicts with the part Uniform in place of Chance, and an actor-critic's return_lambda in place of trace."""
   if isinstance(data, list):
@@ -215,5 +220,6 @@ _CONVERSIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
   _from_8,
   _from_9,
   _from_10,
+  _from_11,
 )
 assert len(_CONVERSIONS) == FORMAT, "one for each earlier format"

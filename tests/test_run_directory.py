@@ -229,6 +229,16 @@ def test_the_rewards_of_plans_of_earlier_formats_counted_alike(tmp_path: Path):
   assert api.load_config(tmp_path) == run
 
 
+def test_feature_points_of_earlier_formats_had_convolutions_without_padding(tmp_path: Path):
+  run = presets.build("guided-policy")
+  config_file.write(run, SPEC, tmp_path, "guided-policy", stored={})
+  data = json.loads((tmp_path / "config.json").read_text())
+  assert data["config"]["agent"]["behavior"]["encoder"].pop("padded") is False
+  data |= {"format": 11, "checksum": None}
+  (tmp_path / "config.json").write_text(json.dumps(data))
+  assert api.load_config(tmp_path) == run
+
+
 OLDER = {"version": "0.0.9", "commit": "0123456789abcdef"}
 
 

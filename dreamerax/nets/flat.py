@@ -120,6 +120,59 @@ class BernoulliDecoderModule(FlatDecoderModule):
     return jax.nn.sigmoid(self._linear(small))
 
 
+@dataclass(frozen=True)
+class MultiscaleDecoder(FlatDecoder):
+  """A `FlatDecoder` whose images are compared coarsely as well as pixel by pixel, so that places that are near look alike.
+
+  Two pictures of a small thing at two places differ in as many pixels whether the places are near or far, and an
+  autoencoder gives them any codes. Sums over blocks tell how far. The error of an image is the squared difference of its
+  sums over blocks of each size, so that a thing smaller than all of them counts as much at each size.
+  """
+
+  blocks: tuple[int, ...] = (1, 2, 4, 10, 20)  # sides of the blocks, in pixels; 1: the pixels themselves
+
+  def __post_init__(self):
+    super().__post_init__()
+    if not self.blocks or min(self.blocks) < 1 or len(set(self.blocks)) < len(self.blocks):
+      raise ValueError(f"blocks={self.blocks} must be sides in pixels, one or more, each once")
+
+  def build(
+    self, spec: Mapping[str, ArraySpec], deter: int, stoch: int, *, dtype: Any, rngs: nnx.Rngs
+  ) -> "MultiscaleDecoderModule":
+    """Raises ValueError where images cannot be cut into blocks of each size."""
+    if image_keys(spec):
+      height, width, _ = stacked_image_shape(spec)
+      unfit = next((side for side in self.blocks if height % side or width % side), None)
+      if unfit is not None:
+        raise ValueError(
+          f"blocks={self.blocks}: images of {height}x{width} pixels cannot be cut into blocks of {unfit}x{unfit}; "
+          f"name divisors of {math.gcd(height, width)}, or choose another --image-size"
+        )
+    return MultiscaleDecoderModule(self, spec, deter, stoch, dtype=dtype, rngs=rngs)
+
+
+class MultiscaleDecoderModule(FlatDecoderModule):
+  """Built from `MultiscaleDecoder`."""
+
+  def __init__(
+    self,
+    config: MultiscaleDecoder,
+    spec: Mapping[str, ArraySpec],
+    deter: int,
+    stoch: int,
+    *,
+    dtype: Any,
+    rngs: nnx.Rngs,
+  ):
+    super().__init__(config, spec, deter, stoch, dtype=dtype, rngs=rngs)
+    self.blocks = config.blocks
+
+  def errors(self, small: jax.Array, truth: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    pictures = self.upsample(small)
+    differences = {name: pictures[name] - truth[name].astype(jnp.float32) / 255 for name in pictures}
+    return {name: jnp.stack([_block_error(x, side) for side in self.blocks]).sum(0) for name, x in differences.items()}
+
+
 class _OfPixels(nnx.Module):
   """[N, H, W, C] from -0.5 to 0.5, as encoders give images to their stages -> [N, U]."""
 
@@ -128,6 +181,13 @@ class _OfPixels(nnx.Module):
 
   def __call__(self, x: jax.Array) -> jax.Array:
     return self.mlp(x.reshape(x.shape[0], -1) + 0.5)
+
+
+def _block_error(difference: jax.Array, side: int) -> jax.Array:
+  """[N, H, W, C] -> [N]: squared sums over blocks of side² pixels."""
+  count, height, width, channels = difference.shape
+  sums = difference.reshape(count, height // side, side, width // side, side, channels).sum((2, 4))
+  return jnp.square(sums).sum((1, 2, 3))
 
 
 def _excess(logits: jax.Array, x: jax.Array) -> jax.Array:

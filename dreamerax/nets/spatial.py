@@ -22,11 +22,16 @@ _FIRST, _KERNEL = 7, 5  # sides of the kernels: of the first convolution, whose 
 class SpatialSoftmaxEncoder(Encoder):
   """Feature points (Levine et al. 2016; Finn et al. 2016): the place of each channel of the last convolution, x and y.
 
-  Convolutions without padding, the first of kernel 7 and stride 2, the others of kernel 5, with ReLU between them; then a
-  softmax over the pixels of each channel and the mean position under it. Its temperature is learned, one for all.
+  Convolutions, the first of kernel 7 and stride 2, the others of kernel 5, with ReLU between them; then a softmax over the
+  pixels of each channel and the mean position under it. Its temperature is learned, one for all. They are without padding in
+  the published networks, so that what is near an edge is seen by the outermost points alone: in an image of 40 pixels the
+  points of three convolutions cover the middle 17.
   """
 
   depths: tuple[int, ...] = (64, 32, 16)  # channels of each convolution; the last are the feature points
+  padded: bool = (
+    False  # whether images are padded with grey and activations with zeros, so that points cover the whole image
+  )
   temperature: float = 0.1  # of the softmax in the beginning; at 1, a new encoder's points hardly leave the middle
   vector_layers: int = 2  # of the MLP for vectors
   vector_units: int = 128  # width of the MLP for vectors
@@ -42,14 +47,15 @@ class SpatialSoftmaxEncoder(Encoder):
     if image_keys(spec):
       height, width, channels = stacked_image_shape(spec)
       least = _FIRST + 2 * (1 + (_KERNEL - 1) * (len(self.depths) - 1))  # leaves two pixels
-      if min(height, width) < least:
+      if not self.padded and min(height, width) < least:
         raise ValueError(
           f"image size {height}x{width}: {len(self.depths)} convolutions without padding need {least} pixels a side; "
           f"{advice(height, width)}--image-size 64 resizes images; or give fewer --agent.world-model.encoder.depths"
         )
       for i, units in enumerate(self.depths):
         last = i == len(self.depths) - 1
-        stages.append(_Convolution(channels, units, _KERNEL if i else _FIRST, 1 if i else 2, last, dtype, rngs))
+        side, stride = (_KERNEL, 1) if i else (_FIRST, 2)
+        stages.append(_Convolution(channels, units, side, stride, last, self.padded, dtype, rngs))
         channels = units
       stages.append(_Points(self.temperature))
     size = 2 * self.depths[-1] if stages else 0
@@ -59,15 +65,19 @@ class SpatialSoftmaxEncoder(Encoder):
 class _Convolution(nnx.Module):
   """[N, H, W, I] -> [N, H', W', O], with a ReLU but in the last one."""
 
-  def __init__(self, inputs: int, units: int, side: int, stride: int, last: bool, dtype: Any, rngs: nnx.Rngs):
+  def __init__(
+    self, inputs: int, units: int, side: int, stride: int, last: bool, padded: bool, dtype: Any, rngs: nnx.Rngs
+  ):
     self.stride, self.last, self.dtype = stride, last, dtype
+    self.beyond = side // 2 if padded else 0  # pixels on each side
     self.kernel = nnx.Param(trunc_normal_in(1.0)(rngs.params(), (side, side, inputs, units), jnp.float32))
     self.bias = nnx.Param(jnp.zeros(units))
 
   def __call__(self, x: jax.Array) -> jax.Array:
     strides, layout = (self.stride, self.stride), ("NHWC", "HWIO", "NHWC")
     kernel = self.kernel[...].astype(self.dtype)
-    x = jax.lax.conv_general_dilated(x, kernel, strides, "VALID", dimension_numbers=layout)
+    margin = (self.beyond, self.beyond)
+    x = jax.lax.conv_general_dilated(x, kernel, strides, (margin, margin), dimension_numbers=layout)
     x += self.bias[...].astype(self.dtype)
     return x if self.last else jax.nn.relu(x)
 

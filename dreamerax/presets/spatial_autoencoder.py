@@ -5,7 +5,7 @@ from dataclasses import replace
 from dreamerax.dynamics.as_encoded import AsEncoded
 from dreamerax.dynamics.stochastic import Deterministic
 from dreamerax.dynamics.transitions import Residual
-from dreamerax.nets.flat import FlatDecoder
+from dreamerax.nets.flat import MultiscaleDecoder
 from dreamerax.nets.spatial import SpatialSoftmaxEncoder
 from dreamerax.presets.embed_to_control import embed_to_control
 from dreamerax.run_config import RunConfig
@@ -20,19 +20,19 @@ def spatial_autoencoder(size: str) -> RunConfig:
 
   dreamerax train spatial-autoencoder --task e2c/planar
 
-  The decoder is linear, so that points have to carry positions. The data and the planner are those of
-  `embed-to-control`.
+  The decoder is linear, so that points have to carry positions; sums over blocks of pixels are compared, of which positions
+  explain more than of pixels. The data and the planner are those of `embed-to-control`.
   """
   run = embed_to_control(size)
   assert isinstance(run.agent.world_model, WorldModel)
   points = 16
   world_model = replace(
     run.agent.world_model,
-    encoder=SpatialSoftmaxEncoder(depths=(16, 16, points)),
+    encoder=SpatialSoftmaxEncoder(depths=(16, 16, points), padded=True),
     dynamics=AsEncoded(Residual(layers=2, units=64), Deterministic(dims=2 * points)),
     objectives={
       "kl": PlainKL(),
-      "reconstruction": Reconstruction(FlatDecoder(layers=0)),
+      "reconstruction": Reconstruction(MultiscaleDecoder(layers=0)),
       "smoothness": Smoothness(scale=0.1),
     },
   )
