@@ -126,7 +126,8 @@ class MultiscaleDecoder(FlatDecoder):
 
   Two pictures of a small thing at two places differ in as many pixels whether the places are near or far, and an
   autoencoder gives them any codes. Sums over blocks tell how far. The error of an image is the squared difference of its
-  sums over blocks of each size, so that a thing smaller than all of them counts as much at each size.
+  sums over blocks of each size, so that a thing smaller than all of them counts as much at each size. The last blocks of a
+  row or column are smaller where their side does not divide the image's.
   """
 
   blocks: tuple[int, ...] = (1, 2, 4, 10, 20)  # sides of the blocks, in pixels; 1: the pixels themselves
@@ -139,15 +140,6 @@ class MultiscaleDecoder(FlatDecoder):
   def build(
     self, spec: Mapping[str, ArraySpec], deter: int, stoch: int, *, dtype: Any, rngs: nnx.Rngs
   ) -> "MultiscaleDecoderModule":
-    """Raises ValueError where images cannot be cut into blocks of each size."""
-    if image_keys(spec):
-      height, width, _ = stacked_image_shape(spec)
-      unfit = next((side for side in self.blocks if height % side or width % side), None)
-      if unfit is not None:
-        raise ValueError(
-          f"blocks={self.blocks}: images of {height}x{width} pixels cannot be cut into blocks of {unfit}x{unfit}; "
-          f"name divisors of {math.gcd(height, width)}, or choose another --image-size"
-        )
     return MultiscaleDecoderModule(self, spec, deter, stoch, dtype=dtype, rngs=rngs)
 
 
@@ -184,9 +176,11 @@ class _OfPixels(nnx.Module):
 
 
 def _block_error(difference: jax.Array, side: int) -> jax.Array:
-  """[N, H, W, C] -> [N]: squared sums over blocks of side² pixels."""
+  """[N, H, W, C] -> [N]: squared sums over blocks of side² pixels, of which the last ones are cut."""
   count, height, width, channels = difference.shape
-  sums = difference.reshape(count, height // side, side, width // side, side, channels).sum((2, 4))
+  beyond = ((0, 0), (0, -height % side), (0, -width % side), (0, 0))
+  whole = jnp.pad(difference, beyond)
+  sums = whole.reshape(count, -1, side, whole.shape[2] // side, side, channels).sum((2, 4))
   return jnp.square(sums).sum((1, 2, 3))
 
 
