@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 def test_each_preset_takes_what_its_task_shows():
   path = ROOT / "experiments" / "goals.yaml"
   found = [trial.config for trial in expand(read(path), cli.read_run)]
-  assert len(found) == 3 * (4 + 4 + 2 + 2 + 3 + 2 + 4 + 4 + 2)
+  assert len(found) == 3 * (4 + 4 + 2 + 2 + 3 + 2 + 4 + 4 + 4)
   tasks = {"goal/reacher", "goal/point_mass", "table/reach", "table/push", "table/place", "tasks/walker"}
   assert {config.env.task for config in found} == {*tasks, "tasks/walker_run", "dmc/cheetah_run"}
   for config in found[::3]:
