@@ -72,6 +72,7 @@ class FlatDecoderModule(DecoderModule):
   def __init__(
     self, config: FlatDecoder, spec: Mapping[str, ArraySpec], deter: int, stoch: int, *, dtype: Any, rngs: nnx.Rngs
   ):
+    self.config = config
     how = {"dtype": dtype, "rngs": rngs}
     self.decodes(spec)
     if self.images:
@@ -146,23 +147,14 @@ class MultiscaleDecoder(FlatDecoder):
 class MultiscaleDecoderModule(FlatDecoderModule):
   """Built from `MultiscaleDecoder`."""
 
-  def __init__(
-    self,
-    config: MultiscaleDecoder,
-    spec: Mapping[str, ArraySpec],
-    deter: int,
-    stoch: int,
-    *,
-    dtype: Any,
-    rngs: nnx.Rngs,
-  ):
-    super().__init__(config, spec, deter, stoch, dtype=dtype, rngs=rngs)
-    self.blocks = config.blocks
+  config: MultiscaleDecoder
 
   def errors(self, small: jax.Array, truth: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     pictures = self.upsample(small)
     differences = {name: pictures[name] - truth[name].astype(jnp.float32) / 255 for name in pictures}
-    return {name: jnp.stack([_block_error(x, side) for side in self.blocks]).sum(0) for name, x in differences.items()}
+    return {
+      name: jnp.stack([_block_error(x, side) for side in self.config.blocks]).sum(0) for name, x in differences.items()
+    }
 
 
 class _OfPixels(nnx.Module):

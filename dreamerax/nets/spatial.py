@@ -29,9 +29,7 @@ class SpatialSoftmaxEncoder(Encoder):
   """
 
   depths: tuple[int, ...] = (64, 32, 16)  # channels of each convolution; the last are the feature points
-  padded: bool = (
-    False  # whether images are padded with grey and activations with zeros, so that points cover the whole image
-  )
+  padded: bool = False  # whether grey is put around images, and zeros around activations: points reach the edges
   temperature: float = 0.1  # of the softmax in the beginning; at 1, a new encoder's points hardly leave the middle
   vector_layers: int = 2  # of the MLP for vectors
   vector_units: int = 128  # width of the MLP for vectors
