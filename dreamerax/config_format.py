@@ -11,7 +11,7 @@ from dreamerax.envs.suites.dm_control import IMAGE_SIZE
 from dreamerax.own_code import NotTrusted
 
 # Raised where this version would read wrong, or not at all, what an earlier one has written.
-FORMAT = 12
+FORMAT = 13
 _KEY = "format"
 EDITED = "edited"  # in place of the checksum: a person has changed the file
 _WITHOUT_RECORDS = "dreamerax 0.1.0 of before 28 November 2026"  # the writers of files that name no version
@@ -178,6 +178,25 @@ def _from_11(data: dict[str, Any]) -> dict[str, Any]:
   return {**data, "config": _with_fields(data.get("config"), "SpatialSoftmaxEncoder", {"padded": False})}
 
 
+def _from_12(data: dict[str, Any]) -> dict[str, Any]:
+  """The padding of convolutions to feature points was grey, Adam had no `l2`, and Q saw features alone."""
+  config = _with_fields(data.get("config"), "Adam", {"l2": 0.0})
+  config = _with_fields(config, "FittedQ", {"fourier": None})
+  return {**data, "config": _with_padding(config)}
+
+
+def _with_padding(data: Any) -> Any:
+  """Nested dicts with SpatialSoftmaxEncoder's padding by name."""
+  if isinstance(data, list):
+    return [_with_padding(item) for item in data]
+  if not isinstance(data, dict):
+    return data
+  found = {name: _with_padding(item) for name, item in data.items()}
+  if found.get("part") == "SpatialSoftmaxEncoder" and "padded" in found:
+    found["padding"] = "grey" if found.pop("padded") else "none"
+  return found
+
+
 def _renamed(data: Any) -> Any:
   """Nested dicts with the part Uniform in place of Chance, and an actor-critic's return_lambda in place of trace."""
   if isinstance(data, list):
@@ -221,5 +240,6 @@ _CONVERSIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
   _from_9,
   _from_10,
   _from_11,
+  _from_12,
 )
 assert len(_CONVERSIONS) == FORMAT, "one for each earlier format"

@@ -3,18 +3,22 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from dreamerax import api, config_file, presets
 from dreamerax.behavior.achiever import Achiever
 from dreamerax.behavior.actor_critic import ActorCritic
+from dreamerax.behavior.fitted_q import FittedQ
 from dreamerax.behavior.planners.mppi import MPPI
 from dreamerax.behavior.planning import Planning
 from dreamerax.behavior.rewards.temporal import TemporalDistance
 from dreamerax.behavior.uniform import Uniform
 from dreamerax.config import to_dict
 from dreamerax.dynamics.linear_system import LinearSystem
+from dreamerax.nets.spatial import SpatialSoftmaxEncoder
+from dreamerax.ops.optimizers import Adam
 from dreamerax.run_directory import RunDirectory
 from dreamerax.runtime.checkpoint.folder import FOLDER
 from dreamerax.runtime.checkpoint.metadata import SAVED, RunState
@@ -233,8 +237,38 @@ def test_feature_points_of_earlier_formats_had_convolutions_without_padding(tmp_
   run = presets.build("guided-policy")
   config_file.write(run, SPEC, tmp_path, "guided-policy", stored={})
   data = json.loads((tmp_path / "config.json").read_text())
-  assert data["config"]["agent"]["behavior"]["encoder"].pop("padded") is False
+  assert data["config"]["agent"]["behavior"]["encoder"].pop("padding") == "none"
   data |= {"format": 11, "checksum": None}
+  (tmp_path / "config.json").write_text(json.dumps(data))
+  assert api.load_config(tmp_path) == run
+
+
+@pytest.mark.parametrize(("padded", "padding"), [(True, "grey"), (False, "none")])
+def test_the_padding_of_feature_points_of_earlier_formats_was_grey(
+  tmp_path: Path, padded: bool, padding: Literal["grey", "none"]
+):
+  run = presets.build("spatial-autoencoder")
+  assert isinstance(run.agent.world_model, WorldModel)
+  encoder = SpatialSoftmaxEncoder(depths=(16, 16, 16), padding=padding)
+  run = replace(run, agent=replace(run.agent, world_model=replace(run.agent.world_model, encoder=encoder)))
+  config_file.write(run, SPEC, tmp_path, "spatial-autoencoder", stored={})
+  data = json.loads((tmp_path / "config.json").read_text())
+  assert data["config"]["agent"]["world_model"]["encoder"].pop("padding") == padding
+  data["config"]["agent"]["world_model"]["encoder"]["padded"] = padded
+  data |= {"format": 12, "checksum": None}
+  (tmp_path / "config.json").write_text(json.dumps(data))
+  assert api.load_config(tmp_path) == run
+
+
+def test_adam_and_fitted_q_of_earlier_formats_had_less(tmp_path: Path):
+  run = presets.build("deep-fitted-q")
+  run = replace(run, agent=replace(run.agent, behavior=FittedQ(), optimizer=Adam()))
+  config_file.write(run, SPEC, tmp_path, "deep-fitted-q", stored={})
+  data = json.loads((tmp_path / "config.json").read_text())
+  agent = data["config"]["agent"]
+  assert agent["behavior"].pop("fourier", 0) is None
+  assert agent["optimizer"].pop("l2") == agent["behavior"]["optimizer"].pop("l2") == 0
+  data |= {"format": 12, "checksum": None}
   (tmp_path / "config.json").write_text(json.dumps(data))
   assert api.load_config(tmp_path) == run
 

@@ -1,5 +1,6 @@
 """Fitted Q iteration on the world model's features, from replay alone (Ernst et al. 2005; Lange and Riedmiller 2010)."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,22 @@ from dreamerax.types import EnvSpec
 
 
 @dataclass(frozen=True)
+class FourierFeatures:
+  """Cosines of random projections of the features, beside these, as inputs of Q (Rahimi and Recht 2007; Tancik et al. 2020).
+
+  A network is smooth in its inputs, and takes long to tell states apart that are close to each other, as on both sides of
+  the edge of a small goal. Projections do not learn.
+  """
+
+  count: int = 256
+  length: float = 1.0  # of a change of the features that is a radian of a cosine, on average
+
+  def __post_init__(self):
+    checks.at_least(1, self, "count")
+    checks.more_than_zero(self, "length")
+
+
+@dataclass(frozen=True)
 class FittedQ(Behavior):
   """A network is fitted again and again to r + γ max_a Q_k(z', a), with Q_k as the fit before left it; Q_0 is zero.
 
@@ -28,6 +45,7 @@ class FittedQ(Behavior):
 
   layers: int = 2  # of the network; 0: Q is linear in the features
   units: int = 128  # width of the network
+  fourier: FourierFeatures | None = None  # further inputs of the network
   optimizer: Optimizer = field(default_factory=lambda: Adam(learning_rate=1e-3))
   target_every: int = 200  # updates of one fit
   discount: float = 0.95  # γ, per agent step
@@ -52,7 +70,7 @@ class FittedQModule(BehaviorModule):
 
   def __init__(self, config: FittedQ, features: int, spec: EnvSpec, *, dtype: Any, rngs: nnx.Rngs):
     self.config = config
-    self.q = QModule(features, spec.action.size, config.units, config.layers, dtype=dtype, rngs=rngs)
+    self.q = QModule(config, features, spec.action.size, dtype=dtype, rngs=rngs)
 
   def act(self, world: World, now: Situation, key: jax.Array, *, explore: bool) -> tuple[jax.Array, Memory]:
     q = self.q(world.features(now.latent))
@@ -90,10 +108,29 @@ class FittedQModule(BehaviorModule):
 class QModule(nnx.Module):
   """A value for each choice; zero before anything is learned."""
 
-  def __init__(self, features: int, actions: int, units: int, layers: int, *, dtype: Any, rngs: nnx.Rngs):
-    self.mlp = MLP(features, units, layers, dtype=dtype, rngs=rngs)
+  def __init__(self, config: FittedQ, features: int, actions: int, *, dtype: Any, rngs: nnx.Rngs):
+    self.fourier = None if config.fourier is None else FourierModule(config.fourier, features, rngs=rngs)
+    inputs = features + (0 if config.fourier is None else config.fourier.count)
+    self.mlp = MLP(inputs, config.units, config.layers, dtype=dtype, rngs=rngs)
     self.out = Linear(self.mlp.output_size, actions, scale=0.0, dtype=dtype, rngs=rngs)
 
   def __call__(self, features: jax.Array) -> jax.Array:
     """[..., F] -> [..., A] float32."""
-    return self.out(self.mlp(features)).astype(jnp.float32)
+    inputs = features if self.fourier is None else self.fourier(features)
+    return self.out(self.mlp(inputs)).astype(jnp.float32)
+
+
+class FourierModule(nnx.Module):
+  """Built from `FourierFeatures`; its parameters get no gradient."""
+
+  def __init__(self, config: FourierFeatures, features: int, *, rngs: nnx.Rngs):
+    key = rngs.params()
+    self.directions = nnx.Param(jax.random.normal(key, (features, config.count)) / config.length)
+    self.phases = nnx.Param(jax.random.uniform(rngs.params(), (config.count,), maxval=2 * jnp.pi))
+
+  def __call__(self, features: jax.Array) -> jax.Array:
+    """[..., F] -> float32 [..., F + count]."""
+    features = features.astype(jnp.float32)
+    directions, phases = jax.lax.stop_gradient((self.directions[...], self.phases[...]))
+    projected = jnp.matmul(features, directions, precision=jax.lax.Precision.HIGHEST) + phases
+    return jnp.concatenate([features, math.sqrt(2) * jnp.cos(projected)], -1)

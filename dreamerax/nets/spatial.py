@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -26,10 +26,15 @@ class SpatialSoftmaxEncoder(Encoder):
   pixels of each channel and the mean position under it. Its temperature is learned, one for all. They are without padding in
   the published networks, so that what is near an edge is seen by the outermost points alone: in an image of 40 pixels the
   points of three convolutions cover the middle 17.
+
+  Grey is zero, but with a padding of black, black is: nothing shows then where an image that is black at its edges ends, and
+  no points are drawn to the edges.
   """
 
   depths: tuple[int, ...] = (64, 32, 16)  # channels of each convolution; the last are the feature points
-  padded: bool = False  # whether grey is put around images, and zeros around activations: points reach the edges
+  padding: Literal["none", "grey", "black"] = (
+    "none"  # around images, with zeros around activations: points reach the edges
+  )
   temperature: float = 0.1  # of the softmax in the beginning; at 1, a new encoder's points hardly leave the middle
   vector_layers: int = 2  # of the MLP for vectors
   vector_units: int = 128  # width of the MLP for vectors
@@ -45,19 +50,28 @@ class SpatialSoftmaxEncoder(Encoder):
     if image_keys(spec):
       height, width, channels = stacked_image_shape(spec)
       least = _FIRST + 2 * (1 + (_KERNEL - 1) * (len(self.depths) - 1))  # leaves two pixels
-      if not self.padded and min(height, width) < least:
+      if self.padding == "none" and min(height, width) < least:
         raise ValueError(
           f"image size {height}x{width}: {len(self.depths)} convolutions without padding need {least} pixels a side; "
           f"{advice(height, width)}--image-size 64 resizes images; or give fewer --agent.world-model.encoder.depths"
         )
+      if self.padding == "black":
+        stages.append(_FromBlack())
       for i, units in enumerate(self.depths):
         last = i == len(self.depths) - 1
         side, stride = (_KERNEL, 1) if i else (_FIRST, 2)
-        stages.append(_Convolution(channels, units, side, stride, last, self.padded, dtype, rngs))
+        stages.append(_Convolution(channels, units, side, stride, last, self.padding != "none", dtype, rngs))
         channels = units
       stages.append(_Points(self.temperature))
     size = 2 * self.depths[-1] if stages else 0
     return EncoderModule(stages, size, spec, self.vector_layers, self.vector_units, dtype=dtype, rngs=rngs)
+
+
+class _FromBlack(nnx.Module):
+  """Images from -0.5 to 0.5, as encoders give them to their stages, to those from 0 to 1."""
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return x + 0.5
 
 
 class _Convolution(nnx.Module):

@@ -58,6 +58,9 @@ class Adam(Optimizer):
 
   `eps` is what the paper calls epsilon hat, as in TensorFlow: added to the root of the uncorrected mean square. optax adds
   it to the corrected one, where it weighs 1 / sqrt(1 - beta2^updates) less: 32 times in the first update.
+
+  Two ways to keep parameters small: `decay` shrinks each alike, and `l2` those most whose gradient is small, as PyTorch's
+  `weight_decay` does.
   """
 
   learning_rate: float = 1e-3
@@ -66,19 +69,37 @@ class Adam(Optimizer):
   decay: float = 0.0  # share of each parameter taken off per update, whatever the learning rate
   beta1: float = 0.9  # of the mean
   beta2: float = 0.999  # of the mean square
+  l2: float = 0.0  # times the parameter: added to the gradient, before the means
 
   def __post_init__(self):
     checks.more_than_zero(self, "learning_rate", "clip")
-    checks.at_least(0, self, "eps")
+    checks.at_least(0, self, "eps", "l2")
     checks.between(0, 1, self, "decay", "beta1", "beta2")
 
   def build(self) -> optax.GradientTransformation:
+    shrinking = [optax.add_decayed_weights(self.l2)] if self.l2 else []  # none adds nothing to checkpoints
     return optax.chain(
       optax.clip_by_global_norm(self.clip),
+      *shrinking,
       scale_by_adam_hat(self.beta1, self.beta2, self.eps),
       optax.scale_by_learning_rate(self.learning_rate),
       optax.add_decayed_weights(-self.decay),
     )
+
+
+@dataclass(frozen=True)
+class LinearDecay(Optimizer):
+  """Another optimiser, of whose steps a share is taken that falls linearly from 1 to 0; then nothing is learned any more."""
+
+  inner: Optimizer
+  updates: int  # from the first one to the one that changes nothing
+
+  def __post_init__(self):
+    checks.at_least(1, self, "updates")
+
+  def build(self) -> optax.GradientTransformation:
+    factor = optax.schedules.linear_schedule(1.0, 0.0, self.updates)
+    return optax.chain(self.inner.build(), optax.scale_by_schedule(factor))
 
 
 def scale_by_adam_hat(beta1: float, beta2: float, eps: float) -> optax.GradientTransformation:

@@ -28,7 +28,7 @@ def spatial_autoencoder(size: str) -> RunConfig:
   points = 16
   world_model = replace(
     run.agent.world_model,
-    encoder=SpatialSoftmaxEncoder(depths=(16, 16, points), padded=True),
+    encoder=SpatialSoftmaxEncoder(depths=(16, 16, points), padding="black"),
     dynamics=AsEncoded(Residual(layers=2, units=64), Deterministic(dims=2 * points)),
     objectives={
       "kl": PlainKL(),

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from dreamerax.behavior.base import Replayed, Situation
-from dreamerax.behavior.fitted_q import FittedQ
+from dreamerax.behavior.fitted_q import FittedQ, FourierFeatures
 from dreamerax.nets.modules import params_of, with_params
 from dreamerax.ops.optimizers import Adam
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec, Transition
@@ -148,6 +148,30 @@ def test_q_begins_at_zero_and_a_fit_is_frozen_for_as_long_as_the_next_one_takes(
   assert copied == [False, False, True, False, False, True, False]
 
 
+def test_fourier_features_are_cosines_of_projections_that_do_not_learn():
+  config = FittedQ(layers=0, fourier=FourierFeatures(count=5, length=0.1))
+  module, params = plain.randomised(lambda: build(config, features=3))
+  features = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+  fourier = params["q"]["fourier"]
+  cosines = np.sqrt(2) * np.cos(features @ fourier["directions"] + fourier["phases"])
+  expected = plain.linear(params["q"]["out"], np.concatenate([features, cosines], -1))
+  np.testing.assert_allclose(with_params(module, params).q(features), expected, atol=1e-5)
+  gradient = jax.grad(lambda params: jnp.square(with_params(module, params).q(features)).sum())(params)
+  assert not np.any(gradient["q"]["fourier"]["directions"]) and not np.any(gradient["q"]["fourier"]["phases"])
+  assert np.any(gradient["q"]["out"]["kernel"])
+
+
+def test_fourier_features_have_a_deviation_of_one_and_forget_within_their_length():
+  module = build(FittedQ(fourier=FourierFeatures(count=4000, length=0.1)), features=3).q.fourier
+
+  def correlation(distance: float) -> float:
+    one, other = (np.asarray(module(jnp.array(place))[3:]) for place in ([0.3, 0.2, 0.1], [0.3 + distance, 0.2, 0.1]))
+    return float((one * other).mean())
+
+  for distance in (0, 0.05, 0.1, 0.3):
+    assert correlation(distance) == pytest.approx(np.exp(-((distance / 0.1) ** 2) / 2), abs=0.08)
+
+
 def test_what_it_cannot_choose_among_is_refused():
   with pytest.raises(ValueError, match="actions are continuous: choose a --task with discrete actions"):
     build(FittedQ(), EnvSpec(SPEC.observation, ActionSpec(2)))
@@ -157,3 +181,7 @@ def test_what_it_cannot_choose_among_is_refused():
     FittedQ(target_every=0)
   with pytest.raises(ValueError, match="discount=2 must lie between 0 and 1"):
     FittedQ(discount=2)
+  with pytest.raises(ValueError, match="count=0 must be at least 1"):
+    FourierFeatures(count=0)
+  with pytest.raises(ValueError, match="length=0 must be more than 0"):
+    FourierFeatures(length=0)

@@ -1,5 +1,7 @@
 """Feature points: the places of bright pixels, and an encoder of them against plain loops."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,14 +78,15 @@ def test_the_encoder_is_convolutions_and_positions():
     np.testing.assert_allclose(got[n, -4:], expected.reshape(-1), atol=1e-4)
 
 
-def test_padded_convolutions_cover_the_whole_image():
-  config = SpatialSoftmaxEncoder(depths=(3, 2), padded=True)
+@pytest.mark.parametrize(("padding", "black"), [("grey", -0.5), ("black", 0.0)])
+def test_padded_convolutions_cover_the_whole_image(padding: Literal["grey", "black"], black: float):
+  config = SpatialSoftmaxEncoder(depths=(3, 2), padding=padding)
   module, params = plain.randomised(lambda: config.build({"image": IMAGE}, dtype=jnp.float32, rngs=nnx.Rngs(0)))
   image = np.random.default_rng(0).integers(0, 256, (2, *IMAGE.shape), np.uint8)
   got = plain.call(module, type(module).__call__, {"image": image})
-  first, second, points = (params["stages"][f"stage{i}"] for i in range(3))
+  first, second, points = list(params["stages"].values())[-3:]
   for n in range(2):
-    x = np.pad(image[n] / 255 - 0.5, ((3, 3), (3, 3), (0, 0)))
+    x = np.pad(image[n] / 255 + black, ((3, 3), (3, 3), (0, 0)))
     x = plain.relu(convolve(x, first["kernel"], first["bias"], 2))
     assert x.shape == (9, 11, 3)  # half of 18 and 21, rounded up
     x = convolve(np.pad(x, ((2, 2), (2, 2), (0, 0))), second["kernel"], second["bias"], 1)
@@ -93,7 +96,7 @@ def test_padded_convolutions_cover_the_whole_image():
 
 def test_images_too_small_for_convolutions_without_padding_fit_padded_ones():
   spec = {"image": ArraySpec((8, 8, 3), "uint8")}
-  module = SpatialSoftmaxEncoder(padded=True).build(spec, dtype=jnp.float32, rngs=nnx.Rngs(0))
+  module = SpatialSoftmaxEncoder(padding="grey").build(spec, dtype=jnp.float32, rngs=nnx.Rngs(0))
   assert module.output_size == 32
 
 

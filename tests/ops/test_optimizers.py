@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from dreamerax.ops.optimizers import Adam, LaProp, clip_per_tensor
+from dreamerax.ops.optimizers import Adam, LaProp, LinearDecay, clip_per_tensor
 
 
 def laprop(params, gradients, *, rate, clip, eps, beta1, beta2, warmup):
@@ -131,6 +131,36 @@ def test_decay_takes_its_share_whatever_the_learning_rate():
     np.testing.assert_allclose(updates["x"], -0.5, rtol=1e-6)
 
 
+def test_l2_adds_to_the_gradient_and_nothing_to_what_is_stored():
+  gradients, settings = (
+    [jax.tree.map(jnp.float32, tensors(step)) for step in range(1, 5)],
+    {"clip": 1e9, "eps": 1e-7, "beta1": 0.9, "beta2": 0.999},
+  )
+  build, plain = Adam(learning_rate=1e-2, l2=0.3, **settings).build(), Adam(learning_rate=1e-2, **settings).build()
+  params = other = jax.tree.map(jnp.float32, tensors(0))
+  state, second = build.init(params), plain.init(other)
+  for gradient in gradients:
+    updates, state = build.update(gradient, state, params)
+    params = optax.apply_updates(params, updates)
+    shrinking = jax.tree.map(lambda g, x: g + 0.3 * x, gradient, other)
+    updates, second = plain.update(shrinking, second, other)
+    other = optax.apply_updates(other, updates)
+  jax.tree.map(lambda one, two: np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-7), params, other)
+  assert len(plain.init(params)) == 4  # as in checkpoints of before
+
+
+def test_a_linear_decay_ends_in_steps_of_zero():
+  build, plain = LinearDecay(Adam(learning_rate=0.1), updates=4).build(), Adam(learning_rate=0.1).build()
+  params, gradient = {"x": jnp.ones(3)}, {"x": jnp.array([1.0, -2.0, 0.5])}
+  state, other = build.init(params), plain.init(params)
+  for share in (1, 0.75, 0.5, 0.25, 0, 0):
+    updates, state = build.update(gradient, state, params)
+    expected, other = plain.update(gradient, other, params)
+    np.testing.assert_allclose(updates["x"], share * np.asarray(expected["x"]), rtol=1e-6)
+  with pytest.raises(ValueError, match="updates=0 must be at least 1"):
+    LinearDecay(Adam(), updates=0)
+
+
 def test_the_norm_that_adam_clips_is_that_of_its_own_group():
   build = optax.partition(
     {"a": Adam(clip=1.0, eps=1.0).build(), "b": Adam(clip=1.0, eps=1.0).build()}, {"a": "a", "b": "b"}
@@ -142,7 +172,9 @@ def test_the_norm_that_adam_clips_is_that_of_its_own_group():
   np.testing.assert_allclose(updates["a"], expected["a"], rtol=1e-6)
 
 
-@pytest.mark.parametrize(("field", "value"), [("learning_rate", 0.0), ("clip", 0.0), ("eps", -1.0), ("decay", 1.5)])
+@pytest.mark.parametrize(
+  ("field", "value"), [("learning_rate", 0.0), ("clip", 0.0), ("eps", -1.0), ("decay", 1.5), ("l2", -1.0)]
+)
 def test_settings_of_adam_that_make_no_sense_are_named(field, value):
   with pytest.raises(ValueError, match=f"{field}={value}"):
     Adam(**{field: value})

@@ -74,7 +74,9 @@ class Task:
   goals: tuple[tuple[float, ...], ...]  # states, of which each episode draws one
   steps: int  # of an episode
   explored: int  # steps of an episode that begins anywhere
-  moves: bool = False  # choices: each entry of an action is at its least, 0, or at its greatest
+  moves: bool = (
+    False  # each entry of an action is at its least, 0, or at its greatest, and of a first state a whole number
+  )
 
 
 _CORNERS = ((37.0, 37.0), (37.0, 3.0), (3.0, 37.0))
@@ -87,7 +89,7 @@ _LEANING = ((-np.pi / 8, 0.0, 0.0, 0.0), (np.pi / 8, 0.0, 0.0, 0.0))
 TASKS = {
   "e2c/planar": Task(Plane(), _NEAR_ORIGIN, _PLANE, _CORNERS, steps=40, explored=40),
   "e2c/planar_opposite": Task(Plane(), _NEAR_ORIGIN, _PLANE, _CORNERS[:1], steps=40, explored=40),
-  "e2c/planar_moves": Task(Plane(), _PLANE, _PLANE, _CORNERS[:1], steps=40, explored=40, moves=True),
+  "e2c/planar_moves": Task(Plane(whole=True), _PLANE, _PLANE, _CORNERS[:1], steps=40, explored=40, moves=True),
   "e2c/balance": Task(Pendulum(), _UPRIGHT, _TURNS, ((0.0, 0.0),), steps=100, explored=_SHORT),
   "e2c/swingup": Task(Pendulum(), _HANGING, _TURNS, ((0.0, 0.0),), steps=100, explored=_SHORT),
   "e2c/cartpole": Task(CartPole(), _LEANING, _CART, ((0.0, 0.0, 0.0, 0.0),), steps=50, explored=_SHORT),
@@ -155,9 +157,9 @@ class SceneEnv(Environment):
   def reset(self, seed: int | None = None) -> Step:
     if seed is not None:
       self._rng = np.random.default_rng(seed)
-    self.state = self._rng.uniform(*self._starts)
+    self.state = self._first_state()
     while not self._scene.allows(self.state):
-      self.state = self._rng.uniform(*self._starts)
+      self.state = self._first_state()
     self.goal = np.array(self._task.goals[self._rng.integers(len(self._task.goals))])
     picture, goal = self._scene.draw(self.state), self._scene.draw(self.goal)
     self._pictures = deque([picture] * self._scene.frames, maxlen=self._scene.frames)
@@ -180,6 +182,10 @@ class SceneEnv(Environment):
   def render(self) -> np.ndarray:
     """The newest picture, in grey."""
     return self._pictures[0][..., None].repeat(3, -1)
+
+  def _first_state(self) -> np.ndarray:
+    state = self._rng.uniform(*self._starts)
+    return np.rint(state) if self._task.moves else state
 
   def _step(self, reward: float) -> Step:
     observation: dict[str, np.ndarray] = {}

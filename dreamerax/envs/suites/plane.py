@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 OBSTACLES = np.array([(20.5, 5.5), (20.5, 13.5), (20.5, 27.5), (20.5, 35.5), (10.5, 20.5), (30.5, 20.5)])
 _DRAWN_RADIUS = 2  # of an obstacle, which blocks the robot as a point
 _HALF = 1.5  # half the robot's side where it touches; drawn, it has 2 × 2 pixels
+_WHOLE = 2.0  # likewise, where places are whole pixels
 _NEAR = 2.0  # of the goal, in pixels
 
 
@@ -19,6 +20,7 @@ class Plane:
   A step ends at the walls, and is not taken where it would end on an obstacle; it may cross one.
   """
 
+  whole: bool = False  # whether walls stop the robot on whole pixels: then whole steps from there lead to such, too
   side: int = field(default=40, init=False)  # of the picture
   frames: int = field(default=1, init=False)  # pictures that show a state
   limit: float = 3.0  # pixels along an axis in one step
@@ -26,7 +28,8 @@ class Plane:
 
   def move(self, state: np.ndarray, action: np.ndarray) -> np.ndarray:
     """The state [2] after a step [2]."""
-    reached = np.clip(state + action, _HALF, self.side - _HALF)
+    wall = _WHOLE if self.whole else _HALF
+    reached = np.clip(state + action, wall, self.side - wall)
     return reached if self.allows(reached) else state
 
   def allows(self, state: np.ndarray) -> bool:

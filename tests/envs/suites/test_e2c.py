@@ -185,6 +185,20 @@ def test_one_move_of_nine_is_a_full_step_along_each_axis_or_none():
   assert reached == {(row, column) for row in (-3, 0, 3) for column in (-3, 0, 3)}
 
 
+def test_an_image_of_nine_moves_shows_the_whole_state():
+  """Positions are whole pixels throughout, the walls included, and no two of them look alike."""
+  env, rng, seen = SceneEnv("e2c/planar_moves", 0), np.random.default_rng(0), {}
+  for _ in range(400):
+    step = env.reset()
+    while not step.is_last:
+      place = tuple(env.state)
+      assert place == tuple(np.rint(place)) and min(place) >= 2 and max(place) <= 38
+      assert seen.setdefault(step.observation["image"].tobytes(), place) == place
+      step = env.step(np.eye(9, dtype=np.float32)[rng.integers(9)])
+  assert len(seen) > 1200
+  assert {min(place) for place in seen.values()} >= {2} and {max(place) for place in seen.values()} >= {38}
+
+
 def test_forces_do_as_much_work_as_the_energy_grows():
   def energy_of_pendulum(state):
     return 0.5 * (0.1 * 0.5**2 / 3) * state[1] ** 2 + 0.1 * 9.81 * 0.5 * np.cos(state[0])
@@ -238,7 +252,7 @@ def straight(env: SceneEnv) -> np.ndarray:
 
 def straight_moves(env: SceneEnv) -> np.ndarray:
   moves = [np.array([row, column]) for row in (-3, 0, 3) for column in (-3, 0, 3)]
-  left = [np.linalg.norm(Plane().move(env.state, move) - env.goal) for move in moves]
+  left = [np.linalg.norm(Plane(whole=True).move(env.state, move) - env.goal) for move in moves]
   return np.eye(9, dtype=np.float32)[int(np.argmin(left))]
 
 
