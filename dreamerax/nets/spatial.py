@@ -32,9 +32,7 @@ class SpatialSoftmaxEncoder(Encoder):
   """
 
   depths: tuple[int, ...] = (64, 32, 16)  # channels of each convolution; the last are the feature points
-  padding: Literal["none", "grey", "black"] = (
-    "none"  # around images, with zeros around activations: points reach the edges
-  )
+  padding: Literal["none", "grey", "black"] = "none"  # around images; zeros around activations: points reach the edges
   temperature: float = 0.1  # of the softmax in the beginning; at 1, a new encoder's points hardly leave the middle
   vector_layers: int = 2  # of the MLP for vectors
   vector_units: int = 128  # width of the MLP for vectors

@@ -75,7 +75,7 @@ class Task:
   steps: int  # of an episode
   explored: int  # steps of an episode that begins anywhere
   moves: bool = (
-    False  # each entry of an action is at its least, 0, or at its greatest, and of a first state a whole number
+    False  # choices: an action's entries are at their least, 0, or at their greatest; first states are whole
   )
 
 
