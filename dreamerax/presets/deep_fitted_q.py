@@ -30,7 +30,7 @@ def deep_fitted_q(size: str) -> RunConfig:
   discount = 0.95
   return RunConfig(
     size=size,
-    env_steps=40_000,
+    env_steps=80_000,
     num_envs=4,
     env=EnvConfig(task="e2c/planar_moves"),
     agent=AgentConfig(
