@@ -187,38 +187,40 @@ def _from_12(data: dict[str, Any]) -> dict[str, Any]:
 
 def _with_padding(data: Any) -> Any:
   """Nested dicts with SpatialSoftmaxEncoder's padding by name."""
-  if isinstance(data, list):
-    return [_with_padding(item) for item in data]
-  if not isinstance(data, dict):
-    return data
-  found = {name: _with_padding(item) for name, item in data.items()}
-  if found.get("part") == "SpatialSoftmaxEncoder" and "padded" in found:
-    found["padding"] = "grey" if found.pop("padded") else "none"
-  return found
+
+  def change(found: dict[str, Any]) -> dict[str, Any]:
+    if found.get("part") == "SpatialSoftmaxEncoder" and "padded" in found:
+      found["padding"] = "grey" if found.pop("padded") else "none"
+    return found
+
+  return _each(data, change)
 
 
 def _renamed(data: Any) -> Any:
   """Nested dicts with the part Uniform in place of Chance, and an actor-critic's return_lambda in place of trace."""
-  if isinstance(data, list):
-    return [_renamed(item) for item in data]
-  if not isinstance(data, dict):
-    return data
-  renamed = {name: _renamed(item) for name, item in data.items()}
-  if renamed.get("part") == "Chance":
-    renamed["part"] = "Uniform"
-  if renamed.get("part") in ("ActorCritic", "ActorCriticV2") and "trace" in renamed:
-    renamed["return_lambda"] = renamed.pop("trace")
-  return renamed
+
+  def change(found: dict[str, Any]) -> dict[str, Any]:
+    if found.get("part") == "Chance":
+      found["part"] = "Uniform"
+    if found.get("part") in ("ActorCritic", "ActorCriticV2") and "trace" in found:
+      found["return_lambda"] = found.pop("trace")
+    return found
+
+  return _each(data, change)
 
 
 def _with_fields(data: Any, part: str, values: Mapping[str, Any]) -> Any:
   """Nested dicts with values in each part of that name, where it has none."""
+  return _each(data, lambda found: {**values, **found} if found.get("part") == part else found)
+
+
+def _each(data: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+  """A copy of nested dicts and lists in which each dict is changed, those within it before."""
   if isinstance(data, list):
-    return [_with_fields(item, part, values) for item in data]
+    return [_each(item, change) for item in data]
   if not isinstance(data, dict):
     return data
-  found = {name: _with_fields(item, part, values) for name, item in data.items()}
-  return {**values, **found} if found.get("part") == part else found
+  return change({name: _each(item, change) for name, item in data.items()})
 
 
 def _with_defaults(data: Any, part: str, values: Mapping[str, Any]) -> Any:
