@@ -6,20 +6,25 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from scipy import stats
 
 import dreamerax
 from dreamerax import api, cli
 from dreamerax.agent import Agent
+from dreamerax.envs.suites.poles import Pendulum
 from dreamerax.presets import build
 from dreamerax.runtime.telemetry.metrics import read_metrics
 from dreamerax.types import ActionSpec, ArraySpec, EnvSpec
 
-WIDTHS = {"spatial-autoencoder": "--agent.world-model.encoder.depths 4 16"}
+WIDTHS = {
+  "spatial-autoencoder": "--agent.world-model.encoder.depths 4 16",
+  "pc3-points": "--agent.world-model.encoder.depths 4 4",
+}
 IMAGE = ArraySpec((40, 40, 1), "uint8")
-NAMES = ("embed-to-control", "pc3", "spatial-autoencoder")
+NAMES = ("embed-to-control", "pc3", "pc3-points", "spatial-autoencoder")
 SMALL = shlex.split("""
-  --num-envs 2 --workers.count 0 --prefill-steps 100 --log-every 0.5 --eval-episodes 2 --eval-every 0 --video-every 0
-  --sync --replay.capacity 2000 --replay.batch-size 2 --schedule.updates 1 --schedule.every 20
+  --task e2c/planar --num-envs 2 --workers.count 0 --prefill-steps 100 --log-every 0.5 --eval-episodes 2 --eval-every 0
+  --video-every 0 --sync --replay.capacity 2000 --replay.batch-size 2 --schedule.updates 1 --schedule.every 20
   --agent.behavior.inner.planner.horizon 2 --agent.behavior.inner.planner.candidates 4
 """)
 
@@ -51,6 +56,23 @@ def test_a_task_that_does_not_fit_is_refused_at_the_start(
   assert cli.main(["train", name, "--task", *task.split(), "--logdir", str(logdir)]) == 2
   assert why in " ".join(capsys.readouterr().err.split())
   assert not logdir.exists()
+
+
+def folding(name: str, seed: int) -> float:
+  """Rank correlation of a resting pendulum's angle from upright with its distance to upright, in a new latent."""
+  image = ArraySpec((48, 48, 2), "uint8")
+  agent = Agent(build(name).agent, EnvSpec({"image": image, "goal/image": image}, ActionSpec(1)))
+  world, _ = agent.modules(agent.policy_params(agent.init(jax.random.key(seed))))
+  angles, pendulum = np.linspace(-np.pi, np.pi, 61), Pendulum()
+  images = np.stack([np.stack([pendulum.draw(np.array([angle, 0.0]))] * 2, -1) for angle in [*angles, 0.0]])
+  key = jax.random.key(0)
+  states = np.asarray(world.glance(world.encode({"image": images}, key), key))
+  return float(stats.spearmanr(abs(angles), np.linalg.norm(states[:-1] - states[-1], axis=-1))[0])
+
+
+def test_a_new_latent_of_points_unfolds_the_circle_of_angles():
+  assert np.mean([folding("pc3-points", seed) for seed in range(5)]) > 0.6
+  assert np.mean([folding("pc3", seed) for seed in range(5)]) < 0.4
 
 
 def train(name: str, logdir: Path, env_steps: int) -> None:

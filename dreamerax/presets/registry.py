@@ -24,6 +24,7 @@ from dreamerax.presets.local_lqr import local_lqr
 from dreamerax.presets.multitask import multitask
 from dreamerax.presets.oh import oh
 from dreamerax.presets.pc3 import pc3
+from dreamerax.presets.pc3_points import pc3_points
 from dreamerax.presets.pddm import pddm
 from dreamerax.presets.plan2explore import plan2explore
 from dreamerax.presets.planet import planet
@@ -89,6 +90,7 @@ PRESETS: Mapping[str, Preset] = {
     "iLQR to a goal image in a locally linear latent", embed_to_control, ("small",), "small", goals=True
   ),
   "pc3": Preset("as embed-to-control, but without a decoder: contrast", pc3, ("small",), "small", goals=True),
+  "pc3-points": Preset("pc3 on feature points, for poles", pc3_points, ("small",), "small", goals=True),
   "cfm": Preset("contrastive forward model, one greedy step to a goal image", cfm, ("small",), "small", goals=True),
   "poke": Preset("an inverse and a forward model learned together", poke, ("small",), "small", goals=True),
   "spatial-autoencoder": Preset(

@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 def test_each_preset_takes_the_pictures_of_its_tasks():
   path = ROOT / "experiments" / "latent_control.yaml"
   found = [trial.config for trial in expand(read(path), cli.read_run)]
-  assert len(found) == 48 and {config.env_steps for config in found} == {10_000}
+  assert len(found) == 54 and {config.env_steps for config in found} == {10_000}
   tasks = {"planar", "balance", "swingup", "cartpole", "planar_opposite"}
   assert {config.env.task.removeprefix("e2c/") for config in found} == tasks
   for config in found[::3]:
