@@ -2,6 +2,10 @@
 
 from dataclasses import replace
 
+from dreamerax.behavior.planners.ilqr import ILQR
+from dreamerax.behavior.planning import Planning
+from dreamerax.behavior.rewarded import Rewarded
+from dreamerax.behavior.rewards.goal import GoalDistance
 from dreamerax.dynamics.point_embedding import PointEmbedded
 from dreamerax.dynamics.stochastic import Gaussian
 from dreamerax.dynamics.transitions import Residual
@@ -18,7 +22,8 @@ def pc3_points(size: str) -> RunConfig:
   dreamerax train pc3-points
 
   The points of a new encoder follow a pole round its circle, so that the distance to the goal grows with the angle. A network
-  of all pixels begins with a curve that is folded, and often stays so (experiments/latent_control.md).
+  of all pixels begins with a curve that is folded, and often stays so. The planner looks three steps ahead: with ten, it
+  dithers where the pendulum hangs (experiments/latent_control.md).
   """
   run = pc3(size)
   assert isinstance(run.agent.world_model, WorldModel)
@@ -31,5 +36,9 @@ def pc3_points(size: str) -> RunConfig:
   return replace(
     run,
     env=replace(run.env, task="e2c/swingup"),
-    agent=replace(run.agent, world_model=world_model),
+    agent=replace(
+      run.agent,
+      world_model=world_model,
+      behavior=Rewarded(Planning(ILQR(horizon=3, candidates=32, iterations=4)), GoalDistance()),
+    ),
   )
